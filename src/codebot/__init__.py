@@ -1,0 +1,1 @@
+"""Codebot: a coding task goes in, a tested pull request comes out."""

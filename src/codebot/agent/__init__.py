@@ -1,0 +1,1 @@
+"""Step 4: the coding agent: how it is started, read, stopped and judged."""

@@ -1,0 +1,180 @@
+"""What the steps of a run hand to each other: frozen values, each complete when it exists."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the model was asked for, added up: turns, tokens, dollars.
+
+    >>> Usage(turns=1, cost_usd=0.5) + Usage(turns=2, cost_usd=0.25)
+    Usage(turns=3, input_tokens=0, output_tokens=0, cost_usd=0.75)
+    """
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Add two usages up."""
+        return Usage(
+            self.turns + other.turns,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            round(self.cost_usd + other.cost_usd, 10),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed: stable code, one clear fact, the next action, and whether to retry."""
+
+    code: str
+    detail: str
+    hint: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Step `prepare`: a clean tree for one task.
+
+    `tree` is the agent's working tree with its own disposable `.git`; `home` the HOME of
+    everything that runs in it; `repository` the service's own bare repository of the task, which
+    borrows its objects from `mirror` and never sees the agent's files.
+    """
+
+    tree: Path
+    home: Path
+    repository: Path
+    mirror: Path
+    base_branch: str
+    base_commit: str
+
+
+class AgentOutcome(StrEnum):
+    """How the agent ended, when it ended properly."""
+
+    DONE = "done"
+    MAX_TURNS = "max_turns"
+    MAX_BUDGET = "max_budget"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReport:
+    """Step `work`: what the agent says it did, and what it used in this round alone.
+
+    `title`, `summary` and `commit_message` are the agent's words for the pull request, "" where
+    it gave none; `closing_words` is its last text.
+    """
+
+    outcome: AgentOutcome
+    session_id: str
+    title: str
+    summary: str
+    commit_message: str
+    closing_words: str
+    usage: Usage
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """One file of a change; binary files count no lines."""
+
+    path: str
+    additions: int
+    deletions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Step `collect`: the agent's work as commits of the bot, in the task's own repository.
+
+    `tip_commit` descends from `base_commit`; `agent_commit` is the commit in the agent's tree
+    that it was made from, so that the tests can be shown to have run on this very content.
+    """
+
+    base_commit: str
+    tip_commit: str
+    agent_commit: str
+    commits: int
+    files: tuple[ChangedFile, ...]
+
+    @property
+    def additions(self) -> int:
+        """Lines added, over all files."""
+        return sum(file.additions for file in self.files)
+
+    @property
+    def deletions(self) -> int:
+        """Lines deleted, over all files."""
+        return sum(file.deletions for file in self.files)
+
+
+class VerdictState(StrEnum):
+    """What the tests say."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NOT_VERIFIED = "not_verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Step `verify`: the evidence.
+
+    `command` is "" and `exit_code` None when nothing could be run; `source` says where the command
+    came from ("task", or "detected from Makefile"); `output` is the tail of stdout and stderr
+    together. `leftovers` names files that are neither committed nor ignored after the run.
+    """
+
+    state: VerdictState
+    command: str
+    source: str
+    exit_code: int | None
+    duration: timedelta
+    output: str
+    commit: str
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the change may be published as finished: passed, or nothing to run."""
+        return self.state in {VerdictState.PASSED, VerdictState.NOT_VERIFIED}
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request as the forge knows it. `state` is open, closed or merged."""
+
+    number: int
+    url: str
+    state: str
+    draft: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewPullRequest:
+    """A pull request about to be opened from `head` (a branch of the same repository)."""
+
+    title: str
+    body: str
+    head: str
+    base: str
+    draft: bool
+    reviewers: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Step `publish`: what the world can see now."""
+
+    branch_name: str
+    commit: str
+    pull_request: PullRequest

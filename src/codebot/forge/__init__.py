@@ -1,0 +1,1 @@
+"""Where repositories live and pull requests are opened."""

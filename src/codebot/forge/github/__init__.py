@@ -1,0 +1,1 @@
+"""GitHub, by App or token, github.com and Enterprise Server."""

@@ -1,0 +1,1 @@
+"""Step 1: every door a task comes in by."""

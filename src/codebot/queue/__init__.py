@@ -1,0 +1,1 @@
+"""Step 2: who works on what, when, and again."""

@@ -1,0 +1,1 @@
+"""Where commands that touch a workspace run."""

@@ -1,0 +1,1 @@
+"""What Codebot knows, on disk: tables, queries, events and migrations."""

@@ -1,0 +1,1 @@
+"""Logs, with every known secret removed at the sink."""
