@@ -1,0 +1,185 @@
+"""Which repositories a task may name: the one parser of everything that looks like a Git URL.
+
+What goes on is never the caller's text but a URL rebuilt from its checked parts.
+"""
+
+import hashlib
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import Path
+
+from codebot.domain.repository import ForgeKind, Repository
+from codebot.errors import FieldProblem, InvalidTask
+
+LOCAL_HOST = "localhost"
+_LONGEST_URL = 4096
+_DEFAULT_PORTS = {"https": "443", "http": "80"}
+
+# GitHub's own rules; `_` stands in the logins of enterprise-managed users.
+_OWNER = r"(?P<owner>[A-Za-z0-9][A-Za-z0-9_-]{0,38})"
+_NAME = r"(?P<name>[A-Za-z0-9._-]{1,100}?)(?:\.git)?"
+_HOST = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:]{2,39}\])"
+_WEB = re.compile(
+    rf"(?P<scheme>(?i:https?))://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/{_OWNER}/{_NAME}/?"
+)
+_SCP = re.compile(rf"git@{_HOST}:{_OWNER}/{_NAME}")
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRules:
+    """What tasks may name.
+
+    `github_host` is `HOST` or `HOST:PORT` of the one GitHub of this service, None without one.
+    `allowed_patterns` are `owner/name` with `*` and `?`, empty for all of it. `local_roots` are
+    the folders below which local repositories may be used. `insecure_loopback` says that the
+    GitHub speaks plain HTTP; it counts only where its host is a loopback address.
+    """
+
+    github_host: str | None
+    allowed_patterns: tuple[str, ...] = ()
+    local_roots: tuple[Path, ...] = ()
+    insecure_loopback: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """How the GitHub is spoken to: `https`, or `http` on loopback only."""
+        host = _split_port(self.github_host or "")[0]
+        return "http" if self.insecure_loopback and is_loopback(host) else "https"
+
+    @property
+    def accepted(self) -> str:
+        """Say what would be accepted, for the message of every refusal."""
+        forms = ", or ".join(self._accepted_forms())
+        return f"Accepted: {forms or 'nothing, since no GitHub and no local folder is set up'}."
+
+    def _accepted_forms(self) -> Iterator[str]:
+        if self.github_host is not None:
+            hostname = _split_port(self.github_host)[0]
+            yield f"{self.scheme}://{self.github_host}/OWNER/REPO"
+            yield f"git@{hostname}:OWNER/REPO"
+        for root in self.local_roots:
+            yield f"the path of a Git repository below {root}"
+
+
+def parse_repository_url(text: str, rules: RepositoryRules) -> Repository:
+    """Give the repository that a caller means; raises `InvalidTask` naming `repository_url`.
+
+    >>> rules = RepositoryRules(github_host="github.com")
+    >>> parse_repository_url("git@GitHub.com:pallets/flask", rules).url
+    'https://github.com/pallets/flask.git'
+    """
+    if len(text) > _LONGEST_URL or not text.isprintable():
+        raise _refusal("is too long or holds characters that no address has.", rules)
+    if text.startswith("/"):
+        return _local_repository(text, rules)
+    return _github_repository(text, rules)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host, without its port, is this very machine.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("127.0.0.1.evil.com")
+    (True, True, False)
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _github_repository(text: str, rules: RepositoryRules) -> Repository:
+    match = _WEB.fullmatch(text) or _SCP.fullmatch(text)
+    if match is None:
+        raise _refusal("is not the address of a repository.", rules)
+    parts = match.groupdict()
+    if rules.github_host is None or not _is_our_github(parts, rules.github_host, rules.scheme):
+        raise _refusal("does not name this service's GitHub.", rules)
+    owner, name = parts["owner"], parts["name"]
+    if name in {".", ".."} or name.lower().endswith(".git"):
+        raise _refusal("does not name a repository.", rules)
+    if not _is_allowed(f"{owner}/{name}", rules.allowed_patterns):
+        allowed = ", ".join(rules.allowed_patterns)
+        raise _refusal(f"names a repository outside of those allowed here: {allowed}.", rules)
+    host = _without_default_port(rules.github_host.lower(), rules.scheme)
+    url = f"{rules.scheme}://{host}/{owner}/{name}.git"
+    return Repository(ForgeKind.GITHUB, host, owner, name, url)
+
+
+def _is_our_github(parts: dict[str, str | None], github_host: str, scheme: str) -> bool:
+    """Compare host, scheme and port; `git@HOST:` carries neither of the last two."""
+    hostname, port = _split_port(github_host)
+    if (parts["host"] or "").lower() != hostname.lower():
+        return False
+    if "scheme" not in parts:
+        return True
+    default = _DEFAULT_PORTS[scheme]
+    return (parts["scheme"] or "").lower() == scheme and (parts["port"] or default) == (
+        port or default
+    )
+
+
+def _is_allowed(full_name: str, patterns: tuple[str, ...]) -> bool:
+    """GitHub's names know no case, so neither do the patterns."""
+    folded = full_name.lower()
+    return not patterns or any(fnmatchcase(folded, pattern.lower()) for pattern in patterns)
+
+
+def _split_port(host: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(.*?)(?::([0-9]+))?", host)
+    return (match[1], match[2] or "") if match else (host, "")
+
+
+def _without_default_port(host: str, scheme: str) -> str:
+    return host.removesuffix(f":{_DEFAULT_PORTS[scheme]}")
+
+
+def _local_repository(text: str, rules: RepositoryRules) -> Repository:
+    if not rules.local_roots:
+        raise _refusal("is a path, and no local repositories are set up here.", rules)
+    if ".." in text.split("/"):
+        raise _refusal("goes up with `..`.", rules)
+    path = _resolved(Path(text))
+    roots = [root for root in map(_resolved, rules.local_roots) if root]
+    if path is None or not any(path.is_relative_to(root) for root in roots):
+        raise _refusal("is not a folder below those allowed here.", rules)
+    if not _is_repository(path):
+        raise _refusal("is not a Git repository (neither bare nor with a `.git` folder).", rules)
+    # Two folders of one name must not share a mirror: the path tells their owners apart.
+    owner = f"local-{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    name = path.name.removesuffix(".git") or path.name
+    return Repository(ForgeKind.LOCAL, LOCAL_HOST, owner, name, str(path), path)
+
+
+def _resolved(path: Path) -> Path | None:
+    """Follow every symbolic link; None for what is not there, not readable, or a loop."""
+    try:
+        found = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return found if str(found).isprintable() else None
+
+
+def _is_repository(path: Path) -> bool:
+    """Look for a bare repository or a `.git` folder.
+
+    A `.git` that is a file, and a link in place of a folder, lead out of the allowed folders: they
+    do not count.
+    """
+    inner = path / ".git"
+    folder = inner if _is_folder(inner) else path
+    return all(_is_folder(folder / part) for part in ("objects", "refs"))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _refusal(what: str, rules: RepositoryRules) -> InvalidTask:
+    return InvalidTask((FieldProblem("repository_url", f"{what} {rules.accepted}"),))
