@@ -1,0 +1,116 @@
+"""No known secret in anything that leaves the process: logs, errors, events, pull requests.
+
+A secret is looked for as it is and in the encodings it usually travels in: URL-quoted, escaped for
+JSON, in Base64, and as Git sends it (Base64 of `x-access-token:TOKEN`).
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from codebot.domain.secret import Secret
+
+MASK = "***"
+
+SHORTEST = 4
+"""Anything shorter is part of ordinary words: masking it would garble every text."""
+
+_SHORTEST_LINE = 16
+_SHORTEST_BASE64 = 8
+
+
+class Redactor:
+    """Replaces every known secret in a text by `***`.
+
+    >>> redact = Redactor()
+    >>> redact.add(Secret("hunter2"))
+    >>> redact("the key is hunter2, in Base64 aHVudGVyMg==")
+    'the key is ***, in Base64 ***'
+    """
+
+    def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
+        """Know these secrets from the start."""
+        self._secrets: dict[str, frozenset[str]] = {}
+        self._pattern: re.Pattern[str] | None = None
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: Secret | str) -> None:
+        """Mask this secret from now on; one shorter than `SHORTEST` characters is ignored."""
+        value = _reveal(secret)
+        if len(value) >= SHORTEST and value not in self._secrets:
+            self._secrets[value] = frozenset(_forms(value))
+            self._pattern = None
+
+    def remove(self, secret: Secret | str) -> None:
+        """Forget a secret that is worthless by now (the token of a run that ended)."""
+        if self._secrets.pop(_reveal(secret), None) is not None:
+            self._pattern = None
+
+    def __call__(self, text: str) -> str:
+        """Give the text with every known secret masked."""
+        if not self._secrets:
+            return text
+        if self._pattern is None:
+            self._pattern = _compile(frozenset().union(*self._secrets.values()))
+        return self._pattern.sub(MASK, text)
+
+    def value(self, value: Any) -> Any:  # noqa: ANN401 - JSON-like in, the same shape out
+        """Give a JSON-like value with every text in it masked, keys of mappings included."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, Mapping):
+            return {self.value(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+            return [self.value(item) for item in value]
+        return value
+
+
+def _reveal(secret: Secret | str) -> str:
+    return secret.reveal() if isinstance(secret, Secret) else secret
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Give the ways in which a secret may be written."""
+    yield value
+    yield from (quote(value, safe=""), quote(value), quote_plus(value))
+    yield from (json.dumps(text)[1:-1] for text in (value, json.dumps(value)))
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield repr(value)[1:-1]
+    yield from _base64_forms(value)
+    yield from _base64_forms(f"x-access-token:{value}")
+    yield from (line for line in value.splitlines() if _is_telling(line))
+
+
+def _base64_forms(value: str) -> Iterator[str]:
+    """Give both alphabets, each without its padding, so that either spelling is covered."""
+    data = value.encode(errors="surrogatepass")
+    for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
+        text = encoded.decode()
+        if len(text) >= _SHORTEST_BASE64:
+            yield text
+            yield text.rstrip("=")
+
+
+def _is_telling(line: str) -> bool:
+    """Whether a single line of a longer secret (a PEM key) is a secret on its own."""
+    return len(line) >= _SHORTEST_LINE and not line.startswith("-----")
+
+
+def _compile(forms: frozenset[str]) -> re.Pattern[str]:
+    """Give one pattern for all forms, the longest first among those that begin alike.
+
+    Grouped by the first character it reads 1 MB with 50 secrets in 60 ms; as one flat
+    alternation it takes 270 ms.
+    """
+    ordered = sorted(forms, key=lambda form: (form[0], -len(form), form))
+    return re.compile(
+        "|".join(
+            f"{re.escape(first)}(?:{'|'.join(re.escape(form[1:]) for form in group)})"
+            for first, group in groupby(ordered, key=lambda form: form[0])
+        )
+    )
