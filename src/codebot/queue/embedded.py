@@ -1,0 +1,212 @@
+"""The queue of one machine: rows of the service's own SQLite database, wake-ups in its process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from codebot.domain.outcome import Failure
+from codebot.domain.run import QueueName, Run, RunId, RunKind, RunResult, queue_of
+from codebot.domain.status import Outcome, RunStatus, TaskStatus
+from codebot.domain.task import NewTask
+from codebot.errors import QueueFull, RunPoisoned
+from codebot.queue.policy import MAX_CRASHES
+from codebot.store.store import Store
+
+WAIT_WHEN_FULL = timedelta(seconds=10)
+"""What a caller who finds the queue full is told to wait: well below what a task takes, so that a
+freed place does not stay empty."""
+
+LONGEST_NAP = timedelta(minutes=1)
+"""How long a postponed run is slept for at once: the machine's clock may be set meanwhile."""
+
+POISONED = RunResult(
+    TaskStatus.FAILED,
+    Outcome.ERROR,
+    Failure(
+        RunPoisoned.code,
+        f"The run took its worker down {MAX_CRASHES} times.",
+        "Look at the service's log and the machine's memory, then submit the task again.",
+        retryable=False,
+    ),
+)
+
+
+class EmbeddedQueue:
+    """Implements `domain.ports.Queue` for one process that owns its database.
+
+    Claims are compare-and-set in the same database as the tasks, so a task and its place in the
+    queue cannot come apart. Nobody polls: whoever makes a run due wakes the one worker of that
+    queue that looks for the next, and a postponed run is waited for by its time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        max_pending: int,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._max_pending = max_pending
+        self._now = now
+        self._new_id = new_id
+        self._lines = {name: _Line() for name in QueueName}
+        for name, count in store.runs.waiting().items():
+            self._lines[name].size = count
+
+    async def submit(self, new: NewTask) -> None:
+        """Store the task with its first run; on disk when this returns.
+
+        Raises `QueueFull` with nothing stored, `Conflict` and `StoreUnavailable`. The place is
+        taken before the write begins, so two callers never get the last one.
+        """
+        line = self._lines[QueueName.TASKS]
+        if line.size >= self._max_pending:
+            raise QueueFull(
+                f"{line.size} tasks are waiting, as many as the service accepts.",
+                hint="Try again later, or raise CODEBOT_MAX_QUEUE_SIZE.",
+                retry_after=WAIT_WHEN_FULL,
+            )
+        line.size += 1
+        stored = self._store.submissions.add(new, self._first_run(new))
+        stored.add_done_callback(line.settle_arrival)
+        await asyncio.shield(stored)
+
+    async def enqueue(self, run: Run) -> None:
+        """Store a further run of a task that is there: a review or a round for a red CI."""
+        await _in_full(self._enqueue(run))
+
+    async def claim(self, queue: QueueName) -> Run:
+        """Wait for the next run that is due, oldest first, and mark it running."""
+        line = self._lines[queue]
+        async with line.turn:
+            while True:
+                line.awake.clear()
+                run = await self._claim_now(queue)
+                if run is not None:
+                    return run
+                await self._wait(queue)
+
+    async def finish(self, run: Run, result: RunResult) -> None:
+        """End the run and, with it, the task; raises `RunLost`."""
+        await _in_full(self._finish(run, result))
+
+    async def postpone(self, run: Run, until: datetime, reason: str) -> None:
+        """Put the run back for a later attempt; raises `RunLost`."""
+        await _in_full(self._put_back(run, self._store.runs.postpone(run, until, reason)))
+
+    async def interrupt(self, run: Run) -> None:
+        """Put the run back at once, because its worker stops; raises `RunLost`."""
+        await _in_full(self._put_back(run, self._store.runs.interrupt(run)))
+
+    async def recover(self) -> int:
+        """At start: put back what a dead worker left running; say how many."""
+        recovered = await self._store.runs.recover(
+            max_crashes=MAX_CRASHES, poisoned=POISONED, now=self._now()
+        )
+        waiting = self._store.runs.waiting()
+        for name, line in self._lines.items():
+            line.size = waiting.get(name, 0)
+        self._wake_all()
+        return recovered
+
+    def size(self, queue: QueueName) -> int:
+        """Say how many runs wait in this queue (running ones not counted)."""
+        return self._lines[queue].size
+
+    def _first_run(self, new: NewTask) -> Run:
+        """Give the run that a new task starts with; its key is its own, so nothing holds it up."""
+        return Run(
+            id=RunId(self._new_id()),
+            task_id=new.id,
+            kind=RunKind.PROMPT,
+            status=RunStatus.PENDING,
+            key=new.id,
+            created_at=new.submitted_at,
+        )
+
+    async def _enqueue(self, run: Run) -> None:
+        """Store the run, then count it."""
+        await self._store.submissions.add_run(run)
+        self._lines[queue_of(run.kind)].arrive()
+
+    async def _claim_now(self, queue: QueueName) -> Run | None:
+        """Claim what is due, None if nothing is. A worker that stops meanwhile puts it back."""
+        if self._lines[queue].size == 0:
+            return None
+        claiming = asyncio.ensure_future(self._store.runs.claim(queue, self._now()))
+        try:
+            run = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait([claiming])
+            if claiming.exception() is None and (claimed := claiming.result()) is not None:
+                await self._store.runs.interrupt(claimed)
+            raise
+        if run is not None:
+            self._lines[queue].size -= 1
+        return run
+
+    async def _wait(self, queue: QueueName) -> None:
+        """Sleep until something changed in the queue or its next postponed run is due."""
+        now = self._now()
+        due = self._store.runs.next_time(queue, now)
+        nap = None if due is None else min(due - now, LONGEST_NAP).total_seconds()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._lines[queue].awake.wait(), nap)
+
+    async def _finish(self, run: Run, result: RunResult) -> None:
+        """End the run, then let whoever waits for its key look again."""
+        await self._store.runs.finish(run, result, self._now())
+        self._wake_all()
+
+    async def _put_back(self, run: Run, written: Awaitable[None]) -> None:
+        """Write that the run waits again, then count it."""
+        await written
+        self._lines[queue_of(run.kind)].size += 1
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Let both queues look again: a key may be shared between them."""
+        for line in self._lines.values():
+            line.awake.set()
+
+
+@dataclass(slots=True)
+class _Line:
+    """One queue in memory: how many wait, and the sleep of the one worker that looks next.
+
+    Only the holder of `turn` looks; so a submit wakes one worker, not all of them.
+    """
+
+    size: int = 0
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def arrive(self) -> None:
+        """Count one more that waits."""
+        self.size += 1
+        self.awake.set()
+
+    def settle_arrival(self, stored: asyncio.Future[None]) -> None:
+        """Keep the place that was taken in advance if the write worked, give it back if not."""
+        if stored.cancelled() or stored.exception() is not None:
+            self.size -= 1
+        else:
+            self.awake.set()
+
+
+async def _in_full(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left half done: a cancellation comes through when it is over.
+
+    What is on disk has to be counted in memory, whoever stops waiting for it.
+    """
+    whole = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(whole)
+    except asyncio.CancelledError:
+        await asyncio.wait([whole])
+        raise

@@ -1,0 +1,101 @@
+"""The record of the pull requests we opened: it outlives the task, until merged or closed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from codebot.domain.outcome import PullRequest
+from codebot.domain.task import TaskId
+from codebot.store.reader import Query, Reader, Row
+from codebot.store.rows import time_text
+from codebot.store.schema import pull_requests
+from codebot.store.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestRecord:
+    """One pull request of ours, from `head` into `base`; `etag` is of the forge's last answer."""
+
+    task_id: TaskId
+    repository_url: str
+    pull_request: PullRequest
+    head: str
+    base: str
+    title: str
+    body: str
+    opened_at: datetime
+    etag: str | None = None
+
+
+_NEWEST = select(pull_requests).order_by(pull_requests.c.number.desc()).limit(1)
+_BY_HEAD = Query(
+    _NEWEST.where(
+        pull_requests.c.repository_url == bindparam("url"),
+        pull_requests.c.head == bindparam("head"),
+    )
+)
+_BY_TASK = Query(_NEWEST.where(pull_requests.c.task_id == bindparam("task_id")))
+_LAST_NUMBER = Query(
+    select(func.max(pull_requests.c.number)).where(
+        pull_requests.c.repository_url == bindparam("url")
+    )
+)
+
+
+class PullRequests:
+    """Every pull request we opened and whose end we have not seen."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def add(self, record: PullRequestRecord) -> None:
+        """Keep the record, in place of an earlier one of that repository and number."""
+        row = _to_row(record)
+        statement = insert(pull_requests).values(row).on_conflict_do_update(set_=row)
+        await self._writer.write(lambda connection: connection.execute(statement))
+
+    def find(self, repository_url: str, head: str) -> PullRequestRecord | None:
+        """Give the newest pull request of a branch, or None."""
+        row = self._reader.first(_BY_HEAD, {"url": repository_url, "head": head})
+        return None if row is None else _to_record(row)
+
+    def get(self, task_id: TaskId) -> PullRequestRecord | None:
+        """Give the newest pull request that a task opened, or None."""
+        row = self._reader.first(_BY_TASK, {"task_id": task_id})
+        return None if row is None else _to_record(row)
+
+    def next_number(self, repository_url: str) -> int:
+        """Give the number that the next pull request of a local repository gets."""
+        row = self._reader.first(_LAST_NUMBER, {"url": repository_url})
+        return 1 if row is None or row[0] is None else row[0] + 1
+
+
+def _to_row(record: PullRequestRecord) -> dict[str, object]:
+    """Give the columns of a record."""
+    return {
+        "task_id": record.task_id,
+        "repository_url": record.repository_url,
+        "number": record.pull_request.number,
+        "url": record.pull_request.url,
+        "state": record.pull_request.state,
+        "draft": record.pull_request.draft,
+        "head": record.head,
+        "base": record.base,
+        "title": record.title,
+        "body": record.body,
+        "opened_at": time_text(record.opened_at),
+        "etag": record.etag,
+    }
+
+
+def _to_record(row: Row) -> PullRequestRecord:
+    """Give the record of a whole row."""
+    repository_url, number, task_id, url, head, base, title, body, state, draft, etag, opened = row
+    pull_request = PullRequest(number, url, state, bool(draft))
+    opened_at = datetime.fromisoformat(opened)
+    return PullRequestRecord(
+        TaskId(task_id), repository_url, pull_request, head, base, title, body, opened_at, etag
+    )

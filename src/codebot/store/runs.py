@@ -1,0 +1,129 @@
+"""Runs: which one is next, and every change of one as a single transaction."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, func, or_, select
+
+from codebot.domain.run import QueueName, Run, RunId, RunResult
+from codebot.domain.status import RunStatus
+from codebot.domain.task import TaskId
+from codebot.store.fence import require_run
+from codebot.store.reader import Query, Reader
+from codebot.store.rows import RUN_COLUMNS, moment, time_text, to_run
+from codebot.store.schema import is_live, is_waiting, runs
+from codebot.store.transitions import Transitions
+from codebot.store.writer import Writer
+
+_GET = Query(select(*RUN_COLUMNS).where(runs.c.id == bindparam("id")))
+_OF_TASK = Query(
+    select(*RUN_COLUMNS).where(runs.c.task_id == bindparam("task_id")).order_by(runs.c.seq)
+)
+_WAITING = Query(select(runs.c.queue, func.count()).where(is_waiting(runs)).group_by(runs.c.queue))
+_NEXT_TIME = Query(
+    select(func.min(runs.c.not_before)).where(
+        is_waiting(runs),
+        runs.c.queue == bindparam("queue"),
+        runs.c.not_before > bindparam("now"),
+    )
+)
+_other = runs.alias("other")
+_NEXT_RUN = (
+    select(*RUN_COLUMNS)
+    .where(
+        is_waiting(runs),
+        runs.c.queue == bindparam("queue"),
+        or_(runs.c.not_before.is_(None), runs.c.not_before <= bindparam("now")),
+        # A run waits for its key: for the one that runs, and for those that came before it.
+        ~select(_other.c.seq)
+        .where(
+            is_live(_other),
+            _other.c.key == runs.c.key,
+            or_(_other.c.seq < runs.c.seq, _other.c.status == RunStatus.RUNNING.value),
+        )
+        .exists(),
+    )
+    .order_by(runs.c.seq)
+    .limit(1)
+)
+_RUNNING = select(*RUN_COLUMNS).where(runs.c.status == RunStatus.RUNNING.value)
+
+
+class Runs:
+    """Every run; what changes one is fenced by its attempt number and raises `RunLost`."""
+
+    def __init__(self, writer: Writer, reader: Reader, transitions: Transitions) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._transitions = transitions
+
+    def get(self, run_id: RunId) -> Run | None:
+        """Give one run, or None."""
+        row = self._reader.first(_GET, {"id": run_id})
+        return None if row is None else to_run(row)
+
+    def of_task(self, task_id: TaskId) -> list[Run]:
+        """Give the runs of a task, oldest first."""
+        return [to_run(row) for row in self._reader.all(_OF_TASK, {"task_id": task_id})]
+
+    def waiting(self) -> dict[QueueName, int]:
+        """Say how many runs wait in each queue; queues where none does are left out."""
+        return {QueueName(queue): count for queue, count in self._reader.all(_WAITING, {})}
+
+    def next_time(self, queue: QueueName, now: datetime) -> datetime | None:
+        """Say when the next postponed run of the queue is due, None when none is postponed."""
+        row = self._reader.first(_NEXT_TIME, {"queue": queue.value, "now": time_text(now)})
+        return None if row is None else moment(row[0])
+
+    async def claim(self, queue: QueueName, now: datetime) -> Run | None:
+        """Mark the oldest run that is due as running and give it, None when none is due."""
+
+        def claim(connection: Connection) -> Run | None:
+            due = {"queue": queue.value, "now": time_text(now)}
+            row = connection.execute(_NEXT_RUN, due).one_or_none()
+            return None if row is None else self._transitions.start(connection, to_run(row), now)
+
+        return await self._writer.write(claim)
+
+    async def finish(self, run: Run, result: RunResult, now: datetime) -> None:
+        """End the run and, with it, the task."""
+
+        def finish(connection: Connection) -> None:
+            require_run(connection, run)
+            self._transitions.end(connection, run, result, now)
+
+        await self._writer.write(finish)
+
+    async def postpone(self, run: Run, until: datetime, reason: str) -> None:
+        """Put the run back until then; counts as a failure."""
+
+        def postpone(connection: Connection) -> None:
+            require_run(connection, run)
+            self._transitions.postpone(connection, run, until, reason)
+
+        await self._writer.write(postpone)
+
+    async def interrupt(self, run: Run) -> None:
+        """Put the run back at once; counts as nothing."""
+
+        def interrupt(connection: Connection) -> None:
+            require_run(connection, run)
+            self._transitions.interrupt(connection, run, crashes=run.crashes)
+
+        await self._writer.write(interrupt)
+
+    async def recover(self, *, max_crashes: int, poisoned: RunResult, now: datetime) -> int:
+        """Put back every run that a dead worker left running; give their number.
+
+        Each counts one crash more; with `max_crashes` it ends as `poisoned` instead.
+        """
+
+        def recover(connection: Connection) -> int:
+            left = [to_run(row) for row in connection.execute(_RUNNING)]
+            for run in left:
+                crashes = run.crashes + 1
+                self._transitions.interrupt(connection, run, crashes=crashes)
+                if crashes >= max_crashes:
+                    self._transitions.end(connection, run, poisoned, now)
+            return len(left)
+
+        return await self._writer.write(recover)

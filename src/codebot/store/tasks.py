@@ -1,0 +1,114 @@
+"""Tasks: point reads that fit on the event loop, lists by keyset, and their removal."""
+
+import heapq
+from collections.abc import Collection
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from codebot.domain.status import TaskStatus
+from codebot.domain.task import Task, TaskId
+from codebot.store.reader import Query, Reader, Row
+from codebot.store.rows import HEAD_LENGTH, TASK_COLUMNS, time_text, to_task
+from codebot.store.schema import agent_log, descriptions, diffs, events, runs, steps, tasks
+from codebot.store.writer import Writer
+
+_GET = Query(select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id")))
+_SEQ = Query(select(tasks.c.seq).where(tasks.c.id == bindparam("id")))
+_DESCRIPTION = Query(select(descriptions.c.text).where(descriptions.c.task_id == bindparam("id")))
+_NEWEST = (
+    select(tasks.c.seq, *TASK_COLUMNS)
+    .where(tasks.c.seq < bindparam("before"))
+    .order_by(tasks.c.seq.desc())
+    .limit(bindparam("limit"))
+)
+_RECENT = Query(_NEWEST)
+_RECENT_BY_STATUS = Query(_NEWEST.where(tasks.c.status == bindparam("status")))
+_COUNTS = Query(select(tasks.c.status, func.count()).group_by(tasks.c.status))
+_EXPIRED = Query(
+    select(tasks.c.id)
+    .where(tasks.c.completed_at.is_not(None), tasks.c.completed_at < bindparam("before"))
+    .order_by(tasks.c.completed_at)
+    .limit(bindparam("limit"))
+)
+_IDS = Query(select(tasks.c.id))
+_DELETES = (
+    delete(tasks).where(tasks.c.id == bindparam("task")),
+    *(
+        delete(table).where(table.c.task_id == bindparam("task"))
+        for table in (descriptions, runs, steps, events, agent_log, diffs)
+    ),
+)
+_NEWER_THAN_ALL = 1 << 62
+
+
+class Tasks:
+    """Every task the service knows."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    def get(self, task_id: TaskId) -> Task | None:
+        """Give one task, whole, or None."""
+        row = self._reader.first(_GET, {"id": task_id})
+        if row is None:
+            return None
+        return to_task(row, self._whole_description(task_id, row))
+
+    def recent(
+        self,
+        status: Collection[TaskStatus] | None,
+        limit: int,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        """Give the newest tasks, newest first; `before` goes on after the last one of a page.
+
+        Descriptions are cut to 1,001 characters, so that a caller who shows 1,000 can tell.
+        """
+        seq = _NEWER_THAN_ALL if before is None else self._seq(before)
+        parameters = {"before": seq, "limit": limit}
+        if status is None:
+            return [to_task(row[1:]) for row in self._reader.all(_RECENT, parameters)]
+        # One indexed walk per status, merged: with IN, SQLite would sort every task there is.
+        walks = [
+            self._reader.all(_RECENT_BY_STATUS, {**parameters, "status": one.value})
+            for one in status
+        ]
+        merged = heapq.merge(*walks, key=lambda row: row[0], reverse=True)
+        return [to_task(row[1:]) for row in islice(merged, limit)]
+
+    def counts(self) -> dict[TaskStatus, int]:
+        """Say how many tasks there are in each status; those with none are left out."""
+        return {TaskStatus(status): count for status, count in self._reader.all(_COUNTS, {})}
+
+    def expired(self, before: datetime, limit: int = 1000) -> list[TaskId]:
+        """Give the tasks that ended before that moment, the oldest first, `limit` at most."""
+        parameters = {"before": time_text(before), "limit": limit}
+        return [TaskId(id_) for (id_,) in self._reader.all(_EXPIRED, parameters)]
+
+    def ids(self) -> set[TaskId]:
+        """Give the id of every task."""
+        return {TaskId(id_) for (id_,) in self._reader.all(_IDS, {})}
+
+    async def delete(self, task_id: TaskId) -> None:
+        """Remove a task and all that is its own; its pull request's record stays."""
+
+        def remove(connection: Connection) -> None:
+            for statement in _DELETES:
+                connection.execute(statement, {"task": task_id})
+
+        await self._writer.write(remove)
+
+    def _seq(self, task_id: TaskId) -> int:
+        """Give the place of a task in the list; an unknown one is before everything."""
+        row = self._reader.first(_SEQ, {"id": task_id})
+        return 0 if row is None else row[0]
+
+    def _whole_description(self, task_id: TaskId, row: Row) -> str | None:
+        """Fetch a description that is longer than its head; None when the head is all."""
+        if len(row[-1]) < HEAD_LENGTH:
+            return None
+        whole = self._reader.first(_DESCRIPTION, {"id": task_id})
+        return None if whole is None else whole[0]

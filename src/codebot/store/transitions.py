@@ -1,0 +1,149 @@
+"""How runs and their tasks change state: rows of both, and the events that tell of it.
+
+Nothing here commits. Callers wrap one of these in a transaction, behind the fence.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from codebot.domain.event import EventType
+from codebot.domain.outcome import Failure
+from codebot.domain.run import QueueName, Run, RunResult, queue_of
+from codebot.domain.status import (
+    Phase,
+    RunStatus,
+    TaskStatus,
+    check_run_transition,
+    check_task_transition,
+)
+from codebot.store.events import EventRecord
+from codebot.store.rows import failure_columns, time_text
+from codebot.store.schema import runs, tasks
+
+_TASK = select(tasks.c.status, tasks.c.started_at).where(tasks.c.id == bindparam("task"))
+
+
+class Transitions:
+    """The changes of state that exist, each along the table of legal ones in `domain.status`."""
+
+    def __init__(self, record: EventRecord, redact: Callable[[str], str]) -> None:
+        self._record = record
+        self._redact = redact
+
+    def start(self, connection: Connection, run: Run, now: datetime) -> Run:
+        """Mark the run running under a new attempt, and give it as it is now."""
+        check_run_transition(run.status, RunStatus.RUNNING)
+        claimed = replace(run, status=RunStatus.RUNNING, attempt=run.attempt + 1, not_before=None)
+        _update_run(
+            connection,
+            run,
+            status=RunStatus.RUNNING.value,
+            attempt=claimed.attempt,
+            not_before=None,
+        )
+        if _drives_task(run):
+            _start_task(connection, run, now)
+        told = {"kind": run.kind.value, "attempt": claimed.attempt}
+        self._record.of_run(connection, run, [(EventType.RUN_STARTED, told)])
+        return claimed
+
+    def end(self, connection: Connection, run: Run, result: RunResult, now: datetime) -> None:
+        """End the run, and its task with it where the task waits for this kind of run."""
+        status = RunStatus(result.status.value)
+        check_run_transition(run.status, status)
+        _update_run(connection, run, status=status.value)
+        told = {"status": status.value, "outcome": result.outcome.value}
+        happened = [(EventType.RUN_FINISHED, told)]
+        if _drives_task(run):
+            failure = self._redacted(result.failure)
+            _end_task(connection, run, replace(result, failure=failure), now)
+            happened.append((EventType.TASK_FINISHED, told | _told_failure(failure)))
+        self._record.of_run(connection, run, happened)
+
+    def postpone(self, connection: Connection, run: Run, until: datetime, reason: str) -> None:
+        """Put the run back for a later attempt."""
+        check_run_transition(run.status, RunStatus.PENDING)
+        _update_run(
+            connection,
+            run,
+            status=RunStatus.PENDING.value,
+            failures=run.failures + 1,
+            not_before=time_text(until),
+        )
+        _let_task_wait(connection, run)
+        told = {"until": time_text(until), "reason": reason}
+        self._record.of_run(connection, run, [(EventType.RUN_POSTPONED, told)])
+
+    def interrupt(self, connection: Connection, run: Run, *, crashes: int) -> None:
+        """Put the run back to go on where it was; `crashes` is its new count."""
+        check_run_transition(run.status, RunStatus.INTERRUPTED)
+        _update_run(connection, run, status=RunStatus.INTERRUPTED.value, crashes=crashes)
+        _let_task_wait(connection, run)
+        told = {"attempt": run.attempt, "crashes": crashes}
+        self._record.of_run(connection, run, [(EventType.RUN_INTERRUPTED, told)])
+
+    def _redacted(self, failure: Failure | None) -> Failure | None:
+        """Give the failure without secrets in its texts."""
+        if failure is None:
+            return None
+        detail, hint = self._redact(failure.detail), self._redact(failure.hint)
+        return replace(failure, detail=detail, hint=hint)
+
+
+def _drives_task(run: Run) -> bool:
+    """Say whether the task's own status follows this run: a review leaves it as it is."""
+    return queue_of(run.kind) is QueueName.TASKS
+
+
+def _update_run(connection: Connection, run: Run, **columns: Any) -> None:  # noqa: ANN401
+    """Change columns of the run's row."""
+    connection.execute(update(runs).where(runs.c.id == run.id).values(**columns))
+
+
+def _update_task(connection: Connection, run: Run, **columns: Any) -> None:  # noqa: ANN401
+    """Change columns of the row of the run's task."""
+    connection.execute(update(tasks).where(tasks.c.id == run.task_id).values(**columns))
+
+
+def _start_task(connection: Connection, run: Run, now: datetime) -> None:
+    """Mark the task running; when it started is written down once, whatever happens later."""
+    status, started_at = connection.execute(_TASK, {"task": run.task_id}).one()
+    if status != TaskStatus.RUNNING.value:
+        check_task_transition(TaskStatus(status), TaskStatus.RUNNING)
+    _update_task(
+        connection,
+        run,
+        status=TaskStatus.RUNNING.value,
+        phase=Phase.PREPARING.value,
+        started_at=started_at or time_text(now),
+    )
+
+
+def _end_task(connection: Connection, run: Run, result: RunResult, now: datetime) -> None:
+    """Write down how the task ended, and when."""
+    status, _ = connection.execute(_TASK, {"task": run.task_id}).one()
+    check_task_transition(TaskStatus(status), result.status)
+    _update_task(
+        connection,
+        run,
+        status=result.status.value,
+        phase=None,
+        outcome=result.outcome.value,
+        completed_at=time_text(now),
+        **failure_columns(result.failure),
+    )
+
+
+def _let_task_wait(connection: Connection, run: Run) -> None:
+    """Show that nobody works on the task now; its status stays what it is."""
+    if _drives_task(run):
+        _update_task(connection, run, phase=Phase.WAITING.value)
+
+
+def _told_failure(failure: Failure | None) -> dict[str, str]:
+    """Give what an event says about a failure."""
+    return {} if failure is None else {"code": failure.code, "detail": failure.detail}
