@@ -8,8 +8,9 @@ import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from codebot.telemetry.log import LogFormat, LogLevel, configure
+from codebot.telemetry.log import configure
 from codebot.telemetry.redaction import Redactor
+from codebot.telemetry.style import LogFormat, LogLevel
 
 CANARY = "canary-5f0e9c"
 

@@ -7,30 +7,14 @@ httpx, Alembic) end up in the same lines.
 
 import logging
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
+from codebot.telemetry.style import LogFormat, LogLevel
+
 Redact = Callable[[str], str]
-
-
-class LogFormat(StrEnum):
-    """How a line is written: for people, for machines, or by what the stream is."""
-
-    AUTO = "auto"
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """From which severity on a line is written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore", "alembic", "asyncio")

@@ -1,0 +1,23 @@
+"""What the operator decides: one frozen `Settings`, read from flags, environment and `.env`.
+
+This package is the only reader of the environment. `table.py` is the list of every setting,
+`parse.py` reads one value, `load.py` puts them together and finds every problem at once.
+"""
+
+from codebot.settings.load import Reading, load_settings, read_settings
+from codebot.settings.model import Command, GitHubApp, GitHubSettings, Settings
+from codebot.settings.reference import settings_reference
+from codebot.settings.table import SETTINGS, Setting
+
+__all__ = [
+    "SETTINGS",
+    "Command",
+    "GitHubApp",
+    "GitHubSettings",
+    "Reading",
+    "Setting",
+    "Settings",
+    "load_settings",
+    "read_settings",
+    "settings_reference",
+]

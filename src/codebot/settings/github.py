@@ -1,0 +1,105 @@
+"""Which GitHub it is, and with which credential: the rules that several variables share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from codebot.domain.secret import Secret
+from codebot.settings.model import GitHubApp, GitHubSettings, is_loopback
+
+PUBLIC = GitHubSettings()
+
+_LARGEST_KEY = 64 * 1024
+
+
+def read_github(values: Mapping[str, Any], problems: list[str]) -> GitHubSettings:
+    """Put the GITHUB_* values together; what contradicts itself is added to `problems`."""
+    web_url, api_url = _addresses(values.get("GITHUB_ENTERPRISE_URL"), values.get("GITHUB_API_URL"))
+    for name, url in (("GITHUB_ENTERPRISE_URL", web_url), ("GITHUB_API_URL", api_url)):
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            problems.append(f"{name} must begin with https:// (http is for loopback only).")
+    app = _read_app(values, problems)
+    return GitHubSettings(
+        host=urlsplit(web_url).netloc.lower(),
+        web_url=web_url,
+        api_url=api_url,
+        app=app,
+        token=None if app else values.get("GITHUB_TOKEN"),
+    )
+
+
+def _addresses(enterprise: str | None, api: str | None) -> tuple[str, str]:
+    """Give the web and the API address; each follows from the other where only one is set."""
+    if enterprise is None and api is None:
+        return PUBLIC.web_url, PUBLIC.api_url
+    web = enterprise or _web_of(str(api))
+    if urlsplit(web).hostname == PUBLIC.host:
+        return PUBLIC.web_url, api or PUBLIC.api_url
+    return web, api or _api_of(web)
+
+
+def _web_of(api: str) -> str:
+    """Give the web address that an API address belongs to.
+
+    `api.github.com` and, for data residency, `api.SUBDOMAIN.ghe.com` are hosts of their own;
+    an Enterprise Server has its API under a path.
+    https://docs.github.com/en/enterprise-cloud@latest/admin/data-residency/network-details-for-ghecom
+
+    >>> _web_of("https://api.octo.ghe.com"), _web_of("https://git.example.org/api/v3")
+    ('https://octo.ghe.com', 'https://git.example.org')
+    """
+    parts = urlsplit(api)
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
+
+
+def _api_of(web: str) -> str:
+    parts = urlsplit(web)
+    if parts.netloc.endswith(".ghe.com"):
+        return f"{parts.scheme}://api.{parts.netloc}"
+    return f"{web}/api/v3"
+
+
+def _read_app(values: Mapping[str, Any], problems: list[str]) -> GitHubApp | None:
+    """Give the App when it is complete; a part without the other is a problem."""
+    app_id, file = values.get("GITHUB_APP_ID"), values.get("GITHUB_APP_PRIVATE_KEY_PATH")
+    installation: int | None = values.get("GITHUB_APP_INSTALLATION_ID")
+    if app_id is None and file is None:
+        if installation is not None and "GITHUB_TOKEN" not in values:
+            problems.append("GITHUB_APP_INSTALLATION_ID is set without GITHUB_APP_ID.")
+        return None
+    if app_id is None or file is None:
+        missing = "GITHUB_APP_ID" if app_id is None else "GITHUB_APP_PRIVATE_KEY_PATH"
+        problems.append(f"{missing} is missing: a GitHub App needs its id and its private key.")
+        return None
+    key = _read_private_key(file, problems)
+    return GitHubApp(app_id, key, installation) if key else None
+
+
+def _read_private_key(file: Path, problems: list[str]) -> Secret | None:
+    name = "GITHUB_APP_PRIVATE_KEY_PATH"
+    try:
+        with file.open("rb") as stream:
+            pem = stream.read(_LARGEST_KEY)
+    except OSError as exc:
+        problems.append(f"{name} names {file}, which cannot be read ({type(exc).__name__}).")
+        return None
+    if not _is_rsa_private_key(pem):
+        problems.append(
+            f"{name} names {file}, which is not an RSA private key without password in PEM form;"
+            " download one from the App's settings page."
+        )
+        return None
+    return Secret(pem.decode())
+
+
+def _is_rsa_private_key(pem: bytes) -> bool:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return isinstance(load_pem_private_key(pem, password=None), RSAPrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False

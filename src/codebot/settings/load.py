@@ -1,0 +1,204 @@
+"""From text to `Settings`, with every problem found at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from codebot.errors import ConfigError
+from codebot.settings.github import read_github
+from codebot.settings.model import Command, GitHubSettings, Settings, is_loopback
+from codebot.settings.sources import Given, Sources, read_sources
+from codebot.settings.table import BY_NAME, SETTINGS
+from codebot.telemetry.redaction import Redactor
+
+SHORT_KEY = 12
+"""Below this many characters an API key can be guessed in time."""
+
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Settings as far as they could be read, and every problem: what could not be is default."""
+
+    settings: Settings
+    problems: tuple[str, ...]
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    *,
+    flags: Mapping[str, str],
+    dotenv_dir: Path,
+    need: Command,
+    redactor: Redactor,
+) -> Settings:
+    """Give the settings that a command needs; raises `ConfigError` naming every problem.
+
+    `flags` maps a flag of the command line (`--port`) to its text. Every secret is known to
+    `redactor` when this returns, and when it raises.
+    """
+    reading = read_settings(
+        environ, flags=flags, dotenv_dir=dotenv_dir, need=need, redactor=redactor
+    )
+    if reading.problems:
+        raise ConfigError(reading.problems)
+    return reading.settings
+
+
+def read_settings(
+    environ: Mapping[str, str],
+    *,
+    flags: Mapping[str, str],
+    dotenv_dir: Path,
+    need: Command,
+    redactor: Redactor,
+) -> Reading:
+    """Give settings and problems side by side: for `doctor`, which starts with anything."""
+    folder = dotenv_dir.absolute()
+    sources = read_sources(environ, flags, folder, redactor)
+    problems = list(sources.problems)
+    values = _understand(sources.given, folder, problems)
+    github = read_github(values, problems)
+    if github.app:
+        redactor.add(github.app.private_key)
+    _hide_proxy_passwords(values, redactor)
+    settings = _build(values, github, folder, environ.get("PATH", os.defpath), sources)
+    problems += [*_wrong_on_disk(settings), *_missing(settings, need, sources.given)]
+    return Reading(settings, tuple(problems))
+
+
+def _understand(given: Mapping[str, Given], folder: Path, problems: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        found = given.get(setting.name)
+        if found is None:
+            continue
+        try:
+            values[setting.name] = _absolute(setting.parse(found.text), folder)
+        except ValueError as exc:
+            shown = "" if setting.secret or "@" in found.text else _shown(found.text)
+            problems.append(f"{found.label} {exc}{shown}.")
+    return values
+
+
+def _shown(text: str) -> str:
+    short = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+    return f" (it is {short!r})"
+
+
+def _absolute(value: Any, folder: Path) -> Any:  # noqa: ANN401 - any setting's value
+    """Make a path absolute, seen from the working directory; anything else stays."""
+    if isinstance(value, Path):
+        return Path(os.path.normpath(folder / value))
+    if isinstance(value, tuple):
+        return tuple(_absolute(item, folder) for item in value)
+    return value
+
+
+def _build(
+    values: Mapping[str, Any], github: GitHubSettings, folder: Path, path: str, sources: Sources
+) -> Settings:
+    fields = {
+        setting.field: values[setting.name]
+        if setting.name in values
+        else _absolute(setting.parse(setting.default), folder)
+        for setting in SETTINGS
+        if setting.field and (setting.name in values or setting.default)
+    }
+    fields.setdefault("database", fields["data_dir"] / "codebot.sqlite3")
+    return Settings(
+        **fields,
+        github=github,
+        proxies={name: values[name] for name in _PROXIES if name in values},
+        path=path,
+        warnings=(*sources.warnings, *_doubts(values)),
+    )
+
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+
+
+def _hide_proxy_passwords(values: Mapping[str, Any], redactor: Redactor) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+        password = urlsplit(values.get(name, "")).password
+        if password:
+            redactor.add(password)
+
+
+def _doubts(values: Mapping[str, Any]) -> list[str]:
+    """Say what is set and does nothing, and what is set and is risky."""
+    doubts = [
+        f"{name} has no effect: {BY_NAME[name].later} is not built yet."
+        for name in values
+        if BY_NAME[name].later
+    ]
+    short = sum(len(key.reveal()) < SHORT_KEY for key in values.get("CODEBOT_API_KEYS", ()))
+    if short:
+        doubts.append(
+            f"{short} of the API keys can be guessed: use at least {SHORT_KEY} random characters."
+        )
+    for winner, loser in (
+        ("GITHUB_APP_ID", "GITHUB_TOKEN"),
+        ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    ):
+        if winner in values and loser in values:
+            doubts.append(f"{loser} has no effect: {winner} is set, too, and goes first.")
+    return doubts
+
+
+def _wrong_on_disk(settings: Settings) -> list[str]:
+    """Look at what the settings point to; nothing is made here."""
+    script = settings.anthropic_base_url
+    files = (
+        ("SSL_CERT_FILE", settings.certificate_file, os.R_OK),
+        ("CODEBOT_CLAUDE_BIN", settings.claude_bin, os.X_OK),
+        ("ANTHROPIC_BASE_URL", script if isinstance(script, Path) else None, os.R_OK),
+    )
+    problems = [
+        f"{name} names {file}, which is not a file that can be"
+        f" {'executed' if mode == os.X_OK else 'read'}."
+        for name, file, mode in files
+        if file and not (file.is_file() and os.access(file, mode))
+    ]
+    problems += [
+        f"CODEBOT_LOCAL_REPOS names {folder}, which is not a directory."
+        for folder in settings.local_repos
+        if not folder.is_dir()
+    ]
+    return problems + [
+        f"{name} names {folder}, which is not a directory."
+        for name, folder in (
+            ("CODEBOT_DATA_DIR", settings.data_dir),
+            ("CODEBOT_WORK_DIR", settings.work_dir),
+        )
+        if folder.exists() and not folder.is_dir()
+    ]
+
+
+def _missing(settings: Settings, need: Command, given: Mapping[str, Given]) -> list[str]:
+    """Say what `serve` cannot start without; what was given but wrong is not missing, too."""
+    if need is not Command.SERVE:
+        return []
+    problems = []
+    if "CODEBOT_API_KEYS" not in given:
+        problems.append(
+            "CODEBOT_API_KEYS is missing: callers need a key"
+            ' (for example: export CODEBOT_API_KEYS="$(openssl rand -hex 24)").'
+        )
+    tried = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
+    if not tried & given.keys():
+        problems.append(
+            "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"
+            " or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS for repositories on this machine."
+        )
+    if not is_loopback(settings.host) and settings.sandbox != "none":
+        problems.append(
+            f"{given['CODEBOT_HOST'].label} {settings.host} would let other machines submit work"
+            " that runs without isolation; listen on 127.0.0.1 behind a proxy,"
+            " or accept it with CODEBOT_SANDBOX=none."
+        )
+    return problems

@@ -1,0 +1,217 @@
+"""How the text of one setting becomes a value: pure functions that raise `ValueError`.
+
+The message of the error completes the sentence "NAME ...", and never holds the text itself:
+that may be a secret in the wrong place.
+"""
+
+import math
+import re
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from codebot.domain.secret import Secret
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+_PATTERN = re.compile(r"[\w.*-]+/[\w.*-]+")
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_APP_ID = re.compile(r"[A-Za-z0-9.]+")
+
+
+def text(value: str) -> str:
+    """Take any text of one line."""
+    if not value.isprintable():
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def secret(value: str) -> Secret:
+    """Take a credential: what a header can carry, in one piece."""
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValueError("must be printable ASCII without spaces")
+    return Secret(value)
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Take a whole number within bounds."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", value) or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Take a decimal number within bounds.
+
+    >>> number(0, 10)("2.5")
+    2.5
+    """
+
+    def parse(value: str) -> float:
+        try:
+            given = float(value)
+        except ValueError:
+            given = math.nan
+        if not low <= given <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return given
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], timedelta]:
+    """Take a length of time in seconds, within bounds."""
+    parse_number = number(low, high)
+
+    def parse(value: str) -> timedelta:
+        try:
+            return timedelta(seconds=parse_number(value))
+        except ValueError:
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}") from None
+
+    return parse
+
+
+def switch(value: str) -> bool:
+    """Take on or off, in the usual words."""
+    words = {"on": True, "true": True, "yes": True, "1": True}
+    words |= {"off": False, "false": False, "no": False, "0": False}
+    if value.lower() not in words:
+        raise ValueError("must be on or off")
+    return words[value.lower()]
+
+
+def one_of(kind: type[E]) -> Callable[[str], E]:
+    """Take one of the words of an enumeration."""
+
+    def parse(value: str) -> E:
+        try:
+            return kind(value.lower())
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(kind)}") from None
+
+    return parse
+
+
+def built(*now: str, later: tuple[str, ...]) -> Callable[[str], str]:
+    """Take one of the words that work now; say of the others that they are not built yet."""
+
+    def parse(value: str) -> str:
+        if value in later:
+            raise ValueError(f"names {value}, which is not built yet; use {' or '.join(now)}")
+        if value not in now:
+            raise ValueError(f"must be one of {', '.join(now)}")
+        return value
+
+    return parse
+
+
+def listed(parse_one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Take several values separated by commas (in a file also by line ends), each one once.
+
+    >>> listed(text)("a, b,a")
+    ('a', 'b')
+    """
+
+    def parse(value: str) -> tuple[T, ...]:
+        entries = [entry.strip() for entry in re.split(r"[,\n]", value)]
+        if not all(entries):
+            raise ValueError("has a blank entry between its commas")
+        return tuple(dict.fromkeys(parse_one(entry) for entry in entries))
+
+    return parse
+
+
+def repository_pattern(value: str) -> str:
+    """Take `owner/name`, where `*` stands for any run of characters."""
+    if not _PATTERN.fullmatch(value):
+        raise ValueError("must be patterns like owner/name or owner/*")
+    return value
+
+
+def host(value: str) -> str:
+    """Take an address or a host name to bind to."""
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be an IP address or a host name")
+    return value
+
+
+def app_id(value: str) -> str:
+    """Take the id of a GitHub App, or its client id (GitHub accepts either)."""
+    if not _APP_ID.fullmatch(value):
+        raise ValueError("must be the App's id or client id")
+    return value
+
+
+def url(value: str) -> str:
+    """Take an http(s) address without credentials; give it without a trailing slash."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not value.isprintable() or re.search(r"[\s@?#]", value):
+        raise ValueError("must be a plain address like https://HOST[:PORT][/PATH]")
+    return value.rstrip("/")
+
+
+def proxy(value: str) -> str:
+    """Take the address of a proxy; a bare HOST:PORT is what curl would understand, too."""
+    if re.search(r"\s", value) or not value.isprintable():
+        raise ValueError("must be an address like http://HOST:PORT")
+    return value
+
+
+def model_endpoint(value: str) -> str | Path:
+    """Take the address of the model's API, or `scripted:/path/to/turns.json`.
+
+    >>> model_endpoint("scripted:/tmp/turns.json")
+    PosixPath('/tmp/turns.json')
+    """
+    if not value.startswith("scripted:"):
+        return url(value)
+    script = Path(value.removeprefix("scripted:"))
+    if not script.is_absolute():
+        raise ValueError("must name its script by an absolute path: scripted:/path/to/turns.json")
+    return script
+
+
+def agent(value: str) -> tuple[str, ...]:
+    """Take `claude` (an empty command), or `command:` and a command line.
+
+    >>> agent("claude"), agent("command:my-agent --fast 'a b'")
+    ((), ('my-agent', '--fast', 'a b'))
+    """
+    if value == "claude":
+        return ()
+    try:
+        argv = shlex.split(value.removeprefix("command:"))
+    except ValueError:
+        argv = []
+    if not value.startswith("command:") or not argv:
+        raise ValueError("must be claude, or command: followed by a command line")
+    return tuple(argv)
+
+
+def database(value: str) -> Path:
+    """Take `sqlite:///PATH` (a fourth slash for an absolute one)."""
+    scheme, _, rest = value.partition("://")
+    if scheme.partition("+")[0] in {"postgresql", "postgres"}:
+        raise ValueError("names PostgreSQL, which is not built yet; leave it out for SQLite")
+    if scheme != "sqlite" or not rest.startswith("/") or rest[1:] in {"", ":memory:"}:
+        raise ValueError("must be sqlite:///PATH")
+    return Path(rest[1:])
+
+
+def path(value: str) -> Path:
+    """Take a path; `~` is the home directory."""
+    return Path(text(value)).expanduser()

@@ -1,0 +1,115 @@
+"""Where the text of a setting comes from: flags win over environment, environment over `.env`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from codebot.settings.table import BY_FLAG, BY_NAME, SETTINGS, Setting
+from codebot.telemetry.redaction import Redactor
+
+PREFIX = "CODEBOT_"
+
+_EITHER_CASE = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"})
+_LARGEST_SECRET_FILE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The text of one setting, and what to call its source in a message."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that was given, before any of it is understood."""
+
+    given: Mapping[str, Given]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_sources(
+    environ: Mapping[str, str], flags: Mapping[str, str], folder: Path, redactor: Redactor
+) -> Sources:
+    """Collect the text of every setting; every secret is made known to `redactor` at once."""
+    problems: list[str] = []
+    dotenv = _read_dotenv(folder / ".env", problems)
+    given: dict[str, Given] = {}
+    for layer, suffix in ((dotenv, " (in .env)"), (environ, "")):
+        for setting in SETTINGS:
+            found = _find(setting, layer, suffix, folder, problems)
+            if found:
+                given[setting.name] = found
+    for flag, text in flags.items():
+        given[BY_FLAG[flag].name] = Given(flag, text.strip())
+    for name, found in given.items():
+        if BY_NAME[name].secret:
+            _hide(found.text, redactor)
+    return Sources(given, tuple(problems), (*_unknown(environ), *_unknown(dotenv)))
+
+
+def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        problems.append(f"{file} cannot be read ({type(exc).__name__}).")
+        return {}
+    return {name: text for name, text in values.items() if text is not None}
+
+
+def _find(
+    setting: Setting, layer: Mapping[str, str], suffix: str, folder: Path, problems: list[str]
+) -> Given | None:
+    """Give what one layer says about a setting; a blank variable counts as unset."""
+    text = layer.get(setting.name, "").strip()
+    if not text and setting.name in _EITHER_CASE:
+        text = layer.get(setting.name.lower(), "").strip()
+    file = layer.get(f"{setting.name}_FILE", "").strip() if setting.secret else ""
+    if text and file:
+        problems.append(f"{setting.name} and {setting.name}_FILE are both set{suffix}; keep one.")
+    elif file:
+        return _read_secret_file(setting.name, folder / Path(file).expanduser(), suffix, problems)
+    return Given(f"{setting.name}{suffix}", text) if text else None
+
+
+def _read_secret_file(name: str, file: Path, suffix: str, problems: list[str]) -> Given | None:
+    label = f"{name}_FILE{suffix}"
+    try:
+        with file.open(encoding="utf-8-sig") as stream:
+            text = stream.read(_LARGEST_SECRET_FILE).strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        problems.append(f"{label} names {file}, which cannot be read ({type(exc).__name__}).")
+        return None
+    if not text:
+        problems.append(f"{label} names {file}, which is empty.")
+        return None
+    return Given(label, text)
+
+
+def _hide(text: str, redactor: Redactor) -> None:
+    """Make a secret known before anything can go wrong with it, whole and by its entries."""
+    for part in (text, *re.split(r"[,\n]", text)):
+        redactor.add(part.strip())
+
+
+def _unknown(layer: Mapping[str, str]) -> list[str]:
+    """Warn of variables that look like ours and are not: a typo is otherwise never noticed."""
+    known = {setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)}
+    files = {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    warnings = []
+    for name in sorted(layer):
+        if name.startswith(PREFIX) and name not in known | files:
+            meant = get_close_matches(name, known, n=1)
+            warnings.append(
+                f"{name} is not a setting and is ignored."
+                + (f" Did you mean {meant[0]}?" if meant else "")
+            )
+    return warnings

@@ -1,0 +1,135 @@
+"""Every setting: its variable, its default, how it is read, and one line on what it is for.
+
+The reference page is made from this table (`settings_reference`), so it cannot be out of date.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from codebot.settings import parse
+from codebot.telemetry.style import LogFormat, LogLevel
+
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable. `default` is read like a given value; "" means that there is none.
+
+    `field` is where the value goes in `Settings`, "" for those that are combined with others.
+    A secret may also come from the file named by `NAME_FILE`. `flag` is the command line's name
+    for it. `later` names the part that a setting waits for: until then it is only warned about.
+    """
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    default: str
+    doc: str
+    secret: bool = False
+    flag: str = ""
+    later: str = ""
+
+
+SETTINGS: tuple[Setting, ...] = (
+    # --- HTTP
+    Setting("CODEBOT_API_KEYS", "api_keys", parse.listed(parse.secret), "",
+            "Keys that callers send, comma-separated; `serve` needs at least one.",
+            secret=True, flag="--api-key"),
+    Setting("CODEBOT_HOST", "host", parse.host, "127.0.0.1",
+            "Address to listen on; beyond loopback only with `CODEBOT_SANDBOX=none`.",
+            flag="--host"),
+    Setting("CODEBOT_PORT", "port", parse.integer(1, 65535), "5000",
+            "Port to listen on.", flag="--port"),
+    Setting("CODEBOT_PUBLIC_URL", "public_url", parse.url, "",
+            "The service's address as others reach it, used in links."),
+    Setting("CODEBOT_REPOSITORIES", "repositories", parse.listed(parse.repository_pattern), "",
+            "`owner/name` patterns that tasks may name, comma-separated; all when unset."),
+    Setting("CODEBOT_LOCAL_REPOS", "local_repos", parse.listed(parse.path), "",
+            "Directories whose repositories may be used without a forge, comma-separated."),
+    # --- Work
+    Setting("CODEBOT_MAX_WORKERS", "workers", parse.integer(1, 128), "1",
+            "Tasks worked on at once.", flag="--workers"),
+    Setting("CODEBOT_MAX_REVIEW_WORKERS", "review_workers", parse.integer(1, 128), "1",
+            "Review answers worked on at once."),
+    Setting("CODEBOT_MAX_QUEUE_SIZE", "max_queue_size", parse.integer(1, 1_000_000), "100",
+            "Tasks that may wait; one more is answered with 429."),
+    Setting("CODEBOT_TASK_RETENTION", "task_retention", parse.seconds(1, 3650 * DAY), "86400",
+            "Seconds after its end until a task and its workspace are deleted."),
+    Setting("CODEBOT_DRAIN_TIMEOUT", "drain_timeout", parse.seconds(0, DAY), "30",
+            "Seconds that running tasks get to end when the service stops.",
+            flag="--drain-timeout"),
+    Setting("CODEBOT_DATA_DIR", "data_dir", parse.path, "./codebot_data",
+            "Store and mirrors; made with mode 0700 when first needed."),
+    Setting("CODEBOT_WORK_DIR", "work_dir", parse.path, "./codebot_workspace",
+            "Workspaces; made with mode 0700 when first needed.", flag="--work-dir"),
+    Setting("CODEBOT_DATABASE_URL", "database", parse.database, "",
+            "`sqlite:///PATH`; `codebot.sqlite3` in the data directory when unset."),
+    Setting("CODEBOT_LOG_LEVEL", "log_level", parse.one_of(LogLevel), "info",
+            "`debug`, `info`, `warning` or `error`."),
+    Setting("CODEBOT_LOG_FORMAT", "log_format", parse.one_of(LogFormat), "auto",
+            "`console`, `json`, or `auto`: console on a terminal, JSON lines elsewhere."),
+    # --- Agent and model
+    Setting("CODEBOT_AGENT", "agent_command", parse.agent, "claude",
+            "`claude`, or `command:` and a command line that reads the prompt on stdin."),
+    Setting("CODEBOT_CLAUDE_BIN", "claude_bin", parse.path, "",
+            "The Claude Code program; found on PATH or in the `claude` extra when unset."),
+    Setting("CODEBOT_MODEL", "model", parse.text, "",
+            "The model to ask for; the agent's own choice when unset."),
+    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", parse.secret, "",
+            "The model's credential; the agent never sees it.", secret=True),
+    Setting("ANTHROPIC_AUTH_TOKEN", "anthropic_auth_token", parse.secret, "",
+            "The same as a bearer token, for gateways that want one.", secret=True),
+    Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", parse.model_endpoint,
+            "https://api.anthropic.com",
+            "The model's address, or `scripted:/path/to/turns.json`: turns played from a file."),
+    Setting("CODEBOT_AGENT_TIMEOUT", "agent_timeout", parse.seconds(1, 7 * DAY), "3600",
+            "Seconds that one round of the agent may take."),
+    Setting("CODEBOT_AGENT_IDLE_TIMEOUT", "agent_idle_timeout", parse.seconds(1, 7 * DAY), "600",
+            "Seconds that the agent may say nothing."),
+    Setting("CODEBOT_TEST_TIMEOUT", "test_timeout", parse.seconds(1, 7 * DAY), "900",
+            "Seconds that the test command may take."),
+    Setting("CODEBOT_MAX_TURNS", "max_turns", parse.integer(1, 10_000), "200",
+            "Model turns a task may use."),
+    Setting("CODEBOT_MAX_BUDGET_USD", "max_budget_usd", parse.number(0.01, 10_000), "10",
+            "Dollars a task may cost."),
+    Setting("CODEBOT_SANDBOX", "sandbox",
+            parse.built("auto", "none", later=("bubblewrap", "docker")), "auto",
+            "`auto`, or `none`: no isolation, asked for by name."),
+    Setting("CODEBOT_EGRESS", "egress", parse.listed(parse.host), "",
+            "Further hosts that the agent and the tests may reach.", later="the egress proxy"),
+    # --- GitHub
+    Setting("GITHUB_APP_ID", "", parse.app_id, "", "The GitHub App's id."),
+    Setting("GITHUB_APP_PRIVATE_KEY_PATH", "", parse.path, "",
+            "The file of the App's private key (PEM)."),
+    Setting("GITHUB_APP_INSTALLATION_ID", "", parse.integer(1, 2**53), "",
+            "The App's installation; looked up per repository when unset."),
+    Setting("GITHUB_TOKEN", "", parse.secret, "",
+            "A personal token instead of an App, for one person.", secret=True),
+    Setting("GITHUB_ENTERPRISE_URL", "", parse.url, "",
+            "The address of a GitHub Enterprise Server; github.com when unset."),
+    Setting("GITHUB_API_URL", "", parse.url, "",
+            "The API's address; `<enterprise>/api/v3` when unset. Alone it names the host, too."),
+    Setting("GITHUB_WEBHOOK_SECRET", "webhook_secret", parse.secret, "",
+            "Turns `/webhook` on.", secret=True, flag="--webhook-secret", later="webhooks"),
+    Setting("CODEBOT_ENABLE_POLLING", "enable_polling", parse.switch, "off",
+            "Ask GitHub for new comments regularly.", flag="--enable-polling", later="polling"),
+    Setting("CODEBOT_POLL_INTERVAL", "poll_interval", parse.seconds(10, DAY), "300",
+            "Seconds between two polls.", flag="--poll-interval", later="polling"),
+    Setting("CODEBOT_COMMANDERS", "commanders", parse.text, "write",
+            "The permission that lets a person command the bot.", later="review answers"),
+    Setting("CODEBOT_REVIEWERS", "reviewers", parse.listed(parse.text), "",
+            "Who is asked to review, comma-separated.", later="asking for reviews"),
+    Setting("CODEBOT_FIX_CI", "fix_ci", parse.switch, "on",
+            "Work on pull requests whose CI is red.", later="red-CI rounds"),
+    # --- The way out
+    Setting("SSL_CERT_FILE", "certificate_file", parse.path, "",
+            "A file of trusted certificates (a company's CA), for HTTP and git alike."),
+    Setting("HTTPS_PROXY", "", parse.proxy, "", "The proxy for https, for HTTP and git alike."),
+    Setting("HTTP_PROXY", "", parse.proxy, "", "The proxy for plain http."),
+    Setting("NO_PROXY", "", parse.text, "", "Hosts that are reached without the proxy."),
+)  # fmt: skip
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+BY_FLAG = {setting.flag: setting for setting in SETTINGS if setting.flag}
