@@ -313,9 +313,19 @@ class ForgeNotFound(ForgeError):
 
 
 class ForgeRefused(ForgeError):
-    """The forge understood the request and rejects its content (422)."""
+    """The forge understood the request and rejects its content (422).
+
+    `problems` are the forge's structured findings, such as `base: invalid`; some refusals have none.
+    """
 
     code = "forge_refused"
+
+    def __init__(
+        self, detail: str, *, hint: str | None = None, problems: tuple[str, ...] = ()
+    ) -> None:
+        """Keep what the forge found wrong."""
+        super().__init__(detail, hint=hint)
+        self.problems = problems
 
 
 class ForgeBroken(ForgeError):
