@@ -170,15 +170,18 @@ def _is_repository(path: Path) -> bool:
     do not count.
     """
     inner = path / ".git"
-    folder = inner if _is_folder(inner) else path
-    return all(_is_folder(folder / part) for part in ("objects", "refs"))
+    folder = inner if stat.S_ISDIR(_mode(inner)) else path
+    return stat.S_ISREG(_mode(folder / "HEAD")) and all(
+        stat.S_ISDIR(_mode(folder / part)) for part in ("objects", "refs")
+    )
 
 
-def _is_folder(path: Path) -> bool:
+def _mode(path: Path) -> int:
+    """Say what stands at `path` itself, links not followed; 0 for nothing or no access."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        return path.lstat().st_mode
     except OSError:
-        return False
+        return 0
 
 
 def _refusal(what: str, rules: RepositoryRules) -> InvalidTask:

@@ -1,0 +1,33 @@
+"""What the routes need from the rest of the product, in one frozen value."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from codebot.domain.ports import Finding, Queue
+from codebot.intake.keys import ApiKeys
+from codebot.intake.repository_url import RepositoryRules
+from codebot.store.store import Store
+
+
+def _no_findings() -> Sequence[Finding]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The wired service, as the HTTP routes see it.
+
+    `new_id` gives UUIDv7s as text, `now` aware UTC. `workers` is the number of tasks worked on at
+    once. `checks` gives what was found at start, for `/health`.
+    """
+
+    keys: ApiKeys
+    queue: Queue
+    store: Store
+    rules: RepositoryRules
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    version: str
+    workers: int
+    checks: Callable[[], Sequence[Finding]] = field(default=_no_findings)
