@@ -1,0 +1,87 @@
+# `make setup` leaves a ready .venv; every other target does that first where it is due.
+# Nothing is needed beforehand but python3 (3.11 or newer), git, make and curl.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+READY := $(VENV)/.ready
+LOCK := $(UV) pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links
+
+# A slow line is not an error, and uv should look where pip was told to look (a company's mirror).
+export UV_HTTP_TIMEOUT ?= 300
+INDEX := index="$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi;
+
+.PHONY: help setup demo test check lint bench serve lock clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(READY) ## make .venv with everything in it
+
+$(READY): pyproject.toml requirements/bootstrap.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Codebot needs Python 3.11 or newer: make PYTHON=python3.12 setup" >&2; exit 1; }
+	@echo "[1/4] Python's own venv"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) debian-venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@echo "[2/4] uv, the installer"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/bootstrap.txt
+	@echo "[3/4] what Codebot needs and the Claude Code program (about 120 MB, once)"
+	@$(INDEX) $(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode \
+		requirements/dev.txt
+	@echo "[4/4] Codebot itself"
+	@$(UV) pip install --quiet --python $(VENV) --offline --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Ready: $(BIN)/codebot --help"
+
+# Debian keeps `venv` in a package of its own.
+.PHONY: debian-venv
+debian-venv:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "      installing the package python3-venv"; \
+		apt-get update -qq >/dev/null; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			python3-venv >/dev/null; \
+	else \
+		echo "Python's venv is missing: install the package python3-venv" \
+			"(sudo apt-get install python3-venv), then run make again." >&2; exit 1; \
+	fi
+
+demo: $(READY) ## the whole way of a task on this machine, nothing configured
+	@$(BIN)/codebot demo
+
+test: $(READY) ## every test, the wheel and the docs included
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: lint ## format, lint, types, layers, unit tests: under 30 seconds
+	@$(BIN)/pytest -q tests/unit src
+
+lint: $(READY)
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## the figures, as ratios in one run
+	@$(BIN)/python -m bench
+
+serve: $(READY) ## the service, with the settings of the environment and of .env
+	@$(BIN)/codebot serve
+
+lock: $(READY) ## pin again what pyproject.toml and requirements/*.in ask for
+	@$(INDEX) $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(INDEX) $(LOCK) pyproject.toml requirements/dev.in --extra claude -o requirements/dev.txt
+
+clean: ## remove everything that make made
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""What every test stands on: an environment that says nothing about this machine's owner."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+_OUTSIDE = re.compile(
+    r"(ANTHROPIC|CLAUDE|CODEBOT|GITHUB|GIT)_.*|.*_PROXY|SSL_CERT_FILE|XDG_.*", re.IGNORECASE
+)
+"""Variables that would make a test depend on who runs it."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in list(os.environ):
+        if _OUTSIDE.fullmatch(name):
+            monkeypatch.delenv(name)
+    home = _home(tmp_path_factory)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+def _home(factory: pytest.TempPathFactory) -> Path:
+    """Give one HOME per test process, with a git identity in it."""
+    home = factory.getbasetemp() / "home"
+    if not home.exists():
+        home.mkdir()
+        (home / ".gitconfig").write_text(
+            "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+        )
+    return home
