@@ -1,1 +1,1 @@
-"""What a box may reach: the model, through a proxy that holds the real credential."""
+"""What a box may reach: the model gateway, and the scripted upstream of the demo and the tests."""

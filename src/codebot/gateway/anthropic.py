@@ -1,0 +1,173 @@
+"""Anthropic's API, or one that speaks its language: the only place that holds the credential."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import structlog
+
+from codebot.domain.secret import Secret
+from codebot.errors import ConfigError
+from codebot.gateway.upstream import Answer, Call, error_event, once, refusal
+
+log = structlog.get_logger(__name__)
+
+TIME_LIMITS = httpx.Timeout(connect=15, read=600, write=60, pool=None)
+"""Seconds. A model that thinks sends pings meanwhile; 600 is also the API's own limit for an
+answer in one piece."""
+
+LONGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_LINE = 1024 * 1024
+PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
+RATE_LIMITS = "anthropic-ratelimit-"
+HIDDEN = b"***"
+
+
+class AnthropicUpstream:
+    """Passes calls on with the real credential, which no answer brings back."""
+
+    name = "anthropic"
+    costs_money = True
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: Secret | None = None,
+        auth_token: Secret | None = None,
+        certificate_file: Path | None = None,
+        proxy: str | None = None,
+        limits: httpx.Timeout = TIME_LIMITS,
+    ) -> None:
+        """Ask the API at `base_url` with the one credential that is given, key before token.
+
+        `certificate_file` holds further authorities to trust; `proxy` is the URL of the HTTP
+        proxy to go through, if any. The environment is not looked at.
+        """
+        self._base_url = base_url.rstrip("/")
+        self._host = httpx.URL(base_url).netloc.decode()
+        self._credential, self._secret = _credential(api_key, auth_token)
+        self._client = httpx.AsyncClient(
+            verify=ssl.create_default_context(cafile=certificate_file),
+            proxy=proxy,
+            trust_env=False,
+            timeout=limits,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
+        """Ask the API; a redirect, a fault or silence becomes an answer that says so."""
+        opened = await self._open(call)
+        if isinstance(opened, Answer):
+            yield opened
+            return
+        try:
+            yield await self._answer(opened)
+        finally:
+            await opened.aclose()
+
+    async def _open(self, call: Call) -> httpx.Response | Answer:
+        url = f"{self._base_url}{call.path}{'?' if call.query else ''}{call.query}"
+        headers = {**call.headers, **self._credential, "accept-encoding": "identity"}
+        request = self._client.build_request("POST", url, headers=headers, content=call.body)
+        try:
+            return await self._client.send(request, stream=True)
+        except httpx.HTTPError as exc:
+            return self._failed(exc)
+
+    async def _answer(self, response: httpx.Response) -> Answer:
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/event-stream" and response.is_success:
+            return Answer(response.status_code, self._headers(response), self._lines(response))
+        if kind != "application/json" or response.is_redirect:
+            return self._not_the_api(response, kind)
+        try:
+            body = await _read(response)
+        except httpx.HTTPError as exc:
+            return self._failed(exc)
+        if body is None:
+            return self._not_the_api(response, "an answer too long")
+        return Answer(response.status_code, self._headers(response), once(self._hide(body)))
+
+    async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """Give whole lines as they come: half a line is of no use, and might hide a secret."""
+        rest = b""
+        try:
+            async for chunk in response.aiter_bytes():
+                whole, rest = _split(rest + chunk)
+                if whole:
+                    yield self._hide(whole)
+        except httpx.HTTPError as exc:
+            log.warning("gateway.stream_broke", host=self._host, error=type(exc).__name__)
+            yield error_event("api_error", f"The answer of {self._host} broke off.")
+        else:
+            yield self._hide(rest)
+
+    def _failed(self, exc: httpx.HTTPError) -> Answer:
+        """Say that there is no answer; the name of the error says enough and holds no secret."""
+        error = type(exc).__name__
+        log.warning("gateway.upstream_failed", host=self._host, error=error)
+        if isinstance(exc, httpx.TimeoutException):
+            message = f"{self._host} did not answer in time ({error})."
+            return refusal(504, "timeout_error", message, retry=True)
+        message = f"{self._host} could not be reached ({error})."
+        return refusal(502, "api_error", message, retry=True)
+
+    def _not_the_api(self, response: httpx.Response, kind: str) -> Answer:
+        """Say that something else answered: a proxy's page, a portal, a moved address."""
+        status = response.status_code
+        log.warning("gateway.not_the_api", host=self._host, status=status, content_type=kind)
+        what = "a redirect" if response.is_redirect else kind or "nothing that says what it is"
+        message = f"{self._host} answered {status} with {what}, which the Messages API never does."
+        if response.is_error:
+            return refusal(status, "api_error", message, retry=response.is_server_error)
+        hint = " Check ANTHROPIC_BASE_URL."
+        return refusal(502, "api_error", message + hint, retry=False)
+
+    def _headers(self, response: httpx.Response) -> Mapping[str, str]:
+        return {
+            name: self._hide(value.encode("latin-1")).decode("latin-1")
+            for name, value in response.headers.items()
+            if name in PASSED_BACK or name.startswith(RATE_LIMITS)
+        }
+
+    def _hide(self, text: bytes) -> bytes:
+        """Blot the credential out, should a server echo what it was sent."""
+        return text.replace(self._secret, HIDDEN)
+
+
+def _credential(api_key: Secret | None, auth_token: Secret | None) -> tuple[dict[str, str], bytes]:
+    """Give the header that carries the credential, and its value alone."""
+    secret = api_key or auth_token
+    if secret is None:
+        raise ConfigError(("ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN must be set",))
+    value = secret.reveal()
+    if not (value.isascii() and value.isprintable() and value.strip()):
+        raise ConfigError(("the Anthropic credential holds characters that no credential has",))
+    header = {"x-api-key": value} if api_key else {"authorization": f"Bearer {value}"}
+    return header, value.encode()
+
+
+def _split(text: bytes) -> tuple[bytes, bytes]:
+    """Part the whole lines from the rest; a line beyond all measure counts as whole."""
+    end = text.rfind(b"\n") + 1
+    if len(text) - end > LONGEST_LINE:
+        end = len(text)
+    return text[:end], text[end:]
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """Give the whole body, or None when it is longer than an answer can be."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LONGEST_ANSWER:
+            return None
+    return bytes(body)
