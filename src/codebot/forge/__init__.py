@@ -1,1 +1,1 @@
-"""Where repositories live and pull requests are opened."""
+"""Where repositories live and pull requests are opened: GitHub, or a folder of this machine."""
