@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ _OUTSIDE = re.compile(
     r"(ANTHROPIC|CLAUDE|CODEBOT|GITHUB|GIT)_.*|.*_PROXY|SSL_CERT_FILE|XDG_.*", re.IGNORECASE
 )
 """Variables that would make a test depend on who runs it."""
+
+
+_AS_IT_WAS = dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def outside_environment() -> Mapping[str, str]:
+    """The environment of whoever runs the tests: for the one tool that needs it, the installer."""
+    return _AS_IT_WAS
 
 
 @pytest.fixture(autouse=True)

@@ -132,7 +132,7 @@ def _hide_proxy_passwords(values: Mapping[str, Any], redactor: Redactor) -> None
 def _doubts(values: Mapping[str, Any]) -> list[str]:
     """Say what is set and does nothing, and what is set and is risky."""
     doubts = [
-        f"{name} has no effect: {BY_NAME[name].later} is not built yet."
+        f"{name} has no effect yet: it waits for {BY_NAME[name].later}."
         for name in values
         if BY_NAME[name].later
     ]

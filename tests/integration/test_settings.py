@@ -1,0 +1,283 @@
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from codebot.domain.secret import Secret
+from codebot.errors import ConfigError
+from codebot.settings import Command, GitHubApp, Settings, load_settings
+from codebot.telemetry.redaction import Redactor
+from codebot.telemetry.style import LogLevel
+
+KEY = "canary-key-1"
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    return Redactor()
+
+
+@pytest.fixture
+def load(tmp_path: Path, redactor: Redactor) -> Load:
+    def load(
+        need: Command = Command.SERVE,
+        *,
+        flags: Mapping[str, str] | None = None,
+        **environ: str,
+    ) -> Settings:
+        (tmp_path / "repos").mkdir(exist_ok=True)
+        enough = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": "repos"}
+        given = {name: text for name, text in (enough | environ).items() if text != "-"}
+        return load_settings(
+            given, flags=flags or {}, dotenv_dir=tmp_path, need=need, redactor=redactor
+        )
+
+    return load
+
+
+def problems(load: Load, need: Command = Command.SERVE, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(need, **environ)
+    return list(caught.value.problems)
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes = b"") -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption(),
+    )
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> bytes:
+    return pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+
+def test_the_defaults_are_those_of_the_documentation(load: Load, tmp_path: Path) -> None:
+    settings = load()
+
+    assert (settings.host, settings.port) == ("127.0.0.1", 5000)
+    assert (settings.workers, settings.review_workers, settings.max_queue_size) == (1, 1, 100)
+    assert settings.task_retention == timedelta(days=1)
+    assert settings.data_dir == tmp_path / "codebot_data"
+    assert settings.work_dir == tmp_path / "codebot_workspace"
+    assert settings.database == tmp_path / "codebot_data" / "codebot.sqlite3"
+    assert settings.agent_command == ()
+    assert settings.anthropic_base_url == "https://api.anthropic.com"
+    assert (settings.max_turns, settings.max_budget_usd) == (200, 10)
+    assert (settings.sandbox, settings.log_level) == ("auto", LogLevel.INFO)
+    assert (settings.github.host, settings.github.is_configured) == ("github.com", False)
+    assert settings.warnings == ()
+
+
+def test_nothing_is_written_by_reading(load: Load, tmp_path: Path) -> None:
+    load()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["repos"]
+
+
+def test_flags_win_over_environment_over_dotenv_over_defaults(load: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        'CODEBOT_PORT=1001\nexport CODEBOT_MAX_WORKERS=11\nCODEBOT_MODEL="a $b"\n'
+    )
+    settings = load(flags={"--port": "1003"}, CODEBOT_PORT="1002", CODEBOT_MAX_WORKERS="12")
+
+    assert (settings.port, settings.workers, settings.max_queue_size) == (1003, 12, 100)
+    assert settings.model == "a $b"
+
+
+def test_a_blank_variable_counts_as_unset(load: Load) -> None:
+    assert load(CODEBOT_PORT="  ").port == 5000
+
+
+def test_every_problem_is_named_at_once(load: Load) -> None:
+    found = problems(
+        load,
+        CODEBOT_API_KEYS="-",
+        CODEBOT_LOCAL_REPOS="-",
+        CODEBOT_PORT="70000",
+        CODEBOT_MAX_WORKERS="none",
+        CODEBOT_SANDBOX="docker",
+        CODEBOT_DATABASE_URL="postgresql://db/codebot",
+        CODEBOT_CLAUDE_BIN="/no/such/claude",
+        SSL_CERT_FILE="/no/such/ca.pem",
+    )
+
+    assert len(found) == 8
+    text = "\n".join(found)
+    assert "CODEBOT_PORT must be a whole number from 1 to 65535 (it is '70000')." in text
+    for name in ("API_KEYS", "MAX_WORKERS", "SANDBOX", "DATABASE_URL", "CLAUDE_BIN"):
+        assert f"CODEBOT_{name}" in text
+    assert "No forge is configured" in text
+
+
+@pytest.mark.parametrize("need", [Command.RUN, Command.DOCTOR])
+def test_only_serve_needs_keys_and_a_forge(load: Load, need: Command) -> None:
+    assert load(need, CODEBOT_API_KEYS="-", CODEBOT_LOCAL_REPOS="-").api_keys == ()
+
+
+def test_keys_are_separated_by_commas_and_a_blank_one_is_refused(load: Load) -> None:
+    assert load(CODEBOT_API_KEYS="key-number-1, key-number-2").api_keys == (
+        Secret("key-number-1"),
+        Secret("key-number-2"),
+    )
+    assert "blank entry" in problems(load, CODEBOT_API_KEYS="canary-key-1,,b")[0]
+
+
+def test_a_key_that_can_be_guessed_is_warned_about(load: Load) -> None:
+    assert "1 of the API keys can be guessed" in load(CODEBOT_API_KEYS=f"short,{KEY}").warnings[0]
+
+
+def test_a_secret_may_come_from_a_file(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-the-file\n")
+
+    settings = load(ANTHROPIC_API_KEY_FILE="key")
+    assert settings.anthropic_api_key == Secret("from-the-file")
+    assert problems(load, ANTHROPIC_API_KEY_FILE="key", ANTHROPIC_API_KEY="both-of-them") == [
+        "ANTHROPIC_API_KEY and ANTHROPIC_API_KEY_FILE are both set; keep one."
+    ]
+    assert "cannot be read" in problems(load, GITHUB_TOKEN_FILE="missing")[0]
+
+
+def test_every_secret_is_known_to_the_redactor_even_when_the_start_fails(
+    load: Load, redactor: Redactor, tmp_path: Path, rsa_key: bytes
+) -> None:
+    (tmp_path / "token").write_text("canary-token-in-file")
+    (tmp_path / "app.pem").write_bytes(rsa_key)
+    (tmp_path / ".env").write_text("ANTHROPIC_AUTH_TOKEN=canary-in-dotenv\n")
+    with pytest.raises(ConfigError) as caught:
+        load(
+            flags={"--webhook-secret": "canary-in-flag"},
+            CODEBOT_API_KEYS="canary-one,canary two",
+            ANTHROPIC_API_KEY="canary\x01broken",
+            GITHUB_TOKEN_FILE="token",
+            GITHUB_APP_ID="1",
+            GITHUB_APP_PRIVATE_KEY_PATH="app.pem",
+            HTTPS_PROXY="http://user:canary-proxy@proxy:3128",
+        )
+
+    assert "canary" not in caught.value.detail
+    line = rsa_key.decode().splitlines()[3]
+    for known in (
+        "canary-one",
+        "canary two",
+        "canary\x01broken",
+        "canary-token-in-file",
+        "canary-in-dotenv",
+        "canary-in-flag",
+        "canary-proxy",
+        line,
+    ):
+        assert redactor(f"a {known} b") == "a *** b"
+
+
+def test_a_typo_is_noticed(load: Load) -> None:
+    assert load(CODEBOT_MAX_WORKER="3").warnings == (
+        "CODEBOT_MAX_WORKER is not a setting and is ignored. Did you mean CODEBOT_MAX_WORKERS?",
+    )
+
+
+def test_what_waits_for_a_later_part_is_only_warned_about(load: Load) -> None:
+    settings = load(GITHUB_WEBHOOK_SECRET="hook-secret-1", CODEBOT_EGRESS="example.org")
+
+    assert settings.warnings == (
+        "CODEBOT_EGRESS has no effect yet: it waits for the egress proxy.",
+        "GITHUB_WEBHOOK_SECRET has no effect yet: it waits for webhooks.",
+    )
+
+
+def test_other_machines_are_let_in_only_by_name(load: Load) -> None:
+    assert "CODEBOT_HOST 0.0.0.0" in problems(load, CODEBOT_HOST="0.0.0.0")[0]
+    assert load(CODEBOT_HOST="0.0.0.0", CODEBOT_SANDBOX="none").host == "0.0.0.0"
+
+
+def test_the_app_needs_its_id_and_a_readable_rsa_key(
+    load: Load, tmp_path: Path, rsa_key: bytes
+) -> None:
+    (tmp_path / "app.pem").write_bytes(rsa_key)
+    settings = load(GITHUB_APP_ID="7", GITHUB_APP_PRIVATE_KEY_PATH="app.pem", GITHUB_TOKEN="ghp_1")
+
+    assert settings.github.app == GitHubApp("7", Secret(rsa_key.decode()), None)
+    assert settings.github.token is None
+    assert "GITHUB_TOKEN has no effect" in settings.warnings[0]
+    assert "PRIVATE_KEY_PATH is missing" in problems(load, GITHUB_APP_ID="7")[0]
+    assert "GITHUB_APP_ID is missing" in problems(load, GITHUB_APP_PRIVATE_KEY_PATH="app.pem")[0]
+
+
+@pytest.mark.parametrize("kind", ["elliptic", "with password", "public", "text", "binary", "none"])
+def test_what_is_not_an_rsa_private_key_is_said_to_be_none(
+    load: Load, tmp_path: Path, rsa_key: bytes, kind: str
+) -> None:
+    key = serialization.load_pem_private_key(rsa_key, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    content = {
+        "elliptic": pem(ec.generate_private_key(ec.SECP256R1())),
+        "with password": pem(key, b"password"),
+        "public": key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        ),
+        "text": b"hello",
+        "binary": b"\xff\xfe\x00",
+    }
+    if kind in content:
+        (tmp_path / "app.pem").write_bytes(content[kind])
+
+    [problem] = problems(load, GITHUB_APP_ID="7", GITHUB_APP_PRIVATE_KEY_PATH="app.pem")
+    assert ("cannot be read" if kind == "none" else "not an RSA private key") in problem
+
+
+@pytest.mark.parametrize(
+    ("enterprise", "api", "host", "api_url"),
+    [
+        ("-", "-", "github.com", "https://api.github.com"),
+        ("https://github.com/", "-", "github.com", "https://api.github.com"),
+        ("-", "https://api.github.com", "github.com", "https://api.github.com"),
+        ("https://Ghe.corp:8443", "-", "ghe.corp:8443", "https://Ghe.corp:8443/api/v3"),
+        ("-", "https://ghe.corp/api/v3/", "ghe.corp", "https://ghe.corp/api/v3"),
+        ("https://ghe.corp", "https://api.corp/x", "ghe.corp", "https://api.corp/x"),
+        ("https://octo.ghe.com", "-", "octo.ghe.com", "https://api.octo.ghe.com"),
+        ("-", "https://api.octo.ghe.com", "octo.ghe.com", "https://api.octo.ghe.com"),
+        ("http://127.0.0.1:8080", "-", "127.0.0.1:8080", "http://127.0.0.1:8080/api/v3"),
+    ],
+)
+def test_two_addresses_name_one_github(
+    load: Load, enterprise: str, api: str, host: str, api_url: str
+) -> None:
+    github = load(GITHUB_ENTERPRISE_URL=enterprise, GITHUB_API_URL=api).github
+
+    assert (github.host, github.api_url) == (host, api_url)
+
+
+def test_plain_http_is_for_loopback_only(load: Load) -> None:
+    assert "https" in problems(load, GITHUB_ENTERPRISE_URL="http://ghe.corp")[0]
+
+
+def test_proxies_and_the_path_are_carried_as_plain_values(load: Load) -> None:
+    settings = load(https_proxy="http://proxy:3128", NO_PROXY="localhost,.corp", PATH="/a:/b")
+
+    assert settings.proxies == {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost,.corp"}
+    assert settings.path == "/a:/b"
+
+
+def test_a_script_stands_in_for_a_model(load: Load, tmp_path: Path) -> None:
+    script = tmp_path / "turns.json"
+    script.write_text("{}")
+    settings = load(ANTHROPIC_BASE_URL=f"scripted:{script}")
+
+    assert settings.anthropic_base_url == script
+    assert settings.has_model_credential
+    assert not load().has_model_credential
+    assert "ANTHROPIC_BASE_URL" in problems(load, ANTHROPIC_BASE_URL="scripted:/no/such")[0]
+
+
+def test_a_dotenv_that_is_no_text_is_a_problem(load: Load, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=\xff\xfe\n")
+
+    assert ".env cannot be read" in problems(load)[0]
