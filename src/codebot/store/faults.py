@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError
 
@@ -38,6 +39,8 @@ _FACTS = {
         "Stop the service and restore CODEBOT_DATA_DIR from a backup.",
     ),
 }
+_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
+_RETRY_AFTER = timedelta(seconds=10)
 _PRIMARY_CODE = 0xFF
 """An extended result code holds its family in the low byte: https://sqlite.org/rescode.html"""
 
@@ -47,11 +50,12 @@ def translated(error: sqlite3.Error) -> Exception:
 
     What is left over (a violated constraint, wrong SQL) is not about the store's health.
     """
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None or code & _PRIMARY_CODE not in _FACTS:
+    family = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if family not in _FACTS:
         return error
-    fact, hint = _FACTS[code & _PRIMARY_CODE]
-    return StoreUnavailable(fact, hint=hint)
+    fact, hint = _FACTS[family]
+    retry_after = _RETRY_AFTER if family in _PASSING else None
+    return StoreUnavailable(fact, hint=hint, retry_after=retry_after)
 
 
 @contextmanager

@@ -3,15 +3,16 @@
 import heapq
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, select
 
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId
 from codebot.store.reader import Query, Reader, Row
 from codebot.store.rows import HEAD_LENGTH, TASK_COLUMNS, time_text, to_task
-from codebot.store.schema import agent_log, descriptions, diffs, events, runs, steps, tasks
+from codebot.store.schema import agent_log, descriptions, diffs, events, is_live, runs, steps, tasks
 from codebot.store.writer import Writer
 
 _GET = Query(select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id")))
@@ -28,18 +29,17 @@ _RECENT_BY_STATUS = Query(_NEWEST.where(tasks.c.status == bindparam("status")))
 _COUNTS = Query(select(tasks.c.status, func.count()).group_by(tasks.c.status))
 _EXPIRED = Query(
     select(tasks.c.id)
-    .where(tasks.c.completed_at.is_not(None), tasks.c.completed_at < bindparam("before"))
+    .where(
+        tasks.c.completed_at.is_not(None),
+        tasks.c.completed_at < bindparam("before"),
+        ~select(runs.c.seq).where(runs.c.task_id == tasks.c.id, is_live(runs)).exists(),
+    )
     .order_by(tasks.c.completed_at)
     .limit(bindparam("limit"))
 )
-_IDS = Query(select(tasks.c.id))
-_DELETES = (
-    delete(tasks).where(tasks.c.id == bindparam("task")),
-    *(
-        delete(table).where(table.c.task_id == bindparam("task"))
-        for table in (descriptions, runs, steps, events, agent_log, diffs)
-    ),
-)
+_LONG_TABLES = (agent_log, events)
+_SHORT_TABLES = (descriptions, diffs, steps, runs)
+_ROWS_AT_ONCE = 500
 _NEWER_THAN_ALL = 1 << 62
 
 
@@ -88,18 +88,20 @@ class Tasks:
         parameters = {"before": time_text(before), "limit": limit}
         return [TaskId(id_) for (id_,) in self._reader.all(_EXPIRED, parameters)]
 
-    def ids(self) -> set[TaskId]:
-        """Give the id of every task."""
-        return {TaskId(id_) for (id_,) in self._reader.all(_IDS, {})}
+    def is_known(self, task_id: TaskId) -> bool:
+        """Say whether there is such a task."""
+        return self._reader.first(_SEQ, {"id": task_id}) is not None
 
     async def delete(self, task_id: TaskId) -> None:
-        """Remove a task and all that is its own; its pull request's record stays."""
+        """Remove a task and all that is its own; its pull request's record stays.
 
-        def remove(connection: Connection) -> None:
-            for statement in _DELETES:
-                connection.execute(statement, {"task": task_id})
-
-        await self._writer.write(remove)
+        In small commits, the task's own row last: no submit waits behind a long log, and what a
+        crash leaves half removed is found again.
+        """
+        for table in _LONG_TABLES:
+            while await self._writer.write(partial(_delete_some, table, task_id)):
+                pass
+        await self._writer.write(partial(_delete_rest, task_id))
 
     def _seq(self, task_id: TaskId) -> int:
         """Give the place of a task in the list; an unknown one is before everything."""
@@ -112,3 +114,16 @@ class Tasks:
             return None
         whole = self._reader.first(_DESCRIPTION, {"id": task_id})
         return None if whole is None else whole[0]
+
+
+def _delete_some(table: Table, task_id: TaskId, connection: Connection) -> int:
+    """Delete some rows of a task; give how many went, 0 when none is left."""
+    some = select(table.c.seq).where(table.c.task_id == task_id).limit(_ROWS_AT_ONCE)
+    return connection.execute(delete(table).where(table.c.seq.in_(some))).rowcount
+
+
+def _delete_rest(task_id: TaskId, connection: Connection) -> None:
+    """Delete what has few rows, and the task itself."""
+    for table in _SHORT_TABLES:
+        connection.execute(delete(table).where(table.c.task_id == task_id))
+    connection.execute(delete(tasks).where(tasks.c.id == task_id))

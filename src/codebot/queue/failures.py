@@ -1,0 +1,45 @@
+"""What an error that ended a run means for its task."""
+
+from codebot.domain.outcome import Failure
+from codebot.domain.run import RunResult
+from codebot.domain.status import Outcome, TaskStatus
+from codebot.errors import (
+    AgentTimedOut,
+    BudgetExhausted,
+    CodebotError,
+    NothingChanged,
+    TestsFailed,
+    VerifyTimedOut,
+)
+
+_OUTCOMES: dict[type[CodebotError], Outcome] = {
+    NothingChanged: Outcome.NO_CHANGES,
+    TestsFailed: Outcome.TESTS_FAILED,
+    VerifyTimedOut: Outcome.TESTS_FAILED,
+    BudgetExhausted: Outcome.BUDGET_EXHAUSTED,
+    AgentTimedOut: Outcome.TIMED_OUT,
+}
+
+BUG = RunResult(
+    TaskStatus.FAILED,
+    Outcome.ERROR,
+    Failure(
+        CodebotError.code,
+        "Codebot itself failed while it worked on this task.",
+        "The service's log has the details; please report them, then submit the task again.",
+        retryable=False,
+    ),
+)
+"""What a caller is told of a bug: never the Python message, which is in the log."""
+
+
+def result_of(error: CodebotError) -> RunResult:
+    """Give the end of a task whose run failed with an error that we understand.
+
+    >>> result_of(NothingChanged("The agent made no changes.")).outcome
+    <Outcome.NO_CHANGES: 'no_changes'>
+    """
+    outcome = next((o for kind, o in _OUTCOMES.items() if isinstance(error, kind)), Outcome.ERROR)
+    retryable = error.retry_after is not None
+    failure = Failure(error.code, error.detail, error.hint, retryable=retryable)
+    return RunResult(TaskStatus.FAILED, outcome, failure)

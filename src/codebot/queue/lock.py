@@ -1,0 +1,69 @@
+"""One process owns a data directory; a second one is told who."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codebot.errors import ConfigError
+
+LOCK_FILE = "lock"
+
+
+class DataDirLock:
+    """An exclusive lock on a data directory, which ends with the process that holds it.
+
+    The kernel keeps it (`flock`), so a killed service leaves none behind; the file's text only
+    tells the next one whom to look for.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._path = data_dir / LOCK_FILE
+        self._now = now
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raises `ConfigError` naming the process that has it, and since when."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise ConfigError(
+                (f"{self._path.parent} is in use by {holder or 'another process'}.",),
+                hint="Stop that process, or give this one its own CODEBOT_DATA_DIR.",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} since {self._since()}\n".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let the directory go; nothing happens when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        """Take the lock."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let it go."""
+        self.release()
+
+    def _since(self) -> str:
+        """Say the present second, for people."""
+        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,80 @@
+"""What is kept how long: a task that ended goes with everything that is its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
+
+import structlog
+
+from codebot.domain.task import TaskId
+from codebot.errors import CodebotError, StoreUnavailable
+from codebot.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Retention:
+    """Removes tasks `keep` after they ended, and workspace folders that belong to no task.
+
+    `remove_workspace` and `workspace_ids` are the workspaces' own; the record of a pull request
+    is no task data and stays.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        keep: timedelta,
+        now: Callable[[], datetime],
+        remove_workspace: Callable[[TaskId], Awaitable[None]],
+        workspace_ids: Callable[[], Collection[TaskId]],
+    ) -> None:
+        self._store = store
+        self._keep = keep
+        self._now = now
+        self._remove_workspace = remove_workspace
+        self._workspace_ids = workspace_ids
+
+    async def sweep(self) -> int:
+        """Remove what is due and say how many tasks went.
+
+        The folder goes first: whatever stops the sweep in between, no folder is left that the
+        store has forgotten. What cannot be removed now is tried again by the next sweep.
+        """
+        swept = 0
+        for task_id in self._store.tasks.expired(self._now() - self._keep):
+            if await self._remove_folder(task_id):
+                await self._store.tasks.delete(task_id)
+                swept += 1
+        await self._sweep_strays()
+        if swept:
+            log.info("tasks.swept", count=swept)
+        return swept
+
+    async def keep_sweeping(self, every: timedelta) -> None:
+        """Sweep now and then on a timer, until cancelled; a store that is down is waited for."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                log.warning("sweep.stopped", detail=error.detail, hint=error.hint)
+            await asyncio.sleep(every.total_seconds())
+
+    async def _sweep_strays(self) -> None:
+        """Remove folders of tasks that are not in the store.
+
+        A task is stored before its folder is made, so a folder seen first and not found then
+        belongs to nobody.
+        """
+        for task_id in sorted(self._workspace_ids()):
+            if not self._store.tasks.is_known(task_id):
+                await self._remove_folder(task_id)
+
+    async def _remove_folder(self, task_id: TaskId) -> bool:
+        """Remove the task's workspace; say whether it is gone."""
+        try:
+            await self._remove_workspace(task_id)
+        except (CodebotError, OSError) as error:
+            log.warning("workspace.not_removed", task_id=task_id, reason=str(error))
+            return False
+        return True
