@@ -66,7 +66,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The agent's own last word. `usage` covers the whole session, resumed rounds included."""
+    """The agent's own last word. `usage` is its own count; `Agent.judge` knows what it covers."""
 
     ending: Ending
     api_status: int | None

@@ -103,7 +103,8 @@ class AgentJob:
 
     `prompt` goes to stdin. `instructions` are the repository's own (CLAUDE.md, AGENTS.md of the
     base commit) and ours, passed as system prompt. With `resume` the session goes on.
-    `spent` is what the session has used before this round.
+    `spent` is what the session has used before this round. `opening` is what an agent must be
+    told before `prompt` when the session it was to go on with is lost: the task itself.
     """
 
     prompt: str
@@ -116,6 +117,7 @@ class AgentJob:
     gateway: GatewayAccess
     paths: BoxPaths
     spent: Usage
+    opening: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Ended:
 
 
 class Agent(Protocol):
-    """A coding agent: three pure functions. The shared runner does everything that happens."""
+    """A coding agent: pure functions. The shared runner does everything that happens."""
 
     name: str
 
@@ -157,6 +159,10 @@ class Agent(Protocol):
 
     def launch(self, job: AgentJob) -> Launch:
         """Say how to start it; raises `AgentMissing`."""
+        ...
+
+    def session(self, job: AgentJob) -> str:
+        """Say where below HOME the session is kept, as a glob pattern; "" without sessions."""
         ...
 
     def parse(self, line: bytes) -> Sequence[AgentEvent]:

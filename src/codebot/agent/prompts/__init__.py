@@ -1,0 +1,90 @@
+"""The texts that agents are given: Markdown files beside this module, filled with `$names`.
+
+What comes from outside (descriptions, outputs, a repository's own rules) is filled in once and
+never read as a template, and stands between fences that it cannot close.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+
+from codebot.agent.texts import clip, tail_of
+from codebot.domain.outcome import Verdict, VerdictState
+from codebot.domain.task import Task
+
+INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
+"""Where repositories keep their rules for agents; read from the base commit, never the tree."""
+
+LONGEST_INSTRUCTIONS = 64 * 1024
+LONGEST_OUTPUT = 16 * 1024
+"""Characters of a test run that the agent is shown: the end, where the failures are."""
+
+
+def task_prompt(task: Task, *, base_branch: str, test_command: str | None = None) -> str:
+    """Give the first words of a task: what to do, and the rules of this house.
+
+    `test_command` is what the service will run afterwards, where it is known.
+    """
+    request = task.request
+    ticket = " ".join(filter(None, (request.ticket_id, request.ticket_summary)))
+    return _fill(
+        "task",
+        repository=request.repository.full_name,
+        base_branch=base_branch,
+        ticket=f"Ticket: {_in_line(ticket)}\n" if ticket else "",
+        description=fence(request.description, "task"),
+        tests=f"The tests are run with {_in_line(test_command)}.\n" if test_command else "",
+    )
+
+
+def tests_failed(verdict: Verdict) -> str:
+    """Give the words for another round: which command failed, how, and the end of its output."""
+    timed_out = verdict.state is VerdictState.TIMED_OUT
+    seconds = round(verdict.duration.total_seconds())
+    return _fill(
+        "tests_failed",
+        command=fence(verdict.command, "sh"),
+        ending=f"was stopped after {seconds} s" if timed_out else f"ended with {verdict.exit_code}",
+        output=fence(tail_of(verdict.output, LONGEST_OUTPUT), "text"),
+    )
+
+
+def instructions(found: Mapping[str, str]) -> str:
+    """Give the system prompt's addition: our rules, then the repository's (file name to text)."""
+    rules = (
+        f"From `{name}`:\n\n" + fence(clip(text, LONGEST_INSTRUCTIONS), "markdown") + "\n"
+        for name, text in found.items()
+        if text.strip()
+    )
+    return _fill("instructions", repository_rules="\n".join(rules) or "It has none.\n")
+
+
+def interrupted(prompt: str) -> str:
+    """Give the words for an agent that was stopped in the middle by a restart of the service."""
+    return _fill("interrupted", prompt=prompt)
+
+
+def fence(text: str, kind: str) -> str:
+    r"""Put a text between fences longer than any row of backticks in it, so it cannot end them.
+
+    >>> print(fence("a\n```\nb", "text"))
+    ````text
+    a
+    ```
+    b
+    ````
+    """
+    longest = max((len(row) for row in re.findall(r"`+", text)), default=0)
+    line = "`" * max(3, longest + 1)
+    return f"{line}{kind}\n{text.rstrip()}\n{line}"
+
+
+def _in_line(text: str) -> str:
+    """Give a short text as code within a sentence; code cannot hold a backtick of its own."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+def _fill(name: str, **values: str) -> str:
+    text = files(__package__).joinpath(f"{name}.md").read_text(encoding="utf-8")
+    return Template(text).substitute(values)

@@ -1,0 +1,89 @@
+"""Which processes of this machine belong to a box, read from /proc.
+
+A box marks its processes with a variable in their environment. Children inherit it through any
+number of forks, sessions and double forks; what a program that rewrote or dropped its environment
+still gives away is its session and its parent.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+PROC = Path("/proc")
+KERNEL_THREADS = 2
+"""The process that is the parent of all kernel threads; they have no environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One line of the process table. `started` counts clock ticks since the machine's start."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+    is_alive: bool
+
+
+def read_process(pid: int) -> Process | None:
+    """Look a process up; None when it is gone. A zombie is there, but not alive."""
+    try:
+        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    # The name stands in parentheses and may hold spaces and parentheses of its own:
+    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0] not in b"ZX")
+
+
+def has_in_environment(pid: int, text: bytes) -> bool:
+    r"""Say whether the environment a process was started with holds `text`.
+
+    `text` begins with a NUL and is compared with the environment after a NUL of its own, so
+    `b"\0NAME=value\0"` matches a whole variable and `b"\0NAME=va"` the beginning of one.
+    """
+    try:
+        with open(f"{PROC}/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
+            return text in b"\0" + file.readall()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+
+
+def find(mark: bytes, root: int | None = None) -> set[int]:
+    """Give the living processes that carry `mark`, with all their sessions and descendants.
+
+    With `root` (the first process of a box, dead or alive, but not yet reaped) they are those
+    started since; without it the whole table is searched.
+    """
+    first = read_process(root) if root is not None else None
+    since = first.started if first else 0
+    table = [process for process in _table() if process.started >= since]
+    sessions = {root} if root is not None else set()
+    family = {root} if root is not None else set()
+    family |= {p.pid for p in table if has_in_environment(p.pid, mark)} - {os.getpid()}
+    grown = -1
+    while grown != len(family):
+        grown = len(family)
+        sessions |= {p.session for p in table if p.pid in family}
+        sessions.discard(os.getsid(0))  # never this service's own
+        family |= {p.pid for p in table if p.parent in family or p.session in sessions}
+    return {p.pid for p in table if p.pid in family and p.is_alive}
+
+
+def kill(pids: set[int]) -> None:
+    """Send SIGKILL to each; those that are gone already are no error."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, SIGKILL)
+
+
+def _table() -> Iterator[Process]:
+    for name in os.listdir(PROC):  # noqa: PTH208 - only the names, thousands of them
+        process = read_process(int(name)) if name.isdecimal() else None
+        if process is not None and process.parent != KERNEL_THREADS:
+            yield process
