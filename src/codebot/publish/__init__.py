@@ -1,1 +1,1 @@
-"""Step 6: tell the world: the branch, the pull request, and their wording."""
+"""Tell the world: push the branch, open the pull request, in words fit for people."""

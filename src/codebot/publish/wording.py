@@ -1,0 +1,245 @@
+"""Every text that a person reads on the forge: pure functions, values to Markdown.
+
+The tasks' and agents' own words are foreign text here: bounded, redacted before they are cut
+(half a secret is still one), and made inert.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from codebot.domain.conclusion import is_ready
+from codebot.domain.outcome import (
+    AgentOutcome,
+    AgentReport,
+    Change,
+    ChangedFile,
+    NewPullRequest,
+    Usage,
+    Verdict,
+    VerdictState,
+)
+from codebot.domain.task import Task, TaskId
+from codebot.publish.markdown import code, cut, cut_front, fence, inert, line, prose, quote
+
+LONGEST_BODY = 65_536
+"""GitHub's own limit, in characters; the parts below are bounded so that it is never reached."""
+
+_LONGEST_TITLE = 100
+_LONGEST_SUBJECT = 72
+_LONGEST_DESCRIPTION = 5_000
+_LONGEST_SUMMARY = 8_000
+_LONGEST_OUTPUT = 10_000
+_LONGEST_MESSAGE = 5_000
+_MOST_FILES = 50
+_MOST_LEFTOVERS = 10
+_LONGEST_PATH = 200
+_LONGEST_COMMAND = 500
+_MINUTE = 60
+_CENT = 0.01
+
+_MARKER = re.compile(r"<!-- codebot:task=([0-9a-zA-Z-]+) -->")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to tell of a run: the task, and what the last round made of it.
+
+    `usage` is what all rounds together have used.
+    """
+
+    task: Task
+    change: Change
+    report: AgentReport
+    verdict: Verdict
+    rounds: int
+    usage: Usage
+
+
+def pull_request(work: Work, *, base: str, redact: Callable[[str], str]) -> NewPullRequest:
+    """Give the pull request of a run's work; a draft unless the work is finished and holds."""
+    return NewPullRequest(
+        title=title(work.task, work.report, redact),
+        body=body(work, redact),
+        head=work.task.branch_name,
+        base=base,
+        draft=not is_ready(work.report, work.verdict),
+    )
+
+
+def title(task: Task, report: AgentReport, redact: Callable[[str], str]) -> str:
+    """Give one line: the ticket, and the agent's title or what was asked for."""
+    return _subject(task, report.title, redact, _LONGEST_TITLE)
+
+
+def commit_message(task: Task, report: AgentReport, redact: Callable[[str], str]) -> str:
+    """Give the message of the bot's commit: the agent's, inert, with the ticket in its subject."""
+    subject, _, rest = redact(report.commit_message).strip().partition("\n")
+    first = _subject(task, subject or report.title, redact, _LONGEST_SUBJECT)
+    return f"{first}\n\n{inert(cut(rest.strip(), _LONGEST_MESSAGE))}".strip()
+
+
+def body(work: Work, redact: Callable[[str], str]) -> str:
+    """Give the description of the pull request, ending in the marker that names the task."""
+    sections = (
+        _notice(work),
+        f"## Task\n\n{_task(work.task, redact)}",
+        f"## What changed\n\n{_changes(work, redact)}",
+        f"## Test evidence\n\n{_evidence(work, redact)}",
+        f"## Cost\n\n{_cost(work.usage)}",
+        f"---\n\nOpened by codebot for task {code(work.task.id)}.\n{marker(work.task.id)}",
+    )
+    return redact("\n\n".join(section for section in sections if section)) + "\n"
+
+
+def marker(task_id: TaskId) -> str:
+    """Give the hidden line by which a pull request is known to be a task's.
+
+    >>> find_task(marker(TaskId("0193-5abc")))
+    '0193-5abc'
+    """
+    return f"<!-- codebot:task={task_id} -->"
+
+
+def find_task(text: str) -> TaskId | None:
+    """Read the task from a description; None when it was not written here."""
+    found = _MARKER.search(text)
+    return None if found is None else TaskId(found[1])
+
+
+def _subject(task: Task, words: str, redact: Callable[[str], str], limit: int) -> str:
+    """Give one line of the first words there are, with the ticket before them."""
+    request = task.request
+    first = next(
+        (
+            text.strip()
+            for text in (words, request.ticket_summary, request.description)
+            if text and text.strip()
+        ),
+        task.branch_name,
+    )
+    ticket = request.ticket_id
+    prefix = f"{ticket}: " if ticket and ticket.lower() not in first.lower() else ""
+    return line(prefix + redact(first).partition("\n")[0], limit)
+
+
+def _notice(work: Work) -> str:
+    """Say at the top why this is a draft."""
+    if work.report.outcome is AgentOutcome.MAX_TURNS:
+        return "**Partial work:** the agent reached its turn limit before it was done."
+    if work.report.outcome is AgentOutcome.MAX_BUDGET:
+        return "**Partial work:** the agent reached its dollar budget before it was done."
+    if not work.verdict.holds:
+        return "**Not ready:** the tests do not pass, see the evidence below."
+    return ""
+
+
+def _task(task: Task, redact: Callable[[str], str]) -> str:
+    request = task.request
+    described = quote(cut(redact(request.description), _LONGEST_DESCRIPTION))
+    ticket = " ".join(text for text in (request.ticket_id, request.ticket_summary) if text)
+    return f"{described}\n\nTicket: {line(redact(ticket), 200)}" if ticket else described
+
+
+def _changes(work: Work, redact: Callable[[str], str]) -> str:
+    change = work.change
+    count = _count(len(change.files), "file")
+    total = f"{count}, {_lines(change.additions, change.deletions)}:"
+    listing = "\n".join(_files(change.files))
+    summary = prose(cut(redact(work.report.summary), _LONGEST_SUMMARY))
+    return "\n\n".join(part for part in (summary if summary != ">" else "", total, listing) if part)
+
+
+def _files(files: tuple[ChangedFile, ...]) -> Iterator[str]:
+    for file in files[:_MOST_FILES]:
+        yield f"- {code(file.path, _LONGEST_PATH)} {_lines(file.additions, file.deletions)}"
+    if len(files) > _MOST_FILES:
+        yield f"- and {len(files) - _MOST_FILES} more"
+
+
+def _evidence(work: Work, redact: Callable[[str], str]) -> str:
+    verdict = work.verdict
+    if verdict.state is VerdictState.NOT_VERIFIED:
+        return "Not verified: the task names no test command, and none was found in the repository."
+    return "\n\n".join(
+        part
+        for part in (
+            _result(verdict),
+            _circumstances(verdict, work.rounds, redact),
+            _output(redact(verdict.output)),
+            _leftovers(verdict.leftovers),
+        )
+        if part
+    )
+
+
+def _result(verdict: Verdict) -> str:
+    command = code(verdict.command, _LONGEST_COMMAND)
+    took = _time(verdict.duration)
+    match verdict.state:
+        case VerdictState.PASSED:
+            return f"{command} passed (exit code {verdict.exit_code}) in {took}."
+        case VerdictState.TIMED_OUT:
+            return f"{command} **did not end** within {took}."
+        case _:
+            return f"{command} **failed** with exit code {verdict.exit_code} after {took}."
+
+
+def _circumstances(verdict: Verdict, rounds: int, redact: Callable[[str], str]) -> str:
+    where = f"Run by codebot at commit {code(verdict.commit[:12])}"
+    source = f"command: {line(redact(verdict.source), 200)}"
+    return f"{where}, in round {rounds} of the agent's work; {source}."
+
+
+def _output(output: str) -> str:
+    if not output.strip():
+        return "The command printed nothing."
+    shown = fence(cut_front(output, _LONGEST_OUTPUT))
+    return f"<details><summary>Output</summary>\n\n{shown}\n\n</details>"
+
+
+def _leftovers(paths: tuple[str, ...]) -> str:
+    if not paths:
+        return ""
+    names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFTOVERS])
+    more = f" and {len(paths) - _MOST_LEFTOVERS} more" if len(paths) > _MOST_LEFTOVERS else ""
+    return f"The run left files behind that are neither committed nor ignored: {names}{more}."
+
+
+def _cost(usage: Usage) -> str:
+    if usage == Usage():
+        return "The agent reported no turns, tokens or cost."
+    tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
+    return f"{_count(usage.turns, 'turn')}, {tokens}, {_dollars(usage.cost_usd)}."
+
+
+def _dollars(amount: float) -> str:
+    """Say what it cost.
+
+    >>> _dollars(0), _dollars(0.004), _dollars(1.5)
+    ('no cost', 'less than $0.01', '$1.50')
+    """
+    if amount <= 0:
+        return "no cost"
+    return f"${amount:,.2f}" if amount >= _CENT else "less than $0.01"
+
+
+def _time(duration: timedelta) -> str:
+    """Say how long it took.
+
+    >>> _time(timedelta(seconds=2.345)), _time(timedelta(seconds=125))
+    ('2.3 s', '2 min 5 s')
+    """
+    seconds = duration.total_seconds()
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE)} s"
+
+
+def _lines(additions: int, deletions: int) -> str:
+    return f"+{additions:,} -{deletions:,}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
