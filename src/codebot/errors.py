@@ -52,15 +52,34 @@ class FieldProblem:
     message: str
 
 
-class InvalidTask(UserError):
-    """The task as submitted breaks a rule; `problems` names each field."""
+class InvalidRequest(UserError):
+    """What was sent breaks a rule; `problems` names each field or parameter."""
 
-    code = "invalid_task"
+    code = "invalid_request"
 
     def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
         """Keep the problems, and say them all in the detail."""
         super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
         self.problems = problems
+
+
+class InvalidTask(InvalidRequest):
+    """The task as submitted breaks a rule."""
+
+    code = "invalid_task"
+
+
+class BodyTooLarge(UserError):
+    """The request's body is longer than the service reads."""
+
+    code = "body_too_large"
+
+
+class NotJson(UserError):
+    """The request's body is not declared to be JSON."""
+
+    code = "not_json"
+    default_hint = "Send `Content-Type: application/json`."
 
 
 class NotFound(UserError):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from starlette.requests import Request
+
 from codebot.domain.ports import Finding, Queue
 from codebot.intake.keys import ApiKeys
 from codebot.intake.repository_url import RepositoryRules
@@ -31,3 +33,9 @@ class Service:
     version: str
     workers: int
     checks: Callable[[], Sequence[Finding]] = field(default=_no_findings)
+
+
+def service_of(request: Request) -> Service:
+    """Give the service that a request is for; `build_api` left it with the application."""
+    service: Service = request.app.state.service
+    return service

@@ -1,0 +1,152 @@
+"""The frozen HTTP surface: four routes that do not change."""
+
+import asyncio
+from dataclasses import asdict
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from codebot.domain.run import QueueName
+from codebot.domain.status import TaskStatus
+from codebot.domain.task import TaskId
+from codebot.errors import NotFound, NotJson, StoreUnavailable
+from codebot.intake.bodies import Json, json_response, task_state, task_summary
+from codebot.intake.gate import key_fingerprint
+from codebot.intake.operations import number_parameter, operation, operation_id, word_parameter
+from codebot.intake.queries import Query
+from codebot.intake.schemas import Health, TaskAccepted, TaskList, TaskState
+from codebot.intake.service import Service, service_of
+from codebot.intake.submission import read_object, task_request
+from codebot.queue.submit import submit_task
+
+STATUSES = {
+    "pending": (TaskStatus.PENDING,),
+    "running": (TaskStatus.RUNNING,),
+    "completed": (TaskStatus.COMPLETED,),
+    "failed": (TaskStatus.FAILED, TaskStatus.CANCELLED),
+}
+"""The words of this surface, and what they mean in the store."""
+
+LIMIT = {"default": 100, "lowest": 1, "highest": 1000}
+
+_HEALTH_SECONDS = 5
+
+router = APIRouter(generate_unique_id_function=operation_id)
+
+
+@router.post(
+    "/api/tasks/submit",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=TaskAccepted,
+    tags=["tasks"],
+    **operation(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        body="TaskSubmission",
+    ),
+)
+async def submit(request: Request) -> Response:
+    """Submit a task. The answer is a promise: the task is on disk by then."""
+    body = await request.body()  # before the next check: 413 comes before 415
+    if _media_type(request) != "application/json":
+        raise NotJson("The body is not declared to be JSON.")
+    service = service_of(request)
+    new = await submit_task(
+        service.queue,
+        task_request(read_object(body), service.rules),
+        key_fingerprint=key_fingerprint(request) or "",
+        now=service.now,
+        new_id=service.new_id,
+    )
+    accepted = {
+        "task_id": new.id,
+        "status": TaskStatus.PENDING,
+        "message": "Task queued successfully",
+    }
+    return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": f"/api/tasks/{new.id}/status"})
+
+
+@router.get(
+    "/api/tasks/{task_id}/status",
+    response_model=TaskState,
+    tags=["tasks"],
+    **operation(HTTPStatus.NOT_FOUND),
+)
+async def status(request: Request, task_id: str) -> Response:
+    """Check the status and results of a task."""
+    task = service_of(request).store.tasks.get(TaskId(task_id))
+    if task is None:
+        raise unknown_task()
+    return json_response(task_state(task))
+
+
+@router.get(
+    "/api/tasks",
+    response_model=TaskList,
+    tags=["tasks"],
+    **operation(
+        HTTPStatus.BAD_REQUEST,
+        query=(
+            word_parameter("status", "Filter by status", tuple(STATUSES)),
+            number_parameter("limit", "How many at most", **LIMIT),
+        ),
+    ),
+)
+async def list_tasks(request: Request) -> Response:
+    """List recent tasks, newest first."""
+    query = Query(request.query_params, ("status", "limit"))
+    word = query.word("status", tuple(STATUSES))
+    limit = query.number("limit", **LIMIT)
+    query.check()
+    wanted = None if word is None else STATUSES[word]
+    tasks = [task_summary(task) for task in service_of(request).store.tasks.recent(wanted, limit)]
+    return json_response({"tasks": tasks, "count": len(tasks)})
+
+
+@router.get(
+    "/health",
+    response_model=Health,
+    tags=["service"],
+    **operation(also={HTTPStatus.SERVICE_UNAVAILABLE: Health}, open_to_all=True),
+)
+async def health(request: Request) -> Response:
+    """Check server health and queue status; 503 when the store cannot be written."""
+    service = service_of(request)
+    healthy = await _is_writable(service)
+    body: Json = {
+        "status": "healthy" if healthy else "unhealthy",
+        "review_queue_size": service.queue.size(QueueName.REVIEWS),
+        "task_queue_size": service.queue.size(QueueName.TASKS),
+    }
+    if key_fingerprint(request):
+        body["version"] = service.version
+        body["workers"] = service.workers
+        body["checks"] = [asdict(finding) for finding in service.checks()]
+    return json_response(body, HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def unknown_task() -> NotFound:
+    """Give the error for an id that no task has, or has any more."""
+    return NotFound(
+        "There is no task with this id.",
+        hint="Finished tasks are deleted after CODEBOT_TASK_RETENTION seconds.",
+    )
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _is_writable(service: Service) -> bool:
+    """Try a write; a store that is locked for seconds counts as broken, not as slow."""
+    try:
+        async with asyncio.timeout(_HEALTH_SECONDS):
+            await asyncio.shield(service.store.check_writable())
+    except (StoreUnavailable, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""A task's events as lines for people who watch a terminal: pure text, safe to print."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from codebot.domain.event import EventType
+
+Data = Mapping[str, Any]
+
+LONGEST = 200
+"""Characters of a line: what the agent says at length stands in its log."""
+
+_STEPS = {
+    "prepare": "Preparing a clean workspace",
+    "work": "The agent works",
+    "verify": "Running the tests",
+    "publish": "Publishing",
+}
+
+
+def progress_line(kind: str, data: Data) -> str | None:
+    """Give the line for one event, None for those that say nothing new.
+
+    >>> progress_line("step.started", {"step": "work", "round": 2})
+    'The agent works on what the tests said (round 2)'
+    >>> progress_line("agent.used_tool", {"tool": "Bash", "summary": "ls"})
+    '  Bash: ls'
+    """
+    tell = _LINES.get(kind)
+    line = tell(data) if tell else None
+    return None if line is None else plain(line)
+
+
+def plain(text: str) -> str:
+    r"""Give a text as one line that cannot steer a terminal, cut where it is long.
+
+    >>> plain("one\n\x1b[31mtwo")
+    'one [31mtwo'
+    """
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+    return indent + (line if len(line) <= LONGEST else line[: LONGEST - 3] + "...")
+
+
+def _step_started(data: Data) -> str | None:
+    words = _STEPS.get(data.get("step", ""))
+    if words and data.get("step") == "work" and data.get("round", 1) > 1:
+        return f"{words} on what the tests said (round {data['round']})"
+    return words
+
+
+def _tests_finished(data: Data) -> str:
+    state = str(data.get("state", "")).replace("_", " ")
+    command = data.get("command")
+    return f"  Tests: {state}" + (f" (`{command}`)" if command else "")
+
+
+def _change_collected(data: Data) -> str:
+    return (
+        f"  Changed: {data.get('files', '?')} file(s),"
+        f" +{data.get('additions', '?')} -{data.get('deletions', '?')} lines"
+    )
+
+
+_LINES: Mapping[str, Callable[[Data], str | None]] = {
+    EventType.STEP_STARTED: _step_started,
+    EventType.STEP_FAILED: lambda data: f"  Failed: {data.get('detail', '')}",
+    EventType.RUN_POSTPONED: lambda data: f"  Again later: {data.get('reason', '')}",
+    EventType.AGENT_SAID: lambda data: f"  Agent: {data.get('text', '')}",
+    EventType.AGENT_USED_TOOL: lambda data: f"  {data.get('tool')}: {data.get('summary', '')}",
+    EventType.AGENT_RETRIED: lambda data: f"  No answer from the model: {data.get('reason', '')}",
+    EventType.CHANGE_COLLECTED: _change_collected,
+    EventType.TESTS_FINISHED: _tests_finished,
+    EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",
+    EventType.PULL_REQUEST_OPENED: lambda data: f"  Pull request: {data.get('url', '')}",
+}

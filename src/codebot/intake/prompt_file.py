@@ -1,0 +1,73 @@
+"""The door of `codebot run`: a task as a file or a text, in JSON or YAML, with the six fields."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codebot.errors import FieldProblem, InvalidRequest
+from codebot.intake.submission import read_object
+
+LARGEST = 1024 * 1024
+"""Bytes of a document, as over HTTP."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[^/]+@[^/]+:")
+
+
+def read_prompt_file(file: Path) -> dict[str, Any]:
+    """Give the fields that a file holds; a local repository is seen from the file's folder.
+
+    Raises `InvalidRequest` where the file cannot be read or is no such document.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST + 1)
+    except OSError as exc:
+        raise _refusal(f"{file} cannot be read: {exc.strerror}.") from exc
+    return read_prompt(content, file.absolute().parent)
+
+
+def read_prompt(content: bytes, folder: Path) -> dict[str, Any]:
+    """Give the fields that a document holds; a local repository is seen from `folder`.
+
+    What begins with `{` is JSON, anything else YAML, where every value is taken as the text it is
+    written as (a ticket 007 stays 007). The fields themselves are checked later, for every door
+    alike. Raises `InvalidRequest`.
+    """
+    if len(content) > LARGEST:
+        raise _refusal(f"is larger than {LARGEST:,} bytes.")
+    is_json = content.lstrip().startswith(b"{")
+    fields = read_object(content) if is_json else _read_yaml(content)
+    return {**fields, **_located(fields, folder)}
+
+
+def _read_yaml(content: bytes) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.load(content.decode(), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+    except UnicodeDecodeError as exc:
+        raise _refusal("is not UTF-8.") from exc
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        where = f", at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise _refusal(f"is not YAML{where}.") from exc
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise _refusal("is not YAML, or nests too deeply.") from exc
+    if not isinstance(value, dict):
+        raise _refusal(
+            "is not a mapping. A task is JSON or YAML with `repository_url` and `description`."
+        )
+    return {name: text for name, text in value.items() if text != ""}
+
+
+def _located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Make a local repository's path absolute; anything that looks like an address stays."""
+    given = fields.get("repository_url")
+    if not isinstance(given, str) or not given.strip() or _ADDRESS.match(given) or "\0" in given:
+        return {}
+    return {"repository_url": str((folder / Path(given).expanduser()).resolve())}
+
+
+def _refusal(message: str) -> InvalidRequest:
+    return InvalidRequest((FieldProblem("document", message),))

@@ -1,0 +1,146 @@
+"""From the bytes of a request to a checked task: every problem is named, all at once."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NoReturn
+
+from codebot.domain.naming import is_valid_branch, is_valid_ticket_id
+from codebot.domain.repository import Repository
+from codebot.domain.task import TaskRequest
+from codebot.errors import FieldProblem, InvalidRequest, InvalidTask
+from codebot.intake.repository_url import RepositoryRules, parse_repository_url
+
+REQUIRED = ("repository_url", "description")
+OPTIONAL = ("ticket_id", "ticket_summary", "test_command", "base_branch")
+
+LONGEST_COMMAND = 100_000
+"""In bytes. Linux takes no single argument of a command beyond 128 KiB."""
+
+_MOST_PROBLEMS = 50
+_LONGEST_NAME = 100
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object in UTF-8, strictly; raises `InvalidRequest` for anything else.
+
+    A key given twice is refused: which of the two counts would be anyone's guess.
+    """
+    try:
+        value = json.loads(
+            body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as exc:
+        raise _bad_body("is not UTF-8.") from exc
+    except json.JSONDecodeError as exc:
+        raise _bad_body(f"is not JSON, at line {exc.lineno}, column {exc.colno}.") from exc
+    except (ValueError, RecursionError) as exc:
+        raise _bad_body("nests too deeply, or holds a number that is too long.") from exc
+    if not isinstance(value, dict):
+        raise _bad_body("is not a JSON object.")
+    return value
+
+
+def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskRequest:
+    """Check the six fields of a task, from whichever door; raises `InvalidTask` with all problems.
+
+    An optional text that is blank counts as not given, where no rule says otherwise: shells
+    produce it from an unset variable.
+    """
+    problems = [*_unknown(fields), *_texts(fields), *_shapes(fields)]
+    try:
+        repository = _repository(fields, rules)
+    except InvalidTask as error:
+        problems.extend(error.problems)
+        repository = None
+    if problems or repository is None:
+        raise InvalidTask(tuple(problems[:_MOST_PROBLEMS]))
+    return TaskRequest(
+        repository,
+        fields["description"],
+        ticket_id=fields.get("ticket_id"),
+        ticket_summary=_given(fields, "ticket_summary"),
+        test_command=_given(fields, "test_command"),
+        base_branch=fields.get("base_branch"),
+    )
+
+
+def _unknown(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    for name in fields:
+        if name not in REQUIRED and name not in OPTIONAL:
+            known = ", ".join((*REQUIRED, *OPTIONAL))
+            yield FieldProblem(str(name)[:_LONGEST_NAME], f"is not known. The fields are {known}.")
+
+
+def _texts(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Every field is a text that can be stored; the required ones say something."""
+    for name in (*REQUIRED, *OPTIONAL):
+        if name not in fields:
+            if name in REQUIRED:
+                yield FieldProblem(name, "is required.")
+            continue
+        value = fields[name]
+        if not isinstance(value, str):
+            yield FieldProblem(name, "must be a string.")
+        elif not _is_storable(value):
+            yield FieldProblem(name, "must not hold NUL or half of a surrogate pair.")
+        elif name in REQUIRED and not value.strip():
+            yield FieldProblem(name, "must not be blank.")
+
+
+def _shapes(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Check what only some texts must look like."""
+    ticket_id, base_branch, command = (
+        value if isinstance(value := fields.get(name), str) and _is_storable(value) else None
+        for name in ("ticket_id", "base_branch", "test_command")
+    )
+    if ticket_id is not None and not is_valid_ticket_id(ticket_id):
+        yield FieldProblem(
+            "ticket_id",
+            "must be 1 to 64 letters, digits, dots, hyphens or underscores, "
+            "beginning with a letter or digit.",
+        )
+    if base_branch is not None and not is_valid_branch(base_branch):
+        yield FieldProblem("base_branch", "is not the name of a branch.")
+    if command is not None and len(command.encode()) > LONGEST_COMMAND:
+        yield FieldProblem("test_command", f"must not be longer than {LONGEST_COMMAND:,} bytes.")
+
+
+def _repository(fields: Mapping[str, Any], rules: RepositoryRules) -> Repository | None:
+    """Read the repository; None where its field was found faulty already."""
+    text = fields.get("repository_url")
+    if not isinstance(text, str) or not text.strip() or not _is_storable(text):
+        return None
+    return parse_repository_url(text, rules)
+
+
+def _given(fields: Mapping[str, Any], name: str) -> str | None:
+    text: str = fields.get(name, "")
+    return text if text.strip() else None
+
+
+def _is_storable(text: str) -> bool:
+    """Say whether the text survives UTF-8 and every program that ends texts at NUL."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = [name[:_LONGEST_NAME] for name, count in counts.items() if count > 1]
+        problems = (FieldProblem(name, "is given more than once.") for name in twice)
+        raise InvalidRequest(tuple(islice(problems, _MOST_PROBLEMS)))
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _bad_body(f"holds {name}, which is not JSON.")
+
+
+def _bad_body(message: str) -> InvalidRequest:
+    return InvalidRequest((FieldProblem("body", message),))

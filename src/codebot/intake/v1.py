@@ -1,0 +1,72 @@
+"""The richer surface, `/api/v1`: one task whole, its events, its log and its diff."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from codebot.domain.task import Task, TaskId
+from codebot.intake.bodies import event_body, json_response, task_details
+from codebot.intake.frozen import LIMIT, unknown_task
+from codebot.intake.operations import number_parameter, operation, operation_id
+from codebot.intake.queries import Query
+from codebot.intake.schemas import EventList, TaskDetails
+from codebot.intake.service import service_of
+
+AFTER = {"default": 0, "lowest": 0, "highest": 10**18}
+
+router = APIRouter(
+    prefix="/api/v1/tasks/{task_id}",
+    tags=["tasks, whole"],
+    generate_unique_id_function=operation_id,
+)
+
+
+@router.get("", response_model=TaskDetails, **operation(HTTPStatus.NOT_FOUND))
+async def read_task(request: Request, task_id: str) -> Response:
+    """Read a task with its phase, outcome, failure, pull request and usage."""
+    return json_response(task_details(_task(request, task_id)))
+
+
+@router.get(
+    "/events",
+    response_model=EventList,
+    **operation(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        query=(
+            number_parameter("after", "Only what followed this `seq`", **AFTER),
+            number_parameter("limit", "How many at most", **LIMIT),
+        ),
+    ),
+)
+async def read_events(request: Request, task_id: str) -> Response:
+    """Read what happened to a task, oldest first; go on with `after=<next_after>`."""
+    query = Query(request.query_params, ("after", "limit"))
+    after = query.number("after", **AFTER)
+    limit = query.number("limit", **LIMIT)
+    query.check()
+    found = service_of(request).store.events.after(_task(request, task_id).id, after, limit)
+    next_after = found[-1].seq if found else after
+    return json_response({"items": [event_body(each) for each in found], "next_after": next_after})
+
+
+@router.get("/log", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+async def read_log(request: Request, task_id: str) -> Response:
+    """Read what the agent printed so far: empty until it prints."""
+    return PlainTextResponse(service_of(request).store.logs.text(_task(request, task_id).id))
+
+
+@router.get("/diff", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+async def read_diff(request: Request, task_id: str) -> Response:
+    """Read what the task changed, as a unified diff: empty until it changed something."""
+    found = service_of(request).store.diffs.get(_task(request, task_id).id)
+    return PlainTextResponse(found or "")
+
+
+def _task(request: Request, task_id: str) -> Task:
+    found = service_of(request).store.tasks.get(TaskId(task_id))
+    if found is None:
+        raise unknown_task()
+    return found
