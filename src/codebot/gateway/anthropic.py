@@ -43,14 +43,14 @@ class AnthropicUpstream:
     ) -> None:
         """Ask the API at `base_url` with the one credential that is given, key before token.
 
-        `certificate_file` holds further authorities to trust; `proxy` is the URL of the HTTP
-        proxy to go through, if any. The environment is not looked at.
+        `certificate_file` holds the authorities to trust instead of the usual ones; `proxy` is the
+        HTTP proxy to go through, if any. The environment is not looked at.
         """
         self._base_url = base_url.rstrip("/")
         self._host = httpx.URL(base_url).netloc.decode()
         self._credential, self._secret = _credential(api_key, auth_token)
         self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=certificate_file),
+            verify=_authorities(certificate_file),
             proxy=proxy,
             trust_env=False,
             timeout=limits,
@@ -83,9 +83,10 @@ class AnthropicUpstream:
             return self._failed(exc)
 
     async def _answer(self, response: httpx.Response) -> Answer:
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        headers = self._headers(response)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/event-stream" and response.is_success:
-            return Answer(response.status_code, self._headers(response), self._lines(response))
+            return Answer(response.status_code, headers, self._lines(response))
         if kind != "application/json" or response.is_redirect:
             return self._not_the_api(response, kind)
         try:
@@ -94,7 +95,7 @@ class AnthropicUpstream:
             return self._failed(exc)
         if body is None:
             return self._not_the_api(response, "an answer too long")
-        return Answer(response.status_code, self._headers(response), once(self._hide(body)))
+        return Answer(response.status_code, headers, once(self._hide(body)))
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """Give whole lines as they come: half a line is of no use, and might hide a secret."""
@@ -132,15 +133,20 @@ class AnthropicUpstream:
         return refusal(502, "api_error", message + hint, retry=False)
 
     def _headers(self, response: httpx.Response) -> Mapping[str, str]:
+        raw = ((name.decode("latin-1").lower(), value) for name, value in response.headers.raw)
         return {
-            name: self._hide(value.encode("latin-1")).decode("latin-1")
-            for name, value in response.headers.items()
+            name: self._hide(value).decode("latin-1")
+            for name, value in raw
             if name in PASSED_BACK or name.startswith(RATE_LIMITS)
         }
 
     def _hide(self, text: bytes) -> bytes:
         """Blot the credential out, should a server echo what it was sent."""
         return text.replace(self._secret, HIDDEN)
+
+
+def _authorities(file: Path | None) -> ssl.SSLContext | bool:
+    return True if file is None else ssl.create_default_context(cafile=file)
 
 
 def _credential(api_key: Secret | None, auth_token: Secret | None) -> tuple[dict[str, str], bytes]:

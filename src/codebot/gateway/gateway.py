@@ -111,8 +111,10 @@ class Gateway:
         match await read_call(scope, receive):
             case Answer() as refused:
                 await reply.write(refused)
-            case Call() as call:
+            case Call() as call if guest in self._guests:  # not dismissed while it was sending
                 await self._attend(guest, call, receive, reply)
+            case Call():
+                await reply.break_off(*NO_ACCESS)
 
     async def _attend(self, guest: _Guest, call: Call, receive: Receive, reply: Reply) -> None:
         """Relay one call until it ends, the agent goes away, or the run is dismissed."""

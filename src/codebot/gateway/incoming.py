@@ -58,7 +58,7 @@ def _worth_passing(headers: Headers) -> Mapping[str, str]:
     return {
         name: value
         for name, value in headers.items()
-        if name in PASSED_ON or name.startswith(PASSED_FAMILIES)
+        if (name in PASSED_ON or name.startswith(PASSED_FAMILIES)) and value.isascii()
     }
 
 
