@@ -5,18 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, select
 
 from codebot.domain.event import Event, EventType
 from codebot.domain.run import Run, RunId
 from codebot.domain.task import TaskId
 from codebot.store.fence import require_run
+from codebot.store.many import InsertMany
 from codebot.store.reader import Query, Reader, Row
 from codebot.store.rows import time_text
 from codebot.store.schema import events
 from codebot.store.writer import Writer
 
 EventData = tuple[EventType, Mapping[str, Any]]
+
+insert_events = InsertMany(events, ("id", "type", "time", "task_id", "run_id", "data"))
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _AFTER = Query(
     select(events)
@@ -50,14 +54,14 @@ class EventRecord:
             "time": time_text(self._now()),
             "task_id": task_id,
             "run_id": run_id,
-            "data": json.dumps(self._redacted(data), ensure_ascii=False),
+            "data": _encode(self._redacted(data)),
         }
 
     def of_run(self, connection: Connection, run: Run, happened: Sequence[EventData]) -> None:
         """Add events of one run to the transaction that makes them true."""
         if happened:
             rows = [self.row(run.task_id, run.id, type_, data) for type_, data in happened]
-            connection.execute(insert(events), rows)
+            insert_events(connection, rows)
 
     def _redacted(self, value: Any) -> Any:  # noqa: ANN401  anything that JSON can say
         """Give the value with every text in it redacted."""
@@ -102,7 +106,7 @@ class Events:
 
 def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
     """Insert the events of many callers with one statement."""
-    connection.execute(insert(events), list(rows))
+    insert_events(connection, rows)
     return [None] * len(rows)
 
 

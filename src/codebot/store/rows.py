@@ -19,6 +19,13 @@ HEAD_LENGTH = 1001
 TASK_COLUMNS = tuple(column for column in tasks.c if column.name != "seq")
 RUN_COLUMNS = tuple(column for column in runs.c if column.name not in {"seq", "queue"})
 
+NEW_RUN_COLUMNS = tuple(column.name for column in runs.c if column.name != "seq")
+NEW_TASK_COLUMNS = (
+    "id", "status", "forge", "host", "owner", "name", "repository_url", "repository_path",
+    "branch_name", "ticket_id", "ticket_summary", "test_command", "base_branch",
+    "key_fingerprint", "submitted_at", "description_head",
+)  # fmt: skip
+
 
 def time_text(moment: datetime) -> str:
     """Give a moment as it is stored: text that sorts by time.

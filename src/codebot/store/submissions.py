@@ -12,10 +12,21 @@ from codebot.domain.event import EventType
 from codebot.domain.run import Run
 from codebot.domain.task import NewTask
 from codebot.errors import Conflict
-from codebot.store.events import EventRecord
-from codebot.store.rows import HEAD_LENGTH, run_columns, task_columns
-from codebot.store.schema import descriptions, events, runs, tasks
+from codebot.store.events import EventRecord, insert_events
+from codebot.store.many import InsertMany
+from codebot.store.rows import (
+    HEAD_LENGTH,
+    NEW_RUN_COLUMNS,
+    NEW_TASK_COLUMNS,
+    run_columns,
+    task_columns,
+)
+from codebot.store.schema import descriptions, runs, tasks
 from codebot.store.writer import Writer
+
+_insert_tasks = InsertMany(tasks, NEW_TASK_COLUMNS)
+_insert_runs = InsertMany(runs, NEW_RUN_COLUMNS)
+_insert_descriptions = InsertMany(descriptions, ("task_id", "text"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +70,13 @@ class Submissions:
 def _insert(connection: Connection, submissions: Sequence[_Submission]) -> Sequence[None]:
     """Insert the tasks of many callers, one statement per table."""
     try:
-        connection.execute(insert(tasks), [one.task for one in submissions])
+        _insert_tasks(connection, [one.task for one in submissions])
     except IntegrityError as error:
         taken = ", ".join(one.task["branch_name"] for one in submissions)
         raise Conflict(f"The branch {taken} belongs to another task.") from error
-    connection.execute(insert(runs), [one.run for one in submissions])
-    connection.execute(insert(events), [one.event for one in submissions])
+    _insert_runs(connection, [one.run for one in submissions])
+    insert_events(connection, [one.event for one in submissions])
     long = [one.description for one in submissions if one.description is not None]
     if long:
-        connection.execute(insert(descriptions), long)
+        _insert_descriptions(connection, long)
     return [None] * len(submissions)

@@ -1,0 +1,52 @@
+"""Inserting the rows of many callers with few steps of SQLite."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert
+from sqlalchemy.dialects import sqlite
+
+Columns = Mapping[str, Any]
+
+LARGEST_CHUNK = 64
+
+
+class InsertMany:
+    """Inserts any number of rows, up to 64 with each statement.
+
+    Python's driver gives up the interpreter lock at every step of a statement, and waits a whole
+    switch interval to get it back while the event loop is busy. Row by row, submits starved beside
+    other requests: 11 a second beside 6,400 reads a second, and 27 s for the unluckiest one.
+    """
+
+    def __init__(self, table: Table, columns: Collection[str]) -> None:
+        self._columns = [column.name for column in table.c if column.name in columns]
+        one = insert(table).compile(dialect=sqlite.dialect(), column_keys=self._columns)
+        values = f", ({', '.join('?' * len(self._columns))})"
+        self._statements = {
+            size: str(one) + values * (size - 1) for size in _sizes_up_to(LARGEST_CHUNK)
+        }
+
+    def __call__(self, connection: Connection, rows: Sequence[Columns]) -> None:
+        """Insert the rows in their order; each has all the columns."""
+        for chunk in _chunks(rows):
+            values = tuple(row[column] for row in chunk for column in self._columns)
+            connection.exec_driver_sql(self._statements[len(chunk)], values)
+
+
+def _sizes_up_to(largest: int) -> Iterator[int]:
+    """Give the powers of two: few sizes, so that SQLite keeps every statement prepared."""
+    size = 1
+    while size <= largest:
+        yield size
+        size *= 2
+
+
+def _chunks(rows: Sequence[Columns]) -> Iterator[Sequence[Columns]]:
+    """Cut the rows into pieces of such sizes, the largest first."""
+    start = 0
+    while start < len(rows):
+        left = min(len(rows) - start, LARGEST_CHUNK)
+        size = 1 << (left.bit_length() - 1)
+        yield rows[start : start + size]
+        start += size
