@@ -1,1 +1,1 @@
-"""The one way to run git: fixed environment, time limits, the token by a pipe."""
+"""The one way to run git: fixed environment, time limits, tokens by pipe."""

@@ -1,1 +1,1 @@
-"""Step 3: a clean tree for one task, and the way its work comes back out."""
+"""A clean tree for one task, and the way back out of it."""

@@ -1,0 +1,159 @@
+"""Git as a subprocess: complete, 5 to 15 ms a call, and the first to get security fixes."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from codebot.domain.repository import RemoteAccess
+from codebot.errors import DiskFull, GitFailed
+from codebot.git.environment import environment
+from codebot.git.handover import hand_over
+from codebot.git.process import Completed, Ending, run_program
+from codebot.git.trouble import Trouble, trouble_in
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_TIMEOUT = timedelta(seconds=120)
+DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
+SOON = timedelta(seconds=30)
+"""When a network that failed is worth another try."""
+
+_WORDS_KEPT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class GitResult:
+    """What a git command said. `truncated`: it was stopped at the bound of its output."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    trouble: Trouble | None = None
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """Give stdout as text, without the white space around it."""
+        return self.stdout.decode(errors="replace").strip()
+
+    @property
+    def words(self) -> str:
+        """Give the end of what git said went wrong, for people."""
+        return self.stderr.strip()[-_WORDS_KEPT:]
+
+
+class Git:
+    """Runs git with an environment built from nothing.
+
+    `home` is an empty folder of the service's own, made when it is missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        certificate_file: Path | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> None:
+        self._home = home.absolute()
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._certificate_file = certificate_file
+        self._proxies = dict(proxies or {})
+
+    async def run(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        access: RemoteAccess | None = None,
+        stdin: bytes | BinaryIO = b"",
+        timeout: timedelta = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - running out of time is a result
+        max_output: int = DEFAULT_MAX_OUTPUT,
+        check: bool = True,
+    ) -> GitResult:
+        """Run one git command; raises `GitFailed` when it fails, unless `check` is off.
+
+        `cwd` is a trusted bare repository, never a tree that an agent touched; without it, the
+        command knows no repository. The network is reachable for the URL of `access` only. A
+        command that ran out of time is killed with its children: `Trouble.TIMED_OUT`. A full disk
+        is always `DiskFull`.
+        """
+        started = time.monotonic()
+        completed = await self._run(args, cwd, access, stdin, timeout, max_output)
+        result = _read(completed, access)
+        elapsed = round((time.monotonic() - started) * 1000)
+        log.debug("git.ran", command=_verb(args), code=result.code, ms=elapsed)
+        if result.trouble is Trouble.DISK_FULL:
+            raise DiskFull("The disk is full: Git cannot write.", hint="Free some space.")
+        if check and (result.code != 0 or result.truncated):
+            raise _failure(args, result, timeout)
+        return result
+
+    async def _run(
+        self,
+        args: tuple[str, ...],
+        cwd: Path | None,
+        access: RemoteAccess | None,
+        stdin: bytes | BinaryIO,
+        time_limit: timedelta,
+        max_output: int,
+    ) -> Completed:
+        with hand_over(access) as handover:
+            env = environment(
+                self._home,
+                settings=handover.settings,
+                access=access,
+                certificate_file=self._certificate_file,
+                proxies=self._proxies,
+            )
+            env.update(handover.variables)
+            if cwd is not None:
+                env["GIT_DIR"] = str(cwd)  # no search upwards, no other repository
+            return await run_program(
+                ("git", *args),
+                env=env,
+                cwd=cwd or self._home,
+                stdin=stdin,
+                descriptors=handover.descriptors,
+                time_limit=time_limit,
+                max_output=max_output,
+            )
+
+
+def _read(completed: Completed, access: RemoteAccess | None) -> GitResult:
+    stderr = completed.stderr.decode(errors="replace")
+    if access is not None and access.token is not None:
+        stderr = stderr.replace(access.token.reveal(), "***")  # a server may say it back to us
+    failed = completed.code != 0
+    trouble = trouble_in(stderr) if failed else None
+    if completed.ending is Ending.TIMED_OUT:
+        trouble = Trouble.TIMED_OUT
+    truncated = completed.ending is Ending.TOO_MUCH_OUTPUT
+    return GitResult(completed.code, completed.stdout, stderr, trouble, truncated)
+
+
+def _failure(args: tuple[str, ...], result: GitResult, timeout: timedelta) -> GitFailed:
+    command = f"git {_verb(args)}"
+    if result.trouble is Trouble.TIMED_OUT:
+        seconds = round(timeout.total_seconds())
+        return GitFailed(f"{command} did not end within {seconds} seconds.", retry_after=SOON)
+    if result.truncated:
+        return GitFailed(f"{command} gave more output than is read.")
+    again = SOON if result.trouble is Trouble.UNREACHABLE else None
+    said = result.words or f"exit code {result.code}"
+    return GitFailed(f"{command} failed: {said}", retry_after=again)
+
+
+def _verb(args: tuple[str, ...]) -> str:
+    """Give the subcommand: the first argument that is no option of git itself (`-c key=value`)."""
+    words = iter(args)
+    for word in words:
+        if word == "-c":
+            next(words, "")
+        elif not word.startswith("-"):
+            return word
+    return ""

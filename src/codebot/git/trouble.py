@@ -1,0 +1,82 @@
+"""What git's own words mean, read once: git has no exit codes for it, only text (in LC_ALL=C)."""
+
+import re
+from enum import Enum
+
+
+class Trouble(Enum):
+    """A kind of failure that the service answers in its own way."""
+
+    TIMED_OUT = "timed_out"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    MOVED = "moved"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+    DISK_FULL = "disk_full"
+    DAMAGED = "damaged"
+
+
+_HTTP_STATUS = re.compile(r"(?:returned error: |RPC failed; HTTP )([0-9]{3})")
+
+_OUR_DISK = re.compile(r"^(?!remote:).*No space left on device", re.MULTILINE)
+
+_SIGNS: tuple[tuple[Trouble, str], ...] = (
+    (
+        Trouble.UNAUTHORIZED,
+        r"Authentication failed for|could not read (?:Username|Password)",
+    ),
+    (Trouble.UNTRUSTED, r"[Cc]ertificate|SSL peer|CAfile|CRLfile"),
+    (
+        Trouble.NOT_FOUND,
+        r"repository '[^\n]*' (?:not found|does not exist)|does not appear to be a git repository",
+    ),
+    (Trouble.MOVED, r"unable to update url base from redirection"),
+    (
+        Trouble.UNREACHABLE,
+        r"unable to access|Could not resolve|Failed to connect|Couldn't connect|curl [0-9]+ "
+        r"|Connection (?:reset|timed out|refused)|Empty reply from server|hung up unexpectedly"
+        r"|early EOF|Operation too slow|transfer closed|unexpected disconnect|bad line length"
+        r"|invalid server response|not valid: is this a git repository|protocol error",
+    ),
+    (
+        Trouble.DAMAGED,
+        r"not a git repository|is (?:empty|corrupt)|missing (?:blob|tree|commit|object)"
+        r"|unable to read tree|bad (?:object|pack)|loose object|invalid sha1 pointer",
+    ),
+)
+
+_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
+_MISSING = frozenset({404, 410})
+_FIRST_REDIRECT, _FIRST_FAULT = 300, 500
+
+
+def trouble_in(stderr: str) -> Trouble | None:
+    """Say what went wrong, as far as it matters to anybody; None for everything else.
+
+    >>> trouble_in("fatal: unable to access 'u': The requested URL returned error: 503")
+    <Trouble.UNREACHABLE: 'unreachable'>
+    >>> trouble_in("fatal: bad revision 'x'") is None
+    True
+    """
+    if _OUR_DISK.search(stderr):
+        return Trouble.DISK_FULL
+    status = _HTTP_STATUS.search(stderr)
+    if status is not None and (trouble := _of_status(int(status[1]))):
+        return trouble
+    return next((trouble for trouble, signs in _SIGNS if re.search(signs, stderr)), None)
+
+
+def _of_status(status: int) -> Trouble | None:
+    if status == _UNAUTHORIZED:
+        return Trouble.UNAUTHORIZED
+    if status == _FORBIDDEN:
+        return Trouble.FORBIDDEN
+    if status in _MISSING:
+        return Trouble.NOT_FOUND
+    if status == _TOO_MANY or status >= _FIRST_FAULT:
+        return Trouble.UNREACHABLE
+    if _FIRST_REDIRECT <= status < _UNAUTHORIZED - 1:
+        return Trouble.MOVED
+    return None

@@ -1,0 +1,16 @@
+"""What a change may amount to before the service refuses to carry it out of the workspace."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a workspace. `max_file_bytes` is what GitHub accepts in a push at most."""
+
+    fetch_timeout: timedelta = timedelta(hours=1)
+    collect_timeout: timedelta = timedelta(minutes=10)
+    max_files: int = 10_000
+    max_commits: int = 1_000
+    max_file_bytes: int = 100 * 1024 * 1024
+    max_pack_bytes: int = 256 * 1024 * 1024
