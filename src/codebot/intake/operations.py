@@ -25,8 +25,8 @@ def operation(
     """Give the arguments of a route's decorator that document it.
 
     `statuses` are the problems it answers with, beside 401 and whatever `default` covers; `body`
-    names the schema of its request; `also` are answers of other statuses that are no problems. Naming a `default` answer also keeps FastAPI from promising
-    422, which this service never sends.
+    names the schema of its request; `also` are answers that are no problems. Naming a `default`
+    answer keeps FastAPI from promising 422, which this service never sends.
     """
     known = statuses if open_to_all else (HTTPStatus.UNAUTHORIZED, *statuses)
     responses: dict[int | str, Any] = {
