@@ -89,7 +89,8 @@ def error_codes() -> str:
 def _tree(kind: type[errors.CodebotError]) -> Iterator[type[errors.CodebotError]]:
     yield kind
     for narrower in kind.__subclasses__():
-        yield from _tree(narrower)
+        if narrower.__module__ == errors.__name__:
+            yield from _tree(narrower)
 
 
 def _symptoms(page: str) -> dict[str, str]:
