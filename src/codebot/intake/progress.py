@@ -1,10 +1,13 @@
 """A task's events as lines for people who watch a terminal: pure text, safe to print."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from codebot.domain.event import EventType
+from codebot.domain.repository import ForgeKind
+from codebot.domain.task import Task
 
 Data = Mapping[str, Any]
 
@@ -30,6 +33,29 @@ def progress_line(kind: str, data: Data) -> str | None:
     tell = _LINES.get(kind)
     line = tell(data) if tell else None
     return None if line is None else plain(line)
+
+
+def closing_lines(task: Task) -> list[str]:
+    """Give the last words on a task: what came of it, where to look, why it failed."""
+    lines = []
+    if task.failure:
+        lines.append(plain(f"Failed: {task.failure.detail} {task.failure.hint}"))
+    if task.request.repository.forge is ForgeKind.LOCAL:
+        lines += _local_branch(task) if task.branch_pushed else []
+    elif task.pull_request:
+        lines.append(f"Pull request: {task.pull_request.url}")
+    if task.usage.turns:
+        lines.append(f"Used: {task.usage.turns} turns, ${task.usage.cost_usd:.2f}")
+    return lines
+
+
+def _local_branch(task: Task) -> list[str]:
+    """Name the branch: a local repository has no page to look at while no service runs."""
+    folder = shlex.quote(str(task.request.repository.path))
+    return [
+        f"Branch: {task.branch_name}",
+        f"Look at it: git -C {folder} log --patch HEAD..{task.branch_name}",
+    ]
 
 
 def plain(text: str) -> str:

@@ -4,6 +4,9 @@ This package is the only reader of the environment. `table.py` is the list of ev
 `parse.py` reads one value, `load.py` puts them together and finds every problem at once.
 """
 
+import os
+from collections.abc import Mapping
+
 from codebot.settings.load import Reading, load_settings, read_settings
 from codebot.settings.model import Command, GitHubApp, GitHubSettings, Settings
 from codebot.settings.reference import settings_reference
@@ -17,7 +20,13 @@ __all__ = [
     "Reading",
     "Setting",
     "Settings",
+    "environment",
     "load_settings",
     "read_settings",
     "settings_reference",
 ]
+
+
+def environment() -> Mapping[str, str]:
+    """Give the environment of this process, for the command line to read settings from."""
+    return os.environ  # noqa: TID251 - the one place

@@ -27,6 +27,12 @@ class Reading:
     settings: Settings
     problems: tuple[str, ...]
 
+    def checked(self) -> Settings:
+        """Give the settings; raises `ConfigError` naming every problem."""
+        if self.problems:
+            raise ConfigError(self.problems)
+        return self.settings
+
 
 def load_settings(
     environ: Mapping[str, str],
@@ -41,12 +47,9 @@ def load_settings(
     `flags` maps a flag of the command line (`--port`) to its text. Every secret is known to
     `redactor` when this returns, and when it raises.
     """
-    reading = read_settings(
+    return read_settings(
         environ, flags=flags, dotenv_dir=dotenv_dir, need=need, redactor=redactor
-    )
-    if reading.problems:
-        raise ConfigError(reading.problems)
-    return reading.settings
+    ).checked()
 
 
 def read_settings(

@@ -1,0 +1,143 @@
+"""What must be there for Codebot to work, looked at one by one, each with how to mend it."""
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+from codebot.domain.ports import Finding
+from codebot.settings import Reading, Settings
+
+OLDEST_GIT = (2, 34)
+LEAST_DISK = 2 * 1024**3
+_GIT_TIMEOUT = 10
+
+CheckParts = Callable[[Settings], Awaitable[Sequence[Finding]]]
+"""Asks the agent, the sandbox and the forge what they find; the composition root knows them."""
+
+
+async def examine(reading: Reading, check_parts: CheckParts) -> list[Finding]:
+    """Give every finding, good and bad; nothing stays on disk.
+
+    The parts are only asked where the settings could be read: they would be made of them.
+    """
+    settings = reading.settings
+    findings = [*_settings(reading), _git(settings.path)]
+    if not reading.problems:
+        findings += await check_parts(settings)
+    return [
+        *findings,
+        _model(settings),
+        _api_keys(settings),
+        _webhooks(settings),
+        _store(settings.database),
+        _folder("data directory", settings.data_dir),
+        _folder("work directory", settings.work_dir),
+        _disk(settings.work_dir),
+    ]
+
+
+def is_healthy(findings: Sequence[Finding]) -> bool:
+    """Say whether everything that Codebot cannot work without is there."""
+    return all(finding.ok for finding in findings if finding.required)
+
+
+def as_line(finding: Finding) -> str:
+    """Give a finding as one line, with how to mend it where that is due.
+
+    >>> as_line(Finding("git", ok=False, detail="not found", remedy="Install git."))
+    'FAIL  git: not found. Install git.'
+    """
+    mark = "ok  " if finding.ok else "FAIL" if finding.required else "off "
+    line = f"{mark}  {finding.name}: {finding.detail}"
+    return line if finding.ok or not finding.remedy else f"{line.rstrip('.')}. {finding.remedy}"
+
+
+def _settings(reading: Reading) -> Iterator[Finding]:
+    for problem in reading.problems:
+        yield Finding("settings", ok=False, detail=problem)
+    for warning in reading.settings.warnings:
+        yield Finding("settings", ok=False, detail=warning, required=False)
+    if not reading.problems:
+        yield Finding("settings", ok=True, detail="read, every value is good")
+
+
+def _git(path: str) -> Finding:
+    program = shutil.which("git", path=path)
+    if program is None:
+        return Finding("git", ok=False, detail="not found", remedy="Install the package git.")
+    said = subprocess.run(  # noqa: S603 - found on the operator's own PATH
+        [program, "--version"], capture_output=True, text=True, timeout=_GIT_TIMEOUT, check=False
+    ).stdout.strip()
+    found = re.search(r"(\d+)\.(\d+)", said)
+    good = found is not None and (int(found[1]), int(found[2])) >= OLDEST_GIT
+    remedy = f"Codebot needs git {OLDEST_GIT[0]}.{OLDEST_GIT[1]} or newer."
+    return Finding("git", ok=good, detail=said or "says no version", remedy=remedy)
+
+
+def _model(settings: Settings) -> Finding:
+    if not settings.asks_a_model:
+        return Finding("model", ok=True, detail="none is asked, the agent is a command")
+    if isinstance(settings.anthropic_base_url, Path):
+        detail = f"its turns are played from {settings.anthropic_base_url}"
+        return Finding("model", ok=True, detail=detail)
+    good = settings.has_model_credential
+    return Finding(
+        "model",
+        ok=good,
+        detail=f"{settings.anthropic_base_url}, {'credential set' if good else 'no credential'}",
+        remedy="Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN).",
+    )
+
+
+def _api_keys(settings: Settings) -> Finding:
+    count = len(settings.api_keys)
+    remedy = "`codebot serve` needs CODEBOT_API_KEYS; `run` and `demo` do not."
+    return Finding("API keys", count > 0, f"{count} set", remedy, required=False)
+
+
+def _webhooks(settings: Settings) -> Finding:
+    detail = "secret set" if settings.webhook_secret else "no secret"
+    remedy = "Nothing to do: webhooks are not built yet."
+    return Finding("webhooks", ok=False, detail=detail, remedy=remedy, required=False)
+
+
+def _store(file: Path) -> Finding:
+    """Read a store that is there; one that is not is made when it is first needed."""
+    if not file.exists():
+        return Finding("store", ok=True, detail=f"{file} will be made when first needed")
+    try:
+        connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
+        try:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as exc:
+        return Finding("store", ok=False, detail=f"{file}: {exc}", remedy="Restore a backup.")
+    return Finding("store", ok=True, detail=str(file))
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    """Try to write: in the folder, or, while it is not there, in what it would be made in."""
+    place = _existing(folder)
+    remedy = f"Let this user write to {place}, or choose another directory."
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as exc:
+        return Finding(name, ok=False, detail=f"{folder}: {exc.strerror}", remedy=remedy)
+    return Finding(name, ok=True, detail=str(folder))
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(_existing(folder)).free
+    remedy = f"Free some: agents and tests need {LEAST_DISK // 1024**3} GiB or more."
+    return Finding("disk", free >= LEAST_DISK, f"{free / 1024**3:.1f} GiB free", remedy)
+
+
+def _existing(folder: Path) -> Path:
+    """Give the folder itself, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if os.path.lexists(place))
