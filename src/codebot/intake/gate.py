@@ -132,7 +132,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send on, with the headers that every answer carries."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = int(message["status"])
             message["headers"] = [
                 *message["headers"],
                 (b"x-request-id", self.request_id.encode()),

@@ -22,10 +22,10 @@ class Query:
         self._problems = []
         for name, count in counts.items():
             if name not in known:
-                accepted = f"is not known. The parameters are {', '.join(known)}."
+                accepted = f"is not known; the parameters are {', '.join(known)}"
                 self._problems.append(FieldProblem(name[:_LONGEST_NAME], accepted))
             elif count > 1:
-                self._problems.append(FieldProblem(name, "is given more than once."))
+                self._problems.append(FieldProblem(name, "is given more than once"))
 
     def number(self, name: str, *, default: int, lowest: int, highest: int) -> int:
         """Read a decimal number without sign or blanks."""
@@ -35,7 +35,7 @@ class Query:
         digits = len(str(highest))
         value = int(text) if re.fullmatch(f"[0-9]{{1,{digits}}}", text) else -1
         if not lowest <= value <= highest:
-            message = f"must be a whole number from {lowest} to {highest}."
+            message = f"must be a whole number from {lowest} to {highest}"
             self._problems.append(FieldProblem(name, message))
         return value
 
@@ -43,7 +43,7 @@ class Query:
         """Read one of a few words; None when the parameter is absent."""
         text = self._values.get(name)
         if text is not None and text not in words:
-            message = f"must be one of {', '.join(words)}."
+            message = f"must be one of {', '.join(words)}"
             self._problems.append(FieldProblem(name, message))
         return text
 

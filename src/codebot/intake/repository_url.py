@@ -54,7 +54,7 @@ class RepositoryRules:
     def accepted(self) -> str:
         """Say what would be accepted, for the message of every refusal."""
         forms = ", or ".join(self._accepted_forms())
-        return f"Accepted: {forms or 'nothing, since no GitHub and no local folder is set up'}."
+        return f"accepted: {forms or 'nothing, since no GitHub and no local folder is set up'}"
 
     def _accepted_forms(self) -> Iterator[str]:
         if self.github_host is not None:
@@ -73,7 +73,7 @@ def parse_repository_url(text: str, rules: RepositoryRules) -> Repository:
     'https://github.com/pallets/flask.git'
     """
     if len(text) > _LONGEST_URL or not text.isprintable():
-        raise _refusal("is too long or holds characters that no address has.", rules)
+        raise _refusal("is too long or holds characters that no address has", rules)
     if text.startswith("/"):
         return _local_repository(text, rules)
     return _github_repository(text, rules)
@@ -94,16 +94,16 @@ def is_loopback(host: str) -> bool:
 def _github_repository(text: str, rules: RepositoryRules) -> Repository:
     match = _WEB.fullmatch(text) or _SCP.fullmatch(text)
     if match is None:
-        raise _refusal("is not the address of a repository.", rules)
+        raise _refusal("is not the address of a repository", rules)
     parts = match.groupdict()
     if rules.github_host is None or not _is_our_github(parts, rules.github_host, rules.scheme):
-        raise _refusal("does not name this service's GitHub.", rules)
+        raise _refusal("does not name this service's GitHub", rules)
     owner, name = parts["owner"], parts["name"]
     if name in {".", ".."} or name.lower().endswith(".git"):
-        raise _refusal("does not name a repository.", rules)
+        raise _refusal("does not name a repository", rules)
     if not _is_allowed(f"{owner}/{name}", rules.allowed_patterns):
         allowed = ", ".join(rules.allowed_patterns)
-        raise _refusal(f"names a repository outside of those allowed here: {allowed}.", rules)
+        raise _refusal(f"names a repository outside of those allowed here: {allowed}", rules)
     host = _without_default_port(rules.github_host.lower(), rules.scheme)
     url = f"{rules.scheme}://{host}/{owner}/{name}.git"
     return Repository(ForgeKind.GITHUB, host, owner, name, url)
@@ -139,15 +139,15 @@ def _without_default_port(host: str, scheme: str) -> str:
 
 def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     if not rules.local_roots:
-        raise _refusal("is a path, and no local repositories are set up here.", rules)
+        raise _refusal("is a path, and no local repositories are set up here", rules)
     if ".." in text.split("/"):
-        raise _refusal("goes up with `..`.", rules)
+        raise _refusal("goes up with `..`", rules)
     path = _resolved(Path(text))
     roots = [root for root in map(_resolved, rules.local_roots) if root]
     if path is None or not any(path.is_relative_to(root) for root in roots):
-        raise _refusal("is not a folder below those allowed here.", rules)
+        raise _refusal("is not a folder below those allowed here", rules)
     if not _is_repository(path):
-        raise _refusal("is not a Git repository (neither bare nor with a `.git` folder).", rules)
+        raise _refusal("is not a Git repository (neither bare nor with a `.git` folder)", rules)
     # Two folders of one name must not share a mirror: the path tells their owners apart.
     owner = f"local-{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
     name = path.name.removesuffix(".git") or path.name
@@ -185,4 +185,4 @@ def _mode(path: Path) -> int:
 
 
 def _refusal(what: str, rules: RepositoryRules) -> InvalidTask:
-    return InvalidTask((FieldProblem("repository_url", f"{what} {rules.accepted}"),))
+    return InvalidTask((FieldProblem("repository_url", f"{what}; {rules.accepted}"),))

@@ -32,13 +32,13 @@ def read_object(body: bytes) -> dict[str, Any]:
             body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
         )
     except UnicodeDecodeError as exc:
-        raise _bad_body("is not UTF-8.") from exc
+        raise _bad_body("is not UTF-8") from exc
     except json.JSONDecodeError as exc:
-        raise _bad_body(f"is not JSON, at line {exc.lineno}, column {exc.colno}.") from exc
+        raise _bad_body(f"is not JSON, at line {exc.lineno}, column {exc.colno}") from exc
     except (ValueError, RecursionError) as exc:
-        raise _bad_body("nests too deeply, or holds a number that is too long.") from exc
+        raise _bad_body("nests too deeply, or holds a number that is too long") from exc
     if not isinstance(value, dict):
-        raise _bad_body("is not a JSON object.")
+        raise _bad_body("is not a JSON object")
     return value
 
 
@@ -70,7 +70,7 @@ def _unknown(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
     for name in fields:
         if name not in REQUIRED and name not in OPTIONAL:
             known = ", ".join((*REQUIRED, *OPTIONAL))
-            yield FieldProblem(str(name)[:_LONGEST_NAME], f"is not known. The fields are {known}.")
+            yield FieldProblem(str(name)[:_LONGEST_NAME], f"is not known; the fields are {known}")
 
 
 def _texts(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
@@ -78,15 +78,15 @@ def _texts(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
     for name in (*REQUIRED, *OPTIONAL):
         if name not in fields:
             if name in REQUIRED:
-                yield FieldProblem(name, "is required.")
+                yield FieldProblem(name, "is required")
             continue
         value = fields[name]
         if not isinstance(value, str):
-            yield FieldProblem(name, "must be a string.")
+            yield FieldProblem(name, "must be a string")
         elif not _is_storable(value):
-            yield FieldProblem(name, "must not hold NUL or half of a surrogate pair.")
+            yield FieldProblem(name, "must not hold NUL or half of a surrogate pair")
         elif name in REQUIRED and not value.strip():
-            yield FieldProblem(name, "must not be blank.")
+            yield FieldProblem(name, "must not be blank")
 
 
 def _shapes(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
@@ -99,12 +99,12 @@ def _shapes(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
         yield FieldProblem(
             "ticket_id",
             "must be 1 to 64 letters, digits, dots, hyphens or underscores, "
-            "beginning with a letter or digit.",
+            "beginning with a letter or digit",
         )
     if base_branch is not None and not is_valid_branch(base_branch):
-        yield FieldProblem("base_branch", "is not the name of a branch.")
+        yield FieldProblem("base_branch", "is not the name of a branch")
     if command is not None and len(command.encode()) > LONGEST_COMMAND:
-        yield FieldProblem("test_command", f"must not be longer than {LONGEST_COMMAND:,} bytes.")
+        yield FieldProblem("test_command", f"must not be longer than {LONGEST_COMMAND:,} bytes")
 
 
 def _repository(fields: Mapping[str, Any], rules: RepositoryRules) -> Repository | None:
@@ -133,13 +133,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = [name[:_LONGEST_NAME] for name, count in counts.items() if count > 1]
-        problems = (FieldProblem(name, "is given more than once.") for name in twice)
+        problems = (FieldProblem(name, "is given more than once") for name in twice)
         raise InvalidRequest(tuple(islice(problems, _MOST_PROBLEMS)))
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _bad_body(f"holds {name}, which is not JSON.")
+    raise _bad_body(f"holds {name}, which is not JSON")
 
 
 def _bad_body(message: str) -> InvalidRequest:
