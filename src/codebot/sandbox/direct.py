@@ -37,6 +37,9 @@ STDERR_TAIL = 8 * 1024
 LONGEST_SWEEP = timedelta(seconds=10)
 """A process that SIGKILL does not end by then hangs in the kernel, and no waiting will help."""
 
+QUIET_LOOKS = 2
+"""In the midst of its `exec` a process shows no environment; the second look finds it."""
+
 CANARY = "env; setsid sleep 60 </dev/null >/dev/null 2>&1 & echo started"
 
 
@@ -67,12 +70,8 @@ class DirectSandbox:
     async def reap(self, task_id: TaskId | None = None) -> int:
         """End what a crash left running, of one task or of all; say how many processes."""
         mark = self._variable(task_id or "") + (b"\0" if task_id else b"")
-        ended: set[int] = set()
-        while found := await asyncio.to_thread(processes.find, mark):
-            ended |= found
-            processes.kill(found)
-            await asyncio.sleep(0.005)
-        return len(ended)
+        family = await asyncio.to_thread(processes.Family, mark)
+        return await _sweep(family)
 
     def _environment(self, spec: BoxSpec) -> dict[str, str]:
         return {
@@ -174,7 +173,8 @@ class DirectBox:
         reading = asyncio.create_task(self._keep_stderr_tail())
         try:
             reason = await self._wait_for_the_end()
-            await self._sweep()
+            # The command's own pid stays reserved meanwhile: it is reaped after this.
+            await _sweep(processes.Family(self._mark, self._process.pid))
         finally:  # also when the event loop stops under us
             self._signal(SIGKILL, group=True)
             self._clock.cancel()
@@ -192,17 +192,6 @@ class DirectBox:
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
-
-    async def _sweep(self) -> None:
-        """Kill until nothing is left. The command's own pid stays reserved: reaped after this."""
-        root = self._process.pid
-        deadline = asyncio.get_running_loop().time() + LONGEST_SWEEP.total_seconds()
-        while found := await asyncio.to_thread(processes.find, self._mark, root):
-            processes.kill(found)
-            if asyncio.get_running_loop().time() > deadline:
-                log.error("box.survived", pids=sorted(found))
-                return
-            await asyncio.sleep(0.005)
 
     async def _keep_stderr_tail(self) -> None:
         async for chunk in self._stderr.chunks():
@@ -222,6 +211,24 @@ class DirectBox:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 (os.killpg if group else os.kill)(self._process.pid, signal)
+
+
+async def _sweep(family: processes.Family) -> int:
+    """Kill until nothing of the family is left; say how many processes there were."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LONGEST_SWEEP.total_seconds()
+    ended: set[int] = set()
+    quiet_looks = 0
+    while quiet_looks < QUIET_LOOKS:
+        found = await asyncio.to_thread(family.living)
+        quiet_looks = 0 if found else quiet_looks + 1
+        ended |= found
+        processes.kill(found)
+        if found and clock() > deadline:
+            log.error("box.survived", pids=sorted(found))
+            break
+        await asyncio.sleep(0.002)
+    return len(ended)
 
 
 def _spawn(spec: BoxSpec, env: dict[str, str]) -> tuple[subprocess.Popen[bytes], int, int]:

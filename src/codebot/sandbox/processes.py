@@ -54,25 +54,30 @@ def has_in_environment(pid: int, text: bytes) -> bool:
         return False
 
 
-def find(mark: bytes, root: int | None = None) -> set[int]:
-    """Give the living processes that carry `mark`, with all their sessions and descendants.
+class Family:
+    """The processes of one box, or of all boxes: those with its mark, and what they brought up.
 
-    With `root` (the first process of a box, dead or alive, but not yet reaped) they are those
-    started since; without it the whole table is searched.
+    It remembers every session it has seen, since a process may drop its environment between one
+    look and the next, and lose its parent to the kill in between.
     """
-    first = read_process(root) if root is not None else None
-    since = first.started if first else 0
-    table = [process for process in _table() if process.started >= since]
-    sessions = {root} if root is not None else set()
-    family = {root} if root is not None else set()
-    family |= {p.pid for p in table if has_in_environment(p.pid, mark)} - {os.getpid()}
-    grown = -1
-    while grown != len(family):
-        grown = len(family)
-        sessions |= {p.session for p in table if p.pid in family}
-        sessions.discard(os.getsid(0))  # never this service's own
-        family |= {p.pid for p in table if p.parent in family or p.session in sessions}
-    return {p.pid for p in table if p.pid in family and p.is_alive}
+
+    def __init__(self, mark: bytes, root: int | None = None) -> None:
+        """Look for `mark`; with `root` (the first process, not yet reaped) only since its start."""
+        first = read_process(root) if root is not None else None
+        self._mark = mark
+        self._since = first.started if first else 0
+        self._sessions = {first.pid} if first else set()
+
+    def living(self) -> set[int]:
+        """Give the pids of the family that can still run."""
+        table = [process for process in _table() if process.started >= self._since]
+        family = {p.pid for p in table if has_in_environment(p.pid, self._mark)} - {os.getpid()}
+        size = -1
+        while size != len(family):
+            size = len(family)
+            self._sessions |= {p.session for p in table if p.pid in family} - {os.getsid(0)}
+            family |= {p.pid for p in table if p.parent in family or p.session in self._sessions}
+        return {p.pid for p in table if p.pid in family and p.is_alive}
 
 
 def kill(pids: set[int]) -> None:
