@@ -108,20 +108,19 @@ _Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names it nowhe
 
 
 def _add_command(
-    commands: "_Commands[argparse.ArgumentParser]", run: Callable[[Call], int], help_: str
+    commands: "_Commands[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[Call], int],
+    summary: str,
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        run.__name__.strip("_"),
-        help=help_,
-        description=f"{help_[0].upper()}{help_[1:]}.",
-        allow_abbrev=False,
-    )
+    description = f"{summary[0].upper()}{summary[1:]}."
+    command = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
     command.set_defaults(run_command=run)
     return command
 
 
 def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    serve = _add_command(commands, _serve, "take tasks over HTTP and work on them")
+    serve = _add_command(commands, "serve", _serve, "take tasks over HTTP and work on them")
     _add_flag(serve, "--host", "ADDRESS")
     _add_flag(serve, "--port", "PORT")
     _add_flag(serve, "--workers", "N")
@@ -140,7 +139,7 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_run(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    run = _add_command(commands, _run, "do one task here and now, without a server")
+    run = _add_command(commands, "run", _run, "do one task here and now, without a server")
     prompt = run.add_mutually_exclusive_group(required=True)
     prompt.add_argument(
         "--task-prompt",
@@ -157,13 +156,15 @@ def _add_run(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_demo(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    demo = _add_command(commands, _demo, "show the whole way of a task on this machine")
+    demo = _add_command(commands, "demo", _demo, "show the whole way of a task on this machine")
     demo.add_argument("--keep", action="store_true", help="Leave the service running until Ctrl-C.")
     _add_debug(demo, argparse.SUPPRESS)
 
 
 def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    doctor = _add_command(commands, _doctor, "check what must be there, and say how to mend it")
+    doctor = _add_command(
+        commands, "doctor", _doctor, "check what must be there, and say how to mend it"
+    )
     _add_debug(doctor, argparse.SUPPRESS)
 
 

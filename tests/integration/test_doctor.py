@@ -1,0 +1,92 @@
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from codebot.doctor import as_line, examine, is_healthy
+from codebot.domain.ports import Finding
+from codebot.settings import Command, Reading, Settings, read_settings
+from codebot.telemetry.redaction import Redactor
+
+GOOD = Finding("agent", ok=True, detail="2.1.330")
+
+
+def reading(folder: Path, **environ: str) -> Reading:
+    enough = {"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "sk-12345"}
+    return read_settings(
+        enough | environ, flags={}, dotenv_dir=folder, need=Command.DOCTOR, redactor=Redactor()
+    )
+
+
+async def found(read: Reading, *parts: Finding) -> dict[str, Finding]:
+    async def check_parts(settings: Settings) -> Sequence[Finding]:
+        return parts
+
+    return {finding.name: finding for finding in await examine(read, check_parts)}
+
+
+async def test_a_machine_with_everything_is_healthy_and_left_as_it_was(tmp_path: Path) -> None:
+    findings = await found(reading(tmp_path), GOOD)
+
+    assert is_healthy(list(findings.values()))
+    assert findings["git"].detail.startswith("git version 2.")
+    assert findings["agent"] is GOOD
+    assert os.listdir(tmp_path) == []
+
+
+async def test_what_is_missing_says_how_to_mend_it(tmp_path: Path) -> None:
+    read = reading(tmp_path, PATH="/nonexistent", ANTHROPIC_API_KEY="")
+    missing = Finding("agent", ok=False, detail="not found", remedy="Install the claude extra.")
+    findings = await found(read, missing)
+
+    bad = {name for name, finding in findings.items() if not finding.ok and finding.required}
+    assert bad == {"git", "agent", "model"}
+    assert all(findings[name].remedy for name in bad)
+    assert not is_healthy(list(findings.values()))
+
+
+async def test_it_starts_with_settings_that_nothing_else_starts_with(tmp_path: Path) -> None:
+    async def check_parts(settings: Settings) -> Sequence[Finding]:
+        raise AssertionError("the parts cannot be made of broken settings")
+
+    read = reading(tmp_path, CODEBOT_PORT="x", CODEBOT_DATABASE_URL="postgresql://db/x")
+    lines = [as_line(finding) for finding in await examine(read, check_parts)]
+
+    assert sum(line.startswith("FAIL  settings: CODEBOT_") for line in lines) == 2
+
+
+async def test_an_unknown_variable_is_told_and_does_no_harm(tmp_path: Path) -> None:
+    findings = await found(reading(tmp_path, CODEBOT_PROT="1"), GOOD)
+
+    assert is_healthy(list(findings.values()))
+
+
+async def test_a_store_that_is_no_database_is_found(tmp_path: Path) -> None:
+    (tmp_path / "codebot_data").mkdir()
+    file = tmp_path / "codebot_data" / "codebot.sqlite3"
+    sqlite3.connect(file).close()
+    assert (await found(reading(tmp_path), GOOD))["store"].ok
+
+    file.write_bytes(b"no database, but long enough to be looked at" * 100)
+    assert not (await found(reading(tmp_path), GOOD))["store"].ok
+
+
+async def test_a_folder_that_cannot_be_written_is_found(tmp_path: Path) -> None:
+    findings = await found(reading(tmp_path, CODEBOT_WORK_DIR="/proc/work"), GOOD)
+
+    assert not findings["work directory"].ok
+    assert findings["data directory"].ok
+
+
+@pytest.mark.parametrize(
+    ("finding", "line"),
+    [
+        (Finding("a", ok=True, detail="fine", remedy="-"), "ok    a: fine"),
+        (Finding("a", ok=False, detail="bad.", remedy="Mend."), "FAIL  a: bad. Mend."),
+        (Finding("a", ok=False, detail="off", required=False), "off   a: off"),
+    ],
+)
+def test_a_finding_is_one_line(finding: Finding, line: str) -> None:
+    assert as_line(finding) == line

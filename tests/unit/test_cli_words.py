@@ -1,0 +1,128 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebot.domain.event import EventType
+from codebot.domain.outcome import Failure, PullRequest, Usage
+from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.secret import Secret
+from codebot.domain.status import TaskStatus
+from codebot.domain.task import Task, TaskId, TaskRequest
+from codebot.intake.banner import banner
+from codebot.intake.progress import LONGEST, closing_lines, plain, progress_line
+from codebot.settings import Command, GitHubSettings, Settings, read_settings
+from codebot.telemetry.redaction import Redactor
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def settings(**changes: Any) -> Settings:
+    reading = read_settings(
+        {}, flags={}, dotenv_dir=Path("/nonexistent"), need=Command.RUN, redactor=Redactor()
+    )
+    return replace(reading.settings, **changes)
+
+
+def test_the_banner_begins_with_the_documented_five_lines() -> None:
+    keys = (Secret("secret-key-1"), Secret("secret-key-2"))
+
+    assert banner(settings(api_keys=keys))[:5] == [
+        "HTTP API enabled with 2 API key(s)",
+        "Starting server on port 5000...",
+        "API endpoints: http://localhost:5000/api/tasks/submit",
+        "http://localhost:5000/api/tasks/{task_id}/status",
+        "http://localhost:5000/api/tasks",
+    ]
+
+
+def test_the_banner_names_each_thing_that_is_off() -> None:
+    bare = "\n".join(banner(settings())[5:])
+    for words in ("Isolation is off", "GitHub is off", "No model credential", "Webhooks"):
+        assert words in bare
+
+    ready = settings(
+        sandbox="none",
+        github=GitHubSettings(token=Secret("ghp_12345")),
+        anthropic_api_key=Secret("sk-12345"),
+    )
+    [isolation, webhooks] = banner(ready)[5:]
+    assert "CODEBOT_SANDBOX=none" in isolation
+    assert "Webhooks" in webhooks
+
+
+def test_the_banner_says_when_a_script_plays_the_model() -> None:
+    assert any(
+        "played from /a.json" in line
+        for line in banner(settings(anthropic_base_url=Path("/a.json")))
+    )
+
+
+@pytest.mark.parametrize("kind", list(EventType))
+def test_no_event_breaks_the_progress_however_little_it_tells(kind: EventType) -> None:
+    line = progress_line(kind.value, {})
+
+    assert line is None or "\n" not in line
+
+
+def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
+    line = progress_line("agent.said", {"text": "a\x1b[2J\r\n\x9bb" + "c" * 1000})
+
+    assert line is not None
+    assert line.startswith("  Agent: a [2J b")
+    assert len(line) <= LONGEST + 2
+    assert plain("  a\tb") == "  a b"
+
+
+def task(**changes: Any) -> Task:
+    repository = Repository(
+        ForgeKind.LOCAL, "localhost", "local", "a repo", "/a repo", Path("/a repo")
+    )
+    whole = Task(
+        id=TaskId("0193a5d2-7b5e-7c3a-9f10-52d0babc1234"),
+        request=TaskRequest(repository, "Mend it"),
+        branch_name="u/codebot/abc1234/mend-it",
+        key_fingerprint="",
+        status=TaskStatus.COMPLETED,
+        submitted_at=NOW,
+        branch_pushed=True,
+        pull_request=PullRequest(1, "https://github.com/o/r/pull/1", "open", draft=False),
+        usage=Usage(turns=3, cost_usd=0.125),
+    )
+    return replace(whole, **changes)
+
+
+def test_a_local_task_ends_with_its_branch_and_how_to_look_at_it() -> None:
+    assert closing_lines(task()) == [
+        "Branch: u/codebot/abc1234/mend-it",
+        "Look at it: git -C '/a repo' log --patch HEAD..u/codebot/abc1234/mend-it",
+        "Used: 3 turns, $0.12",
+    ]
+
+
+def test_a_task_on_github_ends_with_its_pull_request_also_when_it_failed() -> None:
+    there = Repository(ForgeKind.GITHUB, "github.com", "o", "r", "https://github.com/o/r.git")
+    failed = task(
+        request=TaskRequest(there, "Mend it"),
+        status=TaskStatus.FAILED,
+        failure=Failure("tests_failed", "`make test` failed.", "Look\nthere.", retryable=False),
+        usage=Usage(),
+    )
+
+    assert closing_lines(failed) == [
+        "Failed: `make test` failed. Look there.",
+        "Pull request: https://github.com/o/r/pull/1",
+    ]
+
+
+def test_a_task_that_left_nothing_says_why() -> None:
+    nothing = task(
+        status=TaskStatus.FAILED,
+        branch_pushed=False,
+        failure=Failure("agent_missing", "No agent.", "Install it.", retryable=False),
+        usage=Usage(),
+    )
+
+    assert closing_lines(nothing) == ["Failed: No agent. Install it."]
