@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from codebot.domain.outcome import Change, Publication, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
 
@@ -45,3 +46,42 @@ class Event:
     task_id: TaskId
     run_id: RunId | None
     data: Mapping[str, Any]
+
+
+EventData = tuple[EventType, Mapping[str, Any]]
+"""An event about to happen: its type and what it says."""
+
+
+def change_collected(change: Change) -> EventData:
+    """Tell how large a change is."""
+    return EventType.CHANGE_COLLECTED, {
+        "commits": change.commits,
+        "files": len(change.files),
+        "additions": change.additions,
+        "deletions": change.deletions,
+    }
+
+
+def tests_finished(verdict: Verdict) -> EventData:
+    """Tell what the tests said, and how long they took in seconds."""
+    return EventType.TESTS_FINISHED, {
+        "state": verdict.state.value,
+        "command": verdict.command,
+        "exit_code": verdict.exit_code,
+        "seconds": verdict.duration.total_seconds(),
+    }
+
+
+def branch_pushed(branch_name: str, change: Change) -> EventData:
+    """Tell that the branch is on the forge."""
+    return EventType.BRANCH_PUSHED, {"branch_name": branch_name, "commit": change.tip_commit}
+
+
+def pull_request_opened(publication: Publication) -> EventData:
+    """Tell where the pull request is."""
+    opened = publication.pull_request
+    return EventType.PULL_REQUEST_OPENED, {
+        "number": opened.number,
+        "url": opened.url,
+        "draft": opened.draft,
+    }

@@ -14,8 +14,8 @@ from codebot.domain.agent_event import AgentEvent
 from codebot.domain.box import BoxPaths, BoxSpec, Exit
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest, Usage
 from codebot.domain.repository import Identity, RemoteAccess, Repository
-from codebot.domain.secret import Secret
 from codebot.domain.run import QueueName, Run, RunResult
+from codebot.domain.secret import Secret
 from codebot.domain.task import NewTask, TaskId
 
 

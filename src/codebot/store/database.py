@@ -9,6 +9,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from codebot.errors import ConfigError, StoreUnavailable
 from codebot.store.faults import store_faults
 
 REVISION = "0001"
@@ -31,8 +32,7 @@ def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
     event.listen(engine, "begin", _begin_immediately)
     with store_faults():
         connection = engine.connect()
-        if _revision(connection) != REVISION:
-            migrate(connection)
+        _update(connection, path)
     return connection
 
 
@@ -42,6 +42,18 @@ def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
         connection: sqlite3.Connection = sqlite3.connect(path, **_driver(busy_timeout))
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _update(connection: Connection, path: Path) -> None:
+    """Bring the tables up to date; refuse those of a newer Codebot, which would be misread."""
+    revision = _revision(connection)
+    if revision is not None and revision > REVISION:
+        raise ConfigError(
+            (f"The database {path} was made by a newer Codebot (revision {revision}).",),
+            hint="Install that version again, or restore the database from a backup.",
+        )
+    if revision != REVISION:
+        migrate(connection)
 
 
 def migrate(connection: Connection) -> None:
@@ -57,11 +69,16 @@ def migrate(connection: Connection) -> None:
 
 def _create_private(path: Path) -> None:
     """Make the folder and the file for this user alone, before SQLite makes them for all."""
-    with store_faults():
+    try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)
         path.touch(mode=0o600)
         path.chmod(0o600)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The database {path} cannot be made: {error.strerror}.",
+            hint="Check that CODEBOT_DATA_DIR exists and belongs to the service's user.",
+        ) from error
 
 
 def _driver(busy_timeout: timedelta) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from codebot.domain.event import Event, EventType
+from codebot.domain.event import Event, EventData, EventType
 from codebot.domain.run import Run, RunId
 from codebot.domain.task import TaskId
 from codebot.store.fence import require_run
@@ -16,8 +16,6 @@ from codebot.store.reader import Query, Reader, Row
 from codebot.store.rows import time_text
 from codebot.store.schema import events
 from codebot.store.writer import Writer
-
-EventData = tuple[EventType, Mapping[str, Any]]
 
 insert_events = InsertMany(events, ("id", "type", "time", "task_id", "run_id", "data"))
 _encode = json.JSONEncoder(ensure_ascii=False).encode

@@ -14,9 +14,8 @@ LARGEST_CHUNK = 64
 class InsertMany:
     """Inserts any number of rows, up to 64 with each statement.
 
-    Python's driver gives up the interpreter lock at every step of a statement, and waits a whole
-    switch interval to get it back while the event loop is busy. Row by row, submits starved beside
-    other requests: 11 a second beside 6,400 reads a second, and 27 s for the unluckiest one.
+    Python's driver gives up the interpreter lock at every step of a statement, and has to win it
+    back from a busy event loop: row by row, submits beside many reads were a quarter slower.
     """
 
     def __init__(self, table: Table, columns: Collection[str]) -> None:

@@ -13,7 +13,7 @@ from codebot.domain.outcome import PullRequest, Usage
 from codebot.domain.run import Run, RunId
 from codebot.domain.status import Phase
 from codebot.errors import CodebotError
-from codebot.store.events import EventData, EventRecord
+from codebot.store.events import EventRecord
 from codebot.store.fence import require_run
 from codebot.store.reader import Query, Reader
 from codebot.store.rows import time_text
@@ -118,6 +118,16 @@ class Steps:
             self._record.of_run(connection, run, [*events, told])
 
         await self._writer.write(finish)
+
+    async def note(self, run: Run, changes: TaskChanges, events: Sequence[EventData] = ()) -> None:
+        """Record, in the middle of a step, what has changed already and what to tell."""
+
+        def note(connection: Connection) -> None:
+            require_run(connection, run)
+            self._change_task(connection, run, changes)
+            self._record.of_run(connection, run, events)
+
+        await self._writer.write(note)
 
     async def fail(self, run: Run, step: str, round: int, error: CodebotError) -> None:  # noqa: A002
         """Record what the step failed with."""

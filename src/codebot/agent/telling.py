@@ -1,0 +1,84 @@
+"""What an agent does, told as events of its task and as lines of its log."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from codebot.domain.agent_event import (
+    AgentEvent,
+    Finished,
+    Retrying,
+    Said,
+    Started,
+    Thought,
+    ToolCall,
+    ToolResult,
+)
+from codebot.domain.event import EventType
+from codebot.domain.run import Run
+from codebot.store.store import Store
+
+LONGEST_TEXT = 4000
+"""Characters of one text kept in an event; the log keeps all of it."""
+
+
+class Telling:
+    """Writes one run's agent down as it happens, for `/events` and `/log`."""
+
+    def __init__(self, store: Store, run: Run) -> None:
+        """Write for `run` into `store`."""
+        self._store = store
+        self._run = run
+
+    async def event(self, event: AgentEvent) -> None:
+        """Store what people following the task want to know; the log gets everything."""
+        await self._store.logs.append(self._run, in_words(event))
+        told = as_event(event)
+        if told is not None:
+            await self._store.events.append(self._run.task_id, self._run.id, *told)
+
+
+def as_event(event: AgentEvent) -> tuple[EventType, Mapping[str, Any]] | None:
+    """Give the task event for what the agent did; None for what only the log keeps.
+
+    >>> as_event(Said("Done."))
+    (<EventType.AGENT_SAID: 'agent.said'>, {'text': 'Done.'})
+    """
+    match event:
+        case Started(session_id, model):
+            return EventType.AGENT_STARTED, {"session_id": session_id, "model": model}
+        case Said(text):
+            return EventType.AGENT_SAID, {"text": text[:LONGEST_TEXT]}
+        case ToolCall(_, tool, summary):
+            return EventType.AGENT_USED_TOOL, {"tool": tool, "summary": summary}
+        case Retrying(attempt, reason):
+            return EventType.AGENT_RETRIED, {"attempt": attempt, "reason": reason}
+        case Finished(ending=ending):
+            return EventType.AGENT_FINISHED, {"ending": ending.value}
+        case _:
+            return None
+
+
+def in_words(event: AgentEvent) -> str:
+    r"""Give what the agent did as lines of its log.
+
+    >>> in_words(ToolCall("1", "Bash", "run the tests"))
+    '> Bash: run the tests\n'
+    """
+    match event:
+        case Started(session_id, model):
+            line = f"# session {session_id}, model {model}"
+        case Said(text):
+            line = text
+        case Thought(text):
+            line = f"(thinks) {text}"
+        case ToolCall(_, tool, summary):
+            line = f"> {tool}: {summary}"
+        case ToolResult(_, is_error, output):
+            line = f"{'! ' if is_error else '  '}{output}"
+        case Retrying(attempt, reason):
+            line = f"# the model did not answer ({reason}), attempt {attempt}"
+        case Finished(ending=ending):
+            line = f"# ended: {ending.value}"
+        case _:
+            assert_never(event)
+    return f"{line}\n"

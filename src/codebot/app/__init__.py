@@ -1,0 +1,11 @@
+"""The composition root: settings in, wired objects out. The only package that knows them all.
+
+`parts.py` wires what works on tasks, `serve.py` puts HTTP before it, `run.py` does one task
+without a server.
+"""
+
+from codebot.app.parts import check_parts
+from codebot.app.run import run_task
+from codebot.app.serve import serve
+
+__all__ = ["check_parts", "run_task", "serve"]

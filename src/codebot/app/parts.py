@@ -1,0 +1,228 @@
+"""Everything that works on tasks, made from the settings and wired."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from uuid_utils import uuid7
+
+from codebot.agent.claude import ClaudeAgent
+from codebot.agent.command import CommandAgent
+from codebot.agent.runner import AgentLimits
+from codebot.agent.work import AgentWork, Caps
+from codebot.domain.ports import Agent, Finding, Forge, Sandbox
+from codebot.domain.repository import ForgeKind
+from codebot.domain.run import QueueName
+from codebot.forge.github.connect import AppCredential, TokenCredential, connect
+from codebot.forge.github.forge import GitHubForge
+from codebot.forge.local.forge import LocalForge
+from codebot.gateway.anthropic import AnthropicUpstream
+from codebot.gateway.gateway import Gateway
+from codebot.gateway.scripted import ScriptedUpstream
+from codebot.gateway.upstream import Upstream
+from codebot.git.git import Git
+from codebot.intake.repository_url import RepositoryRules
+from codebot.pipeline import Pipeline
+from codebot.publish.pull_request import Publisher
+from codebot.queue.embedded import EmbeddedQueue
+from codebot.queue.retention import Retention
+from codebot.queue.worker import Worker
+from codebot.sandbox.direct import DirectSandbox
+from codebot.settings import GitHubSettings, Settings
+from codebot.store.store import Store
+from codebot.telemetry.redaction import Redactor
+from codebot.workspace.limits import Limits
+from codebot.workspace.workspaces import Workspaces
+
+log = structlog.get_logger(__name__)
+
+
+def now() -> datetime:
+    """Give the present moment."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """Give a new UUIDv7: ids sort by the time they were made."""
+    return str(uuid7())
+
+
+# --- The parts -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that works on tasks, wired; open for as long as `open_parts` lasts."""
+
+    settings: Settings
+    store: Store
+    queue: EmbeddedQueue
+    sandbox: Sandbox
+    workspaces: Workspaces
+    pipeline: Pipeline
+    outside: Sequence[Agent | GitHubForge]
+
+    def worker(self, count: int) -> Worker:
+        """Give `count` workers for the queue of tasks."""
+        return Worker(self.queue, QueueName.TASKS, self.pipeline.work_on, count, now)
+
+    def rules(self) -> RepositoryRules:
+        """Give what a task's repository may be."""
+        github = self.settings.github
+        return RepositoryRules(
+            github_host=github.host if github.is_configured else None,
+            allowed_patterns=self.settings.repositories,
+            local_roots=self.settings.local_repos,
+            insecure_loopback=github.web_url.startswith("http:"),
+        )
+
+    def retention(self) -> Retention:
+        """Give the sweep of what ended long enough ago."""
+        return Retention(
+            self.store,
+            keep=self.settings.task_retention,
+            now=now,
+            remove_workspace=self.workspaces.remove,
+            workspace_ids=self.workspaces.task_ids,
+        )
+
+    async def recover(self) -> None:
+        """At start: end what a dead service left running, and put its runs back."""
+        ended = await self.sandbox.reap()
+        recovered = await self.queue.recover()
+        if ended or recovered:
+            log.info("service.recovered", processes_ended=ended, runs_put_back=recovered)
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings, redactor: Redactor, *, public_url: str
+) -> AsyncIterator[Parts]:
+    """Wire everything that works on tasks; close it in the reverse order."""
+    async with AsyncExitStack() as stack:
+        store = await Store.open(settings.database, redact=redactor, now=now, new_id=new_id)
+        stack.push_async_callback(store.close)
+        gateway = Gateway(_upstream(settings), redactor=redactor)
+        stack.push_async_callback(gateway.close)
+        await gateway.start()
+        git = _git(settings)
+        local = LocalForge(
+            git=git, pull_requests=store.pull_requests, now=now, public_url=public_url
+        )
+        forges: dict[ForgeKind, Forge] = {ForgeKind.LOCAL: local}
+        github = _github(settings, redactor)
+        if github is not None:
+            stack.push_async_callback(github.close)
+            forges[ForgeKind.GITHUB] = github
+        sandbox, agent = _sandbox(settings), _agent(settings)
+        workspaces = _workspaces(settings, git, sandbox)
+        yield Parts(
+            settings,
+            store,
+            EmbeddedQueue(store, max_pending=settings.max_queue_size, now=now, new_id=new_id),
+            sandbox,
+            workspaces,
+            Pipeline(
+                store=store,
+                workspaces=workspaces,
+                sandbox=sandbox,
+                agent=_agent_work(settings, agent, sandbox, gateway, store),
+                publisher=Publisher(git, redactor),
+                forges=forges,
+                test_timeout=settings.test_timeout,
+                redact=redactor,
+            ),
+            (agent,) if github is None else (agent, github),
+        )
+
+
+def _git(settings: Settings) -> Git:
+    return Git(
+        home=settings.data_dir / "git-home",
+        certificate_file=settings.certificate_file,
+        proxies=settings.proxies,
+    )
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    """Give the only sandbox there is so far; `mark` is the same after a restart."""
+    return DirectSandbox(path=settings.path, mark=str(settings.work_dir))
+
+
+def _workspaces(settings: Settings, git: Git, sandbox: Sandbox) -> Workspaces:
+    return Workspaces(
+        git,
+        sandbox,
+        mirrors=settings.data_dir / "mirrors",
+        work_dir=settings.work_dir,
+        limits=Limits(),
+    )
+
+
+def _agent(settings: Settings) -> Agent:
+    if settings.agent_command:
+        return CommandAgent(settings.agent_command)
+    return ClaudeAgent(settings.claude_bin, path=settings.path)
+
+
+def _agent_work(
+    settings: Settings, agent: Agent, sandbox: Sandbox, gateway: Gateway, store: Store
+) -> AgentWork:
+    return AgentWork(
+        agent=agent,
+        sandbox=sandbox,
+        gateway=gateway,
+        store=store,
+        limits=AgentLimits(settings.agent_timeout, settings.agent_idle_timeout),
+        caps=Caps(settings.max_turns, settings.max_budget_usd),
+        model=settings.model,
+    )
+
+
+def _upstream(settings: Settings) -> Upstream:
+    """Give the model: a file of turns, or the API with the one credential there is."""
+    if isinstance(settings.anthropic_base_url, Path):
+        return ScriptedUpstream(settings.anthropic_base_url)
+    return AnthropicUpstream(
+        settings.anthropic_base_url,
+        api_key=settings.anthropic_api_key,
+        auth_token=settings.anthropic_auth_token,
+        certificate_file=settings.certificate_file,
+        proxy=settings.proxies.get("HTTPS_PROXY"),
+    )
+
+
+def _github(settings: Settings, redactor: Redactor) -> GitHubForge | None:
+    credential = _credential(settings.github)
+    if credential is None:
+        return None
+    return connect(
+        credential,
+        api_url=settings.github.api_url,
+        web_url=settings.github.web_url,
+        now=now,
+        redactor=redactor,
+        certificate_file=settings.certificate_file,
+        proxies=settings.proxies,
+    )
+
+
+def _credential(github: GitHubSettings) -> AppCredential | TokenCredential | None:
+    if github.app is not None:
+        return AppCredential(github.app.app_id, github.app.private_key, github.app.installation_id)
+    return None if github.token is None else TokenCredential(github.token)
+
+
+async def check_parts(settings: Settings) -> list[Finding]:
+    """Ask the agent, the sandbox and GitHub what they find; nothing is stored or left open."""
+    findings = [*await _agent(settings).check(), *await _sandbox(settings).check()]
+    github = _github(settings, Redactor())
+    if github is None:
+        return findings
+    try:
+        return [*findings, *await github.check()]
+    finally:
+        await github.close()

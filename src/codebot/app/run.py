@@ -1,0 +1,85 @@
+"""`codebot run`: one task, here and now, with a store of its own and no server."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from codebot.app.parts import Parts, new_id, now, open_parts
+from codebot.domain.event import Event
+from codebot.domain.status import TaskStatus, is_final
+from codebot.domain.task import Task, TaskId
+from codebot.errors import RunLost
+from codebot.intake.submission import task_request
+from codebot.queue.submit import submit_task
+from codebot.settings import Settings
+from codebot.telemetry.redaction import Redactor
+
+FOLLOW_EVERY = 0.1
+"""Seconds between two looks for news: they are point reads of this process's own store."""
+
+MOST_EVENTS = 1000
+
+
+async def run_task(
+    settings: Settings,
+    fields: Mapping[str, Any],
+    *,
+    redactor: Redactor,
+    show: Callable[[Event], None],
+) -> Task:
+    """Do one task from its six fields and give it as it ended; `show` hears of every event.
+
+    A local directory may be worked on without further ado: who can start this can change it. The
+    mirrors are shared with a running service; the rest is this run's own and goes with it. The
+    workspace of a task that failed stays for a look. Raises `InvalidTask`.
+    """
+    with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
+        own = _own(settings, fields, Path(folder))
+        async with open_parts(own, redactor, public_url="") as parts:
+            task = await _do(parts, fields, show)
+            if task.status is TaskStatus.COMPLETED:
+                await parts.workspaces.remove(task.id)
+            return task
+
+
+def _own(settings: Settings, fields: Mapping[str, Any], folder: Path) -> Settings:
+    """Give the settings with a database of this run alone, and its repository allowed."""
+    given = fields.get("repository_url")
+    is_folder = isinstance(given, str) and given.startswith("/") and "\0" not in given
+    roots = (Path(str(given)),) if is_folder else ()
+    return replace(
+        settings,
+        database=folder / "codebot.sqlite3",
+        work_dir=settings.work_dir / "run",  # a service sweeps what it does not know from its own
+        local_repos=(*settings.local_repos, *roots),
+    )
+
+
+async def _do(parts: Parts, fields: Mapping[str, Any], show: Callable[[Event], None]) -> Task:
+    request = task_request(fields, parts.rules())
+    worker = parts.worker(1)
+    new = await submit_task(parts.queue, request, key_fingerprint="", now=now, new_id=new_id)
+    worker.start()
+    try:
+        return await _follow(parts, new.id, show)
+    finally:
+        await worker.drain(timedelta(0))
+
+
+async def _follow(parts: Parts, task_id: TaskId, show: Callable[[Event], None]) -> Task:
+    """Tell of every event until the task has ended."""
+    seen = 0
+    while True:
+        task = parts.store.tasks.get(task_id)
+        if task is None:
+            raise RunLost(f"The task {task_id} is gone.")
+        for event in parts.store.events.after(task_id, seen, MOST_EVENTS):
+            show(event)
+            seen = event.seq
+        if is_final(task.status):
+            return task
+        await asyncio.sleep(FOLLOW_EVERY)

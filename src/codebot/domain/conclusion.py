@@ -1,0 +1,73 @@
+"""What a finished run amounts to: arithmetic on its last report and verdict, nothing else."""
+
+from codebot.domain.outcome import AgentOutcome, AgentReport, Failure, Verdict, VerdictState
+from codebot.domain.run import RunResult
+from codebot.domain.status import Outcome, TaskStatus
+from codebot.errors import BudgetExhausted, NothingChanged
+
+LONGEST_WORDS = 1000
+"""Characters of the agent's closing words that an error repeats."""
+
+COMPLETED = RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
+
+
+def is_settled(report: AgentReport, verdict: Verdict) -> bool:
+    """Say whether another round is out of the question: the change holds, or a cap was reached."""
+    return verdict.holds or report.outcome is not AgentOutcome.DONE
+
+
+def is_ready(report: AgentReport, verdict: Verdict) -> bool:
+    """Say whether the pull request may be opened as ready: the agent was done, the tests hold."""
+    return report.outcome is AgentOutcome.DONE and verdict.holds
+
+
+def conclude(report: AgentReport, verdict: Verdict, pull_request_url: str) -> RunResult:
+    """Say how the task ends, once its work is published at `pull_request_url`."""
+    if report.outcome is not AgentOutcome.DONE:
+        return _failed(Outcome.BUDGET_EXHAUSTED, _partial(report, pull_request_url))
+    if not verdict.holds:
+        return _failed(Outcome.TESTS_FAILED, _unproven(verdict, pull_request_url))
+    return COMPLETED
+
+
+def unchanged(report: AgentReport) -> NothingChanged | BudgetExhausted:
+    """Give the error for an agent that ended and left the repository as it was."""
+    if report.outcome is not AgentOutcome.DONE:
+        limit, setting = _cap(report)
+        return BudgetExhausted(
+            f"The agent reached its {limit} before it changed anything.",
+            hint=f"Raise {setting}, or make the task smaller.",
+        )
+    words = report.closing_words or report.summary or "it did not say why."
+    return NothingChanged(f"The agent made no changes: {words[:LONGEST_WORDS]}")
+
+
+def _failed(outcome: Outcome, failure: Failure) -> RunResult:
+    return RunResult(TaskStatus.FAILED, outcome, failure)
+
+
+def _partial(report: AgentReport, url: str) -> Failure:
+    limit, setting = _cap(report)
+    return Failure(
+        code="budget_exhausted",
+        detail=f"The agent reached its {limit} before it was done.",
+        hint=f"Its partial work is in the draft pull request {url}; raise {setting} to allow more.",
+        retryable=False,
+    )
+
+
+def _cap(report: AgentReport) -> tuple[str, str]:
+    """Name the cap that was reached, and the setting that raises it."""
+    if report.outcome is AgentOutcome.MAX_TURNS:
+        return "turn limit", "CODEBOT_MAX_TURNS"
+    return "dollar budget", "CODEBOT_MAX_BUDGET_USD"
+
+
+def _unproven(verdict: Verdict, url: str) -> Failure:
+    hint = f"The work is in the draft pull request {url}, with the tests' output."
+    if verdict.state is VerdictState.TIMED_OUT:
+        seconds = round(verdict.duration.total_seconds())
+        detail = f"The test command `{verdict.command}` did not end within {seconds} seconds."
+        return Failure("tests_timed_out", detail, hint, retryable=False)
+    detail = f"The test command `{verdict.command}` failed with exit code {verdict.exit_code}."
+    return Failure("tests_failed", detail, hint, retryable=False)

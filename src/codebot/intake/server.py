@@ -1,0 +1,68 @@
+"""The HTTP server: it goes on answering while work drains, and stops at once when asked twice."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from codebot.errors import ConfigError
+
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Give a listening socket, before anything else is touched; raises `ConfigError`."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            (f"Cannot listen on {host} port {port}: {error.strerror}.",),
+            hint="Choose another --port, or stop the program that has this one.",
+        ) from error
+
+
+class Server(uvicorn.Server):
+    """Serves `app` until a signal; the first one calls `drain` and waits for it meanwhile.
+
+    Clients can follow their tasks to the end of the drain. A second signal stops at once.
+    """
+
+    def __init__(self, app: ASGIApp, *, drain: Callable[[], Awaitable[None]]) -> None:
+        """Serve with uvloop's and httptools' speed; requests are logged by the application."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._drain = drain
+        self._draining: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain on the first signal, and stop on the second (called by uvicorn)."""
+        del sig, frame
+        if self._draining is None:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+        else:
+            self._draining.cancel()
+            self.should_exit = self.force_exit = True
+
+    def _begin_drain(self) -> None:
+        self._draining = self._draining or asyncio.create_task(self._drain_and_exit())
+
+    async def _drain_and_exit(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            self.should_exit = True

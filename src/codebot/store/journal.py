@@ -1,0 +1,75 @@
+"""The record of a run's steps: a step that finished is never done again, whatever died since."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from codebot.domain.event import EventData
+from codebot.domain.run import Run
+from codebot.domain.status import Phase
+from codebot.errors import CodebotError
+from codebot.store.steps import TaskChanges
+from codebot.store.store import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Which piece of a run: its name, its round (0 outside the rounds), and the task's phase."""
+
+    name: str
+    phase: Phase
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a finished step changes on its task, and the events that tell of it."""
+
+    changes: TaskChanges = field(default_factory=TaskChanges)
+    events: Sequence[EventData] = ()
+
+
+class Journal:
+    """Does each step of one run once, and hands back the recorded value ever after."""
+
+    def __init__(self, store: Store, run: Run) -> None:
+        """Keep the record of `run` in `store`."""
+        self._store = store
+        self._run = run
+
+    async def once(
+        self,
+        step: Step,
+        kind: type[T],
+        work: Callable[[], Awaitable[T]],
+        note: Callable[[T], Noted] = lambda _: Noted(),
+    ) -> T:
+        """Give the step's value: from the record when it finished before, else by doing it.
+
+        The value, what it changes on the task and its events are stored in one transaction. A
+        step that raises is recorded as failed with its code, and the error goes on.
+        """
+        codec = TypeAdapter(kind)
+        recorded = self._store.steps.result(self._run.id, step.name, step.round)
+        if recorded is not None:
+            return codec.validate_json(recorded)
+        await self._store.steps.start(self._run, step.name, step.round, step.phase)
+        try:
+            value = await work()
+        except CodebotError as error:
+            await self._store.steps.fail(self._run, step.name, step.round, error)
+            raise
+        noted = note(value)
+        await self._store.steps.finish(
+            self._run,
+            step.name,
+            step.round,
+            codec.dump_json(value).decode(),
+            noted.changes,
+            noted.events,
+        )
+        return value
