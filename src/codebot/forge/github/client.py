@@ -24,7 +24,9 @@ log = structlog.get_logger(__name__)
 RETRY_DELAYS = (1.0, 2.0, 5.0)
 """Seconds between the attempts of a call that may be repeated."""
 
-EXCHANGE_SECONDS = 60
+EXCHANGE_SECONDS = 60.0
+"""One exchange, whole: a server that sends a byte now and then is not waited for."""
+
 _HOPS = 3
 _LIMITED_IN_A_ROW = 3
 _KEEPS_METHOD = {httpx.codes.TEMPORARY_REDIRECT, httpx.codes.PERMANENT_REDIRECT}

@@ -41,13 +41,19 @@ def connect(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     certificate_file: Path | None = None,
     proxies: Mapping[str, str] | None = None,
+    silence: float = 30,
 ) -> GitHubForge:
-    """Give the forge; nothing is sent before it is asked for something. Close it in the end."""
+    """Give the forge; nothing is sent before it is asked for something. Close it in the end.
+
+    `silence` is how many seconds GitHub may take between two signs of life.
+    """
 
     def new_gate() -> RateGate:
         return RateGate(now=now, sleep=sleep)
 
-    http = open_connection(api_url, certificate_file=certificate_file, proxies=proxies)
+    http = open_connection(
+        api_url, certificate_file=certificate_file, proxies=proxies, silence=silence
+    )
     client = GitHubClient(http, sleep=sleep)
     login: Login
     if isinstance(credential, TokenCredential):

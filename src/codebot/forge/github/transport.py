@@ -6,20 +6,18 @@ from pathlib import Path
 
 import httpx
 
-TIMEOUT = httpx.Timeout(30, connect=10)
-"""Seconds between two signs of life; `client` bounds the whole exchange."""
-
 
 def open_connection(
     api_url: str,
     *,
     certificate_file: Path | None = None,
     proxies: Mapping[str, str] | None = None,
-    user_agent: str = "codebot",
+    silence: float = 30,
 ) -> httpx.AsyncClient:
     """Give an HTTP client for this one host; nothing is taken from the environment.
 
     `proxies` are the values of `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` under these names.
+    `silence` is how many seconds may pass between two signs of life.
     """
     verify: ssl.SSLContext | bool = True
     if certificate_file is not None:
@@ -28,10 +26,10 @@ def open_connection(
         base_url=api_url,
         verify=verify,
         proxy=proxy_for(api_url, proxies or {}),
-        timeout=TIMEOUT,
+        timeout=httpx.Timeout(silence, connect=min(silence, 10)),
         trust_env=False,
         follow_redirects=False,
-        headers={"User-Agent": user_agent},
+        headers={"User-Agent": "codebot"},
     )
 
 

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
@@ -13,10 +12,8 @@ from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.task import TaskId
 from codebot.errors import ForgeNotFound, GitFailed, PullRequestRefused
 from codebot.forge.local.refs import Refs, parse_refs
+from codebot.git.git import Git
 from codebot.store.pull_requests import PullRequestRecord, PullRequests
-
-if TYPE_CHECKING:
-    from codebot.git.git import Git
 
 IDENTITY = Identity(name="codebot", email="codebot@localhost", login="codebot")
 
@@ -33,7 +30,7 @@ class LocalForge:
     def __init__(
         self,
         *,
-        git: "Git",
+        git: Git,
         pull_requests: PullRequests,
         now: Callable[[], datetime],
         public_url: str = "",
