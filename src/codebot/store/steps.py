@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from codebot.domain.event import EventType
+from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import PullRequest, Usage
 from codebot.domain.run import Run, RunId
 from codebot.domain.status import Phase
