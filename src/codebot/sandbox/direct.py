@@ -171,17 +171,20 @@ class DirectBox:
     async def _live(self) -> Exit:
         """Wait until something ends the box, sweep its processes away, and close its pipes."""
         reading = asyncio.create_task(self._keep_stderr_tail())
+        family = processes.Family(self._mark, self._process.pid)
         try:
             reason = await self._wait_for_the_end()
-            # The command's own pid stays reserved meanwhile: it is reaped after this.
-            await _sweep(processes.Family(self._mark, self._process.pid))
-        finally:  # also when the event loop stops under us
-            self._signal(SIGKILL, group=True)
+            await _sweep(family)
+        except asyncio.CancelledError:  # the event loop stops: no time for more than one look
+            processes.kill(family.living())
+            raise
+        finally:
             self._clock.cancel()
             self._stdout.finish()
             self._stderr.finish()
+            code = self._reap()
         await reading
-        return Exit(reason, self._process.wait())
+        return Exit(reason, code)
 
     async def _wait_for_the_end(self) -> ExitReason:
         loop = asyncio.get_running_loop()
@@ -192,6 +195,13 @@ class DirectBox:
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
+
+    def _reap(self) -> int:
+        """Take the exit code of the command, dead by now, and only now let go of its pid."""
+        try:
+            return self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return -SIGKILL
 
     async def _keep_stderr_tail(self) -> None:
         async for chunk in self._stderr.chunks():
