@@ -13,8 +13,8 @@ from codebot.errors import ForgeError, ForgeNotFound, PullRequestRefused
 class MemoryForge:
     """Keeps to the contract of `Forge`. `fail_next` makes one call raise, by method name.
 
-    `branches` are those of every repository, each with its commit. `urls` says where git finds a
-    repository (its own URL unless given).
+    `branches` are those of every repository, each with its commit; repositories whose full name is
+    in `missing` are not there. `url` says where git finds a repository.
     """
 
     name = "memory"
@@ -24,6 +24,7 @@ class MemoryForge:
         self.branches: dict[str, str] = {default_branch: "base"}
         self.opened: list[tuple[Repository, NewPullRequest, TaskId]] = []
         self.states: dict[int, str] = {}
+        self.missing: set[str] = set()
         self.forgotten: list[Repository] = []
         self.token = Secret("ghs_memory")
         self.url: Callable[[Repository], str] = lambda repository: repository.url
@@ -43,8 +44,8 @@ class MemoryForge:
 
     async def default_branch(self, repository: Repository) -> str:
         self._fail("default_branch")
-        if self.default not in self.branches:
-            raise ForgeNotFound(f"{repository.full_name} has no branch.")
+        if repository.full_name in self.missing:
+            raise ForgeNotFound(f"{repository.full_name} is not there.")
         return self.default
 
     async def read_access(self, repository: Repository) -> RemoteAccess:

@@ -27,7 +27,7 @@ from codebot.forge.github.forge import GitHubForge
 from codebot.telemetry.redaction import Redactor
 from fakes.github import FakeGitHub, Pull, private_key
 from fakes.github import Repository as FakeRepository
-from fakes.github.clock import Clock
+from fakes.github.clock import SleepClock
 from fakes.github.description import describe
 from fakes.github.operations import OPERATIONS
 from fakes.github.server import FLAVOURS
@@ -48,7 +48,7 @@ class Scene:
     """A GitHub with one repository that has the task's branch, and a forge that speaks to it."""
 
     github: FakeGitHub
-    clock: Clock
+    clock: SleepClock
     found: FakeRepository
     redactor: Redactor
 
@@ -69,7 +69,7 @@ class Scene:
             credential,
             api_url=self.github.api_url,
             web_url=self.github.web_url,
-            now=self.clock.now,
+            now=self.clock,
             sleep=self.clock.sleep,
             redactor=self.redactor,
             silence=silence,
@@ -89,7 +89,7 @@ class Scene:
                 await forge.write_access(self.repository)
                 await forge.open_pull_request(self.repository, NEW, TASK)
             except ForgeError as error:
-                self.clock.advance(error.retry_after or timedelta(0))
+                self.clock.pass_by(error.retry_after or timedelta(0))
             else:
                 return attempt
         pytest.fail("the pull request was never opened")
@@ -106,8 +106,8 @@ def public() -> Iterator[Scene]:
 
 
 def make_scene(flavour: str) -> Iterator[Scene]:
-    clock = Clock()
-    github = FakeGitHub(flavour, now=clock.now)
+    clock = SleepClock()
+    github = FakeGitHub(flavour, now=clock)
     found = github.add_repository("octo/repo")
     found.branches[HEAD] = "0" * 39 + "2"
     with github.serve():
@@ -172,9 +172,9 @@ async def test_many_callers_cause_one_token(public: Scene) -> None:
 async def test_a_token_is_renewed_five_minutes_before_its_end(public: Scene) -> None:
     async with public.forge() as forge:
         first = await forge.read_access(public.repository)
-        public.clock.advance(timedelta(minutes=54))
+        public.clock.pass_by(timedelta(minutes=54))
         assert await forge.read_access(public.repository) == first
-        public.clock.advance(timedelta(minutes=1, seconds=1))
+        public.clock.pass_by(timedelta(minutes=1, seconds=1))
         assert await forge.read_access(public.repository) != first
     assert public.github.made("POST", "access_tokens") == 2
 
@@ -403,12 +403,12 @@ async def test_a_long_limit_closes_the_gate_for_all_tasks(public: Scene) -> None
         with pytest.raises(ForgeLimited) as caught:
             await forge.default_branch(public.repository)
         assert caught.value.retry_after == timedelta(seconds=120)
-        assert caught.value.until == public.clock.now() + timedelta(seconds=120)
+        assert caught.value.until == public.clock() + timedelta(seconds=120)
         before = public.github.made("GET", "/repos/octo/other$")
         with pytest.raises(ForgeLimited):
             await forge.default_branch(other)
         assert public.github.made("GET", "/repos/octo/other$") == before
-        public.clock.advance(timedelta(seconds=121))
+        public.clock.pass_by(timedelta(seconds=121))
         assert await forge.default_branch(public.repository) == "main"
 
 
@@ -436,7 +436,7 @@ async def test_no_error_or_repr_shows_a_credential(
                     await forge.open_pull_request(public.repository, NEW, TASK)
                 except ForgeError as error:
                     seen += [repr(error), error.sentence, repr(error.__cause__)]
-                public.clock.advance(timedelta(hours=1))
+                public.clock.pass_by(timedelta(hours=1))
         public.github.heal()
         access = await forge.read_access(public.repository)
         seen += [repr(vars(part)) for part in (forge, forge._client, forge._login)]

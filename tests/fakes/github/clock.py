@@ -1,24 +1,18 @@
-"""A clock that stands still until somebody sleeps on it."""
+"""A clock for code that waits: time passes when somebody sleeps, at once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+
+from fakes.clock import Clock
 
 
-class Clock:
-    """Passes time only by `sleep`, at once; `slept` holds the seconds of each."""
+class SleepClock(Clock):
+    """Pass `sleep` along with the clock; `slept` holds the seconds of each."""
 
     def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        super().__init__()
         self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        """Give the time of day."""
-        return self.time
-
-    def advance(self, delay: timedelta) -> None:
-        """Let time pass."""
-        self.time += delay
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass without waiting for it."""
         self.slept.append(seconds)
-        self.advance(timedelta(seconds=seconds))
+        self.pass_by(timedelta(seconds=seconds))
