@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+TOOLS := $(VENV)/.tools
 READY := $(VENV)/.ready
 LOCK := $(UV) pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
@@ -27,7 +28,7 @@ help: ## say what can be made
 setup: $(READY) ## make .venv with everything in it
 	@:
 
-$(READY): pyproject.toml requirements/bootstrap.txt requirements/dev.txt
+$(TOOLS): requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Codebot needs Python 3.11 or newer: make PYTHON=python3.12 setup" >&2; exit 1; }
 	@echo "[1/4] Python's own venv"
@@ -39,6 +40,9 @@ $(READY): pyproject.toml requirements/bootstrap.txt requirements/dev.txt
 	@echo "[3/4] what Codebot needs and the Claude Code program (about 120 MB, once)"
 	@$(INDEX) $(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode \
 		requirements/dev.txt
+	@touch $@
+
+$(READY): $(TOOLS) pyproject.toml
 	@echo "[4/4] Codebot itself"
 	@$(UV) pip install --quiet --python $(VENV) --offline --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,0 +1,168 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+import codebot
+from fakes.service import KEY, run_service
+
+COMMAND = [sys.executable, "-m", "codebot"]
+SCENARIO = yaml.safe_load((files("codebot.demo") / "scenario.yaml").read_text())
+CANARY = "canary-{}-0123456789abcdef"
+pytestmark = pytest.mark.e2e
+
+
+def run(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    given = {"PATH": os.environ["PATH"], "HOME": str(cwd)} | dict(env or {})
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=cwd, env=given, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in SCENARIO["files"].items():
+        (folder / name).write_text(text)
+    for arguments in (("init", "-q"), ("add", "."), ("commit", "-qm", "A cart")):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    (tmp_path / "turns.json").write_text(json.dumps({"turns": SCENARIO["turns"]}))
+    return folder
+
+
+def test_serve_says_the_documented_lines_and_ends_on_sigterm(tmp_path: Path) -> None:
+    keys = {"CODEBOT_API_KEYS": f"{KEY},another-key-2"}
+    with run_service(COMMAND, tmp_path, "--workers", "2", env=keys) as service:
+        port = service.http.base_url.port
+        assert service.stdout.splitlines()[:5] == [
+            "HTTP API enabled with 2 API key(s)",
+            f"Starting server on port {port}...",
+            f"API endpoints: http://localhost:{port}/api/tasks/submit",
+            f"http://localhost:{port}/api/tasks/{{task_id}}/status",
+            f"http://localhost:{port}/api/tasks",
+        ]
+        assert "Isolation is off" in service.stdout
+    assert service.process.returncode == 0
+
+
+def test_a_second_service_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    with run_service(COMMAND, tmp_path):
+        keys = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": str(tmp_path)}
+        second = run("serve", "--port", "1", cwd=tmp_path, env=keys)
+
+    assert second.returncode == 78
+    assert "Traceback" not in second.stderr
+
+
+def test_debug_starts_again_when_the_code_changes(tmp_path: Path) -> None:
+    """On a copy of the package, so that no file of the real one is touched."""
+    copy = tmp_path / "copy" / "codebot"
+    shutil.copytree(Path(codebot.__file__).parent, copy)
+    with run_service(COMMAND, tmp_path, "--debug", env={"PYTHONPATH": str(copy.parent)}) as service:
+        assert service.stdout.count("Starting server") == 1
+        with (copy / "errors.py").open("a") as module:
+            module.write("# changed\n")
+        deadline = time.monotonic() + 30
+        while service.stdout.count("Starting server") < 2:
+            assert time.monotonic() < deadline, service.stderr
+            time.sleep(0.05)
+
+
+def test_run_does_one_task_and_says_how_to_look_at_it(tmp_path: Path, project: Path) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text(yaml.safe_dump(SCENARIO["task"] | {"repository_url": "project"}))
+    env = {"ANTHROPIC_BASE_URL": f"scripted:{tmp_path}/turns.json"}
+    ended = run("run", "--task-prompt-file", str(task), cwd=tmp_path, env=env)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stderr == ""
+    assert "The agent works" in ended.stdout
+    *_, look, used = ended.stdout.splitlines()
+    assert look.startswith("Look at it: git -C ")
+    assert used.startswith("Used: ")
+    shown = subprocess.run(
+        look.removeprefix("Look at it: "), shell=True, capture_output=True, text=True, check=True
+    )
+    assert "+    return sum(prices) * (100 - discount_percent) / 100" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Just mend it.",
+        '{"repository_url": "project"}',
+        '{"repository_url": "nowhere", "description": "Mend it"}',
+        '{"repository_url": "project", "description": "Mend it", "colour": "red"}',
+    ],
+)
+def test_run_refuses_what_is_no_task(tmp_path: Path, project: Path, prompt: str) -> None:
+    ended = run("run", "--task-prompt", prompt, cwd=tmp_path)
+
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith("codebot: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_task_that_fails_is_exit_1(tmp_path: Path, project: Path) -> None:
+    prompt = json.dumps({"repository_url": "project", "description": "Do nothing"})
+    ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env={"CODEBOT_AGENT": "command:true"})
+
+    assert ended.returncode == 1, ended.stderr
+    assert "Failed: The agent made no changes" in ended.stdout
+
+
+def test_doctor_looks_at_everything_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    ended = run("doctor", cwd=tmp_path, env={"ANTHROPIC_API_KEY": "sk-not-asked"})
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for name in ("settings", "git", "model", "store", "data directory", "disk"):
+        assert f"ok    {name}: " in ended.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_doctor_is_exit_1_where_something_is_missing(tmp_path: Path) -> None:
+    ended = run("doctor", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "FAIL  model: " in ended.stdout
+
+
+def test_no_secret_shows_in_any_output(tmp_path: Path, project: Path) -> None:
+    secret = {name: CANARY.format(name) for name in ("key", "model", "flag", "token", "proxy")}
+    (tmp_path / "token").write_text(secret["token"])
+    (tmp_path / ".env").write_text(f"ANTHROPIC_API_KEY={secret['model']}\n")
+    env = {
+        "CODEBOT_API_KEYS": f"{KEY},{secret['key']}",
+        "GITHUB_TOKEN_FILE": "token",
+        "GITHUB_API_URL": "https://127.0.0.1:1/api/v3",
+        "HTTPS_PROXY": f"http://user:{secret['proxy']}@127.0.0.1:1",
+        "CODEBOT_AGENT": f"command:echo {' '.join(secret.values())}",
+        "CODEBOT_LOG_LEVEL": "debug",
+    }
+    flags = ("--webhook-secret", secret["flag"])
+    with run_service(COMMAND, tmp_path, *flags, env=env) as service:
+        task = {"repository_url": str(project), "description": "Say what you know"}
+        task_id = service.http.post("/api/tasks/submit", json=task).json()["task_id"]
+        deadline = time.monotonic() + 30
+        while service.http.get(f"/api/tasks/{task_id}/status").json()["status"] != "failed":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        shown = [
+            service.http.get(f"/api/v1/tasks/{task_id}{part}").text
+            for part in ("/events", "/log", "/diff")
+        ]
+    for output in (service.stdout, service.stderr, run("doctor", cwd=tmp_path, env=env).stdout):
+        assert "canary" not in output
+    assert "canary" not in "".join(shown)
+    assert "--webhook-secret shows its value to every user" in service.stderr

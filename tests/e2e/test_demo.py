@@ -1,0 +1,91 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DEMO = [sys.executable, "-m", "codebot", "demo"]
+pytestmark = pytest.mark.e2e
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)} | more
+
+
+def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
+    started = time.monotonic()
+    ended = subprocess.run(
+        DEMO, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    shown = ended.stdout
+
+    assert ended.returncode == 0, shown + ended.stderr
+    assert ended.stderr == ""
+    assert time.monotonic() - started < 20
+    assert "The model is NOT real" in shown
+    for part in (
+        "The tests before: they FAIL",
+        "What happens",
+        '"status": "completed"',
+        '"branch_name": "u/codebot/DEMO-1/',
+        "-    return sum(prices) - discount_percent",
+        "+    return sum(prices) * (100 - discount_percent) / 100",
+        "The tests after, on the new branch: they pass",
+        "What it took",
+        "Where to look",
+    ):
+        assert part in shown
+    assert "\x1b" not in shown
+    look = re.search(r"git -C (\S+) log", shown)
+    assert look
+    log = subprocess.run(["git", "-C", look[1], "log", "--all"], capture_output=True, check=True)
+    assert b"Take the discount as a percentage" in log.stdout
+
+
+def test_a_demo_that_fails_shows_the_log_and_is_exit_1(tmp_path: Path) -> None:
+    env = environment(tmp_path, CODEBOT_CLAUDE_BIN="/bin/false")
+    ended = subprocess.run(DEMO, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert '"status": "failed"' in ended.stdout
+    assert "The end of the service's log" in ended.stdout
+    assert "Traceback (most recent call last)" not in ended.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_takes_its_service_along(tmp_path: Path, ending: int) -> None:
+    with subprocess.Popen(
+        [*DEMO, "--keep"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "The service runs on" in line:
+                break
+        demo.send_signal(ending)
+        rest = demo.stdout.read()  # ends when nobody holds the pipe any more
+        code = demo.wait(30)
+
+    assert code == 0, rest
+    assert _processes_in(tmp_path) == []
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """The processes that work in or below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            cwd = (process / "cwd").readlink()
+        except OSError:
+            continue
+        if cwd.is_relative_to(folder):
+            found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
