@@ -86,10 +86,11 @@ class EmbeddedQueue:
         async with line.turn:
             while True:
                 line.awake.clear()
-                run = await self._claim_now(queue)
+                now = self._now()
+                run = await self._claim_due(queue, now)
                 if run is not None:
                     return run
-                await self._wait(queue)
+                await self._wait(queue, now)
 
     async def finish(self, run: Run, result: RunResult) -> None:
         """End the run and, with it, the task; raises `RunLost`."""
@@ -134,11 +135,11 @@ class EmbeddedQueue:
         await self._store.submissions.add_run(run)
         self._lines[queue_of(run.kind)].arrive()
 
-    async def _claim_now(self, queue: QueueName) -> Run | None:
+    async def _claim_due(self, queue: QueueName, now: datetime) -> Run | None:
         """Claim what is due, None if nothing is. A worker that stops meanwhile puts it back."""
         if self._lines[queue].size == 0:
             return None
-        claiming = asyncio.ensure_future(self._store.runs.claim(queue, self._now()))
+        claiming = asyncio.ensure_future(self._store.runs.claim(queue, now))
         try:
             run = await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -150,9 +151,11 @@ class EmbeddedQueue:
             self._lines[queue].size -= 1
         return run
 
-    async def _wait(self, queue: QueueName) -> None:
-        """Sleep until something changed in the queue or its next postponed run is due."""
-        now = self._now()
+    async def _wait(self, queue: QueueName, now: datetime) -> None:
+        """Sleep until something changes in the queue or its next postponed run is due.
+
+        `now` is the moment at which nothing was due: a run that became due since must count.
+        """
         due = self._store.runs.next_time(queue, now)
         nap = None if due is None else min(due - now, LONGEST_NAP).total_seconds()
         with suppress(TimeoutError):

@@ -1,0 +1,381 @@
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from codebot.domain.event import EventType
+from codebot.domain.outcome import Failure
+from codebot.domain.run import QueueName, Run, RunResult
+from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
+from codebot.domain.task import NewTask, Task
+from codebot.errors import Conflict, QueueFull, RunLost
+from fakes.clock import START
+from fakes.tasks import COMPLETED, new_task, review_of
+
+from .conftest import MAX_PENDING, Backend
+
+SOON = 5.0
+AT_ONCE = 0.05
+
+
+async def claim(backend: Backend, queue: QueueName = QueueName.TASKS) -> Run:
+    return await asyncio.wait_for(backend.queue.claim(queue), SOON)
+
+
+async def nothing_is_due(backend: Backend, queue: QueueName = QueueName.TASKS) -> bool:
+    try:
+        run = await asyncio.wait_for(backend.queue.claim(queue), AT_ONCE)
+    except TimeoutError:
+        return True
+    await backend.queue.interrupt(run)
+    return False
+
+
+async def submit(backend: Backend, description: str = "Add dark mode") -> NewTask:
+    new = new_task(description)
+    await backend.queue.submit(new)
+    return new
+
+
+def stored(backend: Backend, new: NewTask) -> Task:
+    task = backend.store.tasks.get(new.id)
+    assert task is not None
+    return task
+
+
+def told(backend: Backend, new: NewTask) -> list[EventType]:
+    return [event.type for event in backend.store.events.after(new.id, 0, 100)]
+
+
+async def test_a_submitted_task_is_stored_with_its_run_and_its_first_event(
+    backend: Backend,
+) -> None:
+    new = await submit(backend)
+
+    task = stored(backend, new)
+    assert (task.status, task.request, task.branch_name) == (
+        TaskStatus.PENDING,
+        new.request,
+        new.branch_name,
+    )
+    assert task.submitted_at == START
+    assert task.key_fingerprint == new.key_fingerprint
+    assert [run.status for run in backend.store.runs.of_task(new.id)] == [RunStatus.PENDING]
+    assert told(backend, new) == [EventType.TASK_SUBMITTED]
+
+
+async def test_runs_are_claimed_in_the_order_they_came_even_if_the_clock_is_set_back(
+    backend: Backend,
+) -> None:
+    tasks = []
+    for _ in range(4):
+        tasks.append(await submit(backend))
+        backend.clock.pass_by(timedelta(hours=-1))
+
+    assert [(await claim(backend)).task_id for _ in tasks] == [task.id for task in tasks]
+
+
+async def test_a_claim_waits_for_work_and_a_submit_wakes_it(backend: Backend) -> None:
+    waiting = asyncio.create_task(claim(backend))
+    await asyncio.sleep(0)
+
+    new = await submit(backend)
+
+    assert (await waiting).task_id == new.id
+
+
+async def test_every_run_is_handed_to_one_worker_only(backend: Backend) -> None:
+    workers = [asyncio.create_task(claim(backend)) for _ in range(MAX_PENDING)]
+    tasks = [await submit(backend) for _ in range(MAX_PENDING)]
+
+    claimed = {(await worker).task_id for worker in workers}
+
+    assert claimed == {task.id for task in tasks}
+    assert backend.queue.size(QueueName.TASKS) == 0
+
+
+async def test_a_claimed_run_shows_its_task_as_running(backend: Backend) -> None:
+    new = await submit(backend)
+    backend.clock.pass_by(timedelta(seconds=7))
+
+    run = await claim(backend)
+
+    task = stored(backend, new)
+    assert (run.status, run.attempt) == (RunStatus.RUNNING, 1)
+    assert (task.status, task.phase) == (TaskStatus.RUNNING, Phase.PREPARING)
+    assert task.started_at == START + timedelta(seconds=7)
+    assert told(backend, new)[-1] is EventType.RUN_STARTED
+
+
+async def test_a_finished_run_ends_its_task(backend: Backend) -> None:
+    new = await submit(backend)
+    run = await claim(backend)
+    backend.clock.pass_by(timedelta(minutes=5))
+
+    await backend.queue.finish(run, COMPLETED)
+
+    task = stored(backend, new)
+    assert (task.status, task.outcome, task.phase) == (
+        TaskStatus.COMPLETED,
+        Outcome.PULL_REQUEST,
+        None,
+    )
+    assert task.completed_at == START + timedelta(minutes=5)
+    assert told(backend, new)[-2:] == [EventType.RUN_FINISHED, EventType.TASK_FINISHED]
+    assert await nothing_is_due(backend)
+
+
+async def test_a_failed_run_says_why_its_task_failed(backend: Backend) -> None:
+    new = await submit(backend)
+    failure = Failure("clone_failed", "The repository is gone.", "Look there.", retryable=False)
+
+    await backend.queue.finish(
+        await claim(backend), RunResult(TaskStatus.FAILED, Outcome.ERROR, failure)
+    )
+
+    assert stored(backend, new).failure == failure
+    assert stored(backend, new).status is TaskStatus.FAILED
+
+
+async def test_a_postponed_run_waits_for_its_time_and_counts_a_failure(backend: Backend) -> None:
+    new = await submit(backend)
+    later = START + timedelta(minutes=10)
+
+    await backend.queue.postpone(await claim(backend), later, "The forge is down.")
+
+    assert stored(backend, new).phase is Phase.WAITING
+    assert told(backend, new)[-1] is EventType.RUN_POSTPONED
+    assert await nothing_is_due(backend)
+    backend.clock.pass_by(timedelta(minutes=10))
+    again = await claim(backend)
+    assert (again.attempt, again.failures, again.crashes) == (2, 1, 0)
+
+
+async def test_a_waiting_worker_wakes_up_when_a_postponed_run_is_due(backend: Backend) -> None:
+    await submit(backend)
+    run = await claim(backend)
+    waiting = asyncio.create_task(claim(backend))
+
+    await backend.queue.postpone(run, START + timedelta(seconds=0.05), "A moment.")
+    await asyncio.sleep(0)
+    backend.clock.pass_by(timedelta(seconds=0.05))
+
+    assert (await waiting).id == run.id
+
+
+async def test_a_postponed_run_does_not_hold_up_the_others(backend: Backend) -> None:
+    await submit(backend)
+    await backend.queue.postpone(await claim(backend), START + timedelta(hours=1), "Later.")
+
+    second = await submit(backend)
+
+    assert (await claim(backend)).task_id == second.id
+
+
+async def test_an_interrupted_run_goes_on_first_and_counts_nothing(backend: Backend) -> None:
+    first = await submit(backend)
+    await submit(backend)
+
+    await backend.queue.interrupt(await claim(backend))
+
+    again = await claim(backend)
+    assert (again.task_id, again.attempt, again.failures, again.crashes) == (first.id, 2, 0, 0)
+    assert EventType.RUN_INTERRUPTED in told(backend, first)
+
+
+async def test_a_task_starts_once_however_often_its_run_does(backend: Backend) -> None:
+    new = await submit(backend)
+    await backend.queue.interrupt(await claim(backend))
+    backend.clock.pass_by(timedelta(hours=1))
+
+    await claim(backend)
+
+    assert stored(backend, new).started_at == START
+
+
+async def test_a_lost_run_writes_nothing(backend: Backend) -> None:
+    new = await submit(backend)
+    lost = await claim(backend)
+    await backend.queue.interrupt(lost)
+    await claim(backend)
+    before = told(backend, new)
+
+    for write in (
+        backend.queue.finish(lost, COMPLETED),
+        backend.queue.postpone(lost, START, "Too late."),
+        backend.queue.interrupt(lost),
+    ):
+        with pytest.raises(RunLost):
+            await write
+
+    assert stored(backend, new).status is TaskStatus.RUNNING
+    assert told(backend, new) == before
+    assert backend.queue.size(QueueName.TASKS) == 0
+
+
+async def test_a_run_cannot_be_finished_twice(backend: Backend) -> None:
+    await submit(backend)
+    run = await claim(backend)
+    await backend.queue.finish(run, COMPLETED)
+
+    with pytest.raises(RunLost):
+        await backend.queue.finish(run, COMPLETED)
+
+
+async def test_one_key_runs_once_at_a_time_and_its_end_wakes_the_next(backend: Backend) -> None:
+    new = await submit(backend)
+    for _ in range(2):
+        await backend.enqueue(review_of(new, "user/repo#1"))
+    first = await claim(backend, QueueName.REVIEWS)
+    assert await nothing_is_due(backend, QueueName.REVIEWS)
+    waiting = asyncio.create_task(claim(backend, QueueName.REVIEWS))
+    await asyncio.sleep(0)
+
+    await backend.queue.finish(first, COMPLETED)
+
+    assert (await waiting).id != first.id
+
+
+async def test_the_order_within_a_key_holds_when_its_first_run_is_postponed(
+    backend: Backend,
+) -> None:
+    new = await submit(backend)
+    for _ in range(2):
+        await backend.enqueue(review_of(new, "user/repo#1"))
+    first = await claim(backend, QueueName.REVIEWS)
+
+    await backend.queue.postpone(first, START + timedelta(hours=1), "Later.")
+
+    assert await nothing_is_due(backend, QueueName.REVIEWS)
+    backend.clock.pass_by(timedelta(hours=1))
+    assert (await claim(backend, QueueName.REVIEWS)).id == first.id
+
+
+async def test_different_keys_run_side_by_side(backend: Backend) -> None:
+    new = await submit(backend)
+    for number in range(2):
+        await backend.enqueue(review_of(new, f"user/repo#{number}"))
+
+    keys = [(await claim(backend, QueueName.REVIEWS)).key for _ in range(2)]
+
+    assert keys == ["user/repo#0", "user/repo#1"]
+
+
+async def test_a_review_leaves_the_status_of_its_task_alone(backend: Backend) -> None:
+    new = await submit(backend)
+    await backend.queue.finish(await claim(backend), COMPLETED)
+    await backend.enqueue(review_of(new, "user/repo#1"))
+
+    await backend.queue.finish(await claim(backend, QueueName.REVIEWS), COMPLETED)
+
+    assert stored(backend, new).status is TaskStatus.COMPLETED
+    assert told(backend, new).count(EventType.TASK_FINISHED) == 1
+
+
+async def test_the_two_queues_are_counted_and_claimed_apart(backend: Backend) -> None:
+    new = await submit(backend)
+    await backend.enqueue(review_of(new, "user/repo#1"))
+    sizes = {name: backend.queue.size(name) for name in QueueName}
+
+    await claim(backend, QueueName.REVIEWS)
+
+    assert sizes == {QueueName.TASKS: 1, QueueName.REVIEWS: 1}
+    assert backend.queue.size(QueueName.TASKS) == 1
+    assert backend.queue.size(QueueName.REVIEWS) == 0
+
+
+async def test_a_full_queue_says_so_and_stores_nothing(backend: Backend) -> None:
+    for _ in range(MAX_PENDING):
+        await submit(backend)
+
+    with pytest.raises(QueueFull) as refused:
+        await submit(backend)
+
+    assert refused.value.retry_after is not None
+    assert backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+    await claim(backend)
+    await submit(backend)
+
+
+async def test_racing_submits_never_get_more_places_than_there_are(backend: Backend) -> None:
+    outcomes = await asyncio.gather(
+        *(submit(backend) for _ in range(MAX_PENDING * 4)), return_exceptions=True
+    )
+
+    assert sum(isinstance(outcome, QueueFull) for outcome in outcomes) == MAX_PENDING * 3
+    assert backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+
+
+async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: Backend) -> None:
+    first, neighbour = new_task(), new_task()
+    clash = new_task(branch=first.branch_name)
+
+    outcomes = await asyncio.gather(
+        *(backend.queue.submit(new) for new in (first, clash, neighbour)), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), Conflict, type(None)]
+    assert backend.store.tasks.get(clash.id) is None
+    assert backend.queue.size(QueueName.TASKS) == 2
+
+
+async def test_a_worker_that_stops_waiting_takes_no_run_with_it(backend: Backend) -> None:
+    for _ in range(3):
+        waiting = asyncio.create_task(backend.queue.claim(QueueName.TASKS))
+        await submit(backend)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await backend.queue.interrupt(await waiting)
+
+    claimed = {(await claim(backend)).task_id for _ in range(3)}
+
+    assert len(claimed) == 3
+
+
+async def test_a_caller_who_hangs_up_leaves_the_count_right(backend: Backend) -> None:
+    new = new_task()
+    submitting = asyncio.create_task(backend.queue.submit(new))
+    await asyncio.sleep(0)
+
+    submitting.cancel()
+
+    assert (await claim(backend)).task_id == new.id
+    assert backend.queue.size(QueueName.TASKS) == 0
+
+
+async def test_after_a_restart_everything_goes_on_where_it_was(backend: Backend) -> None:
+    running, waiting = await submit(backend), await submit(backend)
+    await claim(backend)
+
+    async with backend.restarted() as restarted:
+        assert await restarted.queue.recover() == 1
+
+        assert restarted.queue.size(QueueName.TASKS) == 2
+        again = await claim(restarted)
+        assert (again.task_id, again.attempt, again.crashes) == (running.id, 2, 1)
+        assert (await claim(restarted)).task_id == waiting.id
+
+
+async def test_a_run_that_takes_its_worker_down_three_times_is_poison(backend: Backend) -> None:
+    new = await submit(backend)
+    for _ in range(3):
+        await claim(backend)
+        await backend.queue.recover()
+
+    task = stored(backend, new)
+    assert (task.status, task.outcome) == (TaskStatus.FAILED, Outcome.ERROR)
+    assert task.failure is not None
+    assert task.failure.code == "poisoned"
+    assert await nothing_is_due(backend)
+    assert backend.queue.size(QueueName.TASKS) == 0
+
+
+async def test_a_submitted_task_survives_with_every_character_it_came_with(
+    backend: Backend,
+) -> None:
+    description = "Füge 🦀 hinzu\n\t'\";--\\u0000 {json} %s " + "長い" * 100_000
+
+    new = await submit(backend, description)
+
+    assert stored(backend, new).request.description == description
