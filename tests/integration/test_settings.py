@@ -85,12 +85,12 @@ def test_nothing_is_written_by_reading(load: Load, tmp_path: Path) -> None:
 
 def test_flags_win_over_environment_over_dotenv_over_defaults(load: Load, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        'CODEBOT_PORT=1001\nexport CODEBOT_MAX_WORKERS=11\nCODEBOT_MODEL="a $b"\n'
+        'CODEBOT_PORT=1001\nexport CODEBOT_MAX_WORKERS=11\nCODEBOT_MODEL="a ${b}"\n'
     )
     settings = load(flags={"--port": "1003"}, CODEBOT_PORT="1002", CODEBOT_MAX_WORKERS="12")
 
     assert (settings.port, settings.workers, settings.max_queue_size) == (1003, 12, 100)
-    assert settings.model == "a $b"
+    assert settings.model == "a ${b}"
 
 
 def test_a_blank_variable_counts_as_unset(load: Load) -> None:

@@ -83,7 +83,7 @@ def test_a_secret_is_masked_wherever_in_a_line_it_stands(style: LogFormat) -> No
 
 def test_a_console_line_cannot_steer_the_terminal() -> None:
     stream = configured(LogFormat.CONSOLE)
-    structlog.get_logger().info("agent.said", text="\x1b[2J\nforged line")
+    structlog.get_logger().info("agent.said", text="\x1b[2J", more="\nforged line")
 
     assert "\x1b" not in stream.getvalue()
     assert len(stream.getvalue().splitlines()) == 1
