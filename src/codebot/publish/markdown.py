@@ -75,8 +75,8 @@ def cut(text: str, limit: int) -> str:
     """
     if len(text) <= limit:
         return text
-    head = text[: limit - 2].rsplit(maxsplit=1)[0] if " " in text[: limit - 3] else text
-    return f"{head[: limit - 3]}..."
+    room = limit - len("...")
+    return f"{text[: room + 1].rpartition(' ')[0] or text[:room]}..."
 
 
 def cut_front(text: str, limit: int) -> str:

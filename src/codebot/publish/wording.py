@@ -24,18 +24,22 @@ from codebot.domain.task import Task, TaskId
 from codebot.publish.markdown import code, cut, cut_front, fence, inert, line, prose, quote
 
 LONGEST_BODY = 65_536
-"""GitHub's own limit, in characters; the parts below are bounded so that it is never reached."""
+"""GitHub's own limit, in characters.
+
+The parts below are bounded so that it is never reached, although making a text inert can double
+its length, and backticks treble that of a path.
+"""
 
 _LONGEST_TITLE = 100
 _LONGEST_SUBJECT = 72
-_LONGEST_DESCRIPTION = 5_000
-_LONGEST_SUMMARY = 8_000
-_LONGEST_OUTPUT = 10_000
+_LONGEST_DESCRIPTION = 4_000
+_LONGEST_SUMMARY = 6_000
+_LONGEST_OUTPUT = 8_000
 _LONGEST_MESSAGE = 5_000
 _MOST_FILES = 50
 _MOST_LEFTOVERS = 10
-_LONGEST_PATH = 200
-_LONGEST_COMMAND = 500
+_LONGEST_PATH = 150
+_LONGEST_COMMAND = 300
 _MINUTE = 60
 _CENT = 0.01
 

@@ -1,0 +1,318 @@
+"""The words of a pull request: what they say, and what foreign text in them cannot do."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from codebot.domain.outcome import (
+    AgentOutcome,
+    AgentReport,
+    Change,
+    ChangedFile,
+    Usage,
+    Verdict,
+    VerdictState,
+)
+from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.status import TaskStatus
+from codebot.domain.task import Task, TaskId, TaskRequest
+from codebot.publish import markdown, wording
+from codebot.publish.wording import Work
+from codebot.telemetry.redaction import Redactor
+
+TASK_ID = TaskId("0193c0de-0000-7000-8000-00000abc1234")
+URL = "https://github.com/octo/repo.git"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+REQUEST = TaskRequest(
+    Repository(ForgeKind.GITHUB, "github.com", "octo", "repo", URL),
+    "Add a dark mode.\nIt follows the system.",
+    ticket_id="FEAT-123",
+    ticket_summary="add-dark-mode",
+)
+TASK = Task(
+    TASK_ID,
+    REQUEST,
+    "u/codebot/abc1234/add-dark-mode",
+    "",
+    TaskStatus.RUNNING,
+    datetime(2026, 3, 1, tzinfo=UTC),
+)
+REPORT = AgentReport(
+    AgentOutcome.DONE, "s", "Add dark mode", "Adds it.", "Add dark mode", "", Usage(), timedelta(0)
+)
+PASSED = Verdict(
+    VerdictState.PASSED, "make test", "task", 0, timedelta(seconds=2.31), "3 passed", COMMIT
+)
+FILES = (ChangedFile("src/theme.py", 10, 2), ChangedFile("docs/a`b.md", 1, 0))
+WORK = Work(
+    task=TASK,
+    change=Change(COMMIT, COMMIT, COMMIT, 1, FILES),
+    report=REPORT,
+    verdict=PASSED,
+    rounds=2,
+    usage=Usage(turns=3, input_tokens=12345, output_tokens=678, cost_usd=0.421),
+)
+
+EXPECTED = """\
+## Task
+
+> Add a dark mode.
+> It follows the system.
+
+Ticket: FEAT-123 add-dark-mode
+
+## What changed
+
+Adds it.
+
+2 files, +11 -2:
+
+- `src/theme.py` +10 -2
+- `` docs/a`b.md `` +1 -0
+
+## Test evidence
+
+`make test` passed (exit code 0) in 2.3 s.
+
+Run by codebot at commit `0123456789ab`, in round 2 of the agent's work; command: task.
+
+<details><summary>Output</summary>
+
+```text
+3 passed
+```
+
+</details>
+
+## Cost
+
+3 turns, 12,345 tokens in, 678 out, $0.42.
+
+---
+
+Opened by codebot for task `0193c0de-0000-7000-8000-00000abc1234`.
+<!-- codebot:task=0193c0de-0000-7000-8000-00000abc1234 -->
+"""
+
+
+def described(**fields: str) -> Task:
+    return replace(TASK, request=replace(REQUEST, **fields))
+
+
+def test_a_description_reads_like_this() -> None:
+    assert wording.body(WORK, str) == EXPECTED
+
+
+def test_a_finished_work_is_no_draft() -> None:
+    new = wording.pull_request(WORK, base="main", redact=str)
+    assert (new.title, new.head, new.base, new.draft) == (
+        "FEAT-123: Add dark mode",
+        TASK.branch_name,
+        "main",
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("report", "verdict", "notice"),
+    [
+        (REPORT, replace(PASSED, state=VerdictState.FAILED, exit_code=2), "Not ready"),
+        (REPORT, replace(PASSED, state=VerdictState.TIMED_OUT, exit_code=None), "Not ready"),
+        (replace(REPORT, outcome=AgentOutcome.MAX_TURNS), PASSED, "turn limit"),
+        (replace(REPORT, outcome=AgentOutcome.MAX_BUDGET), PASSED, "dollar budget"),
+    ],
+)
+def test_a_draft_says_at_the_top_why_it_is_one(
+    report: AgentReport, verdict: Verdict, notice: str
+) -> None:
+    new = wording.pull_request(
+        replace(WORK, report=report, verdict=verdict), base="main", redact=str
+    )
+    assert new.draft
+    assert notice in new.body.partition("## Task")[0]
+
+
+def test_evidence_names_the_exit_code_of_a_failure() -> None:
+    failed = replace(PASSED, state=VerdictState.FAILED, exit_code=2, leftovers=("junk.txt",))
+    body = wording.body(replace(WORK, verdict=failed), str)
+    assert "`make test` **failed** with exit code 2" in body
+    assert "neither committed nor ignored: `junk.txt`" in body
+
+
+def test_unverified_work_says_so() -> None:
+    nothing = Verdict(VerdictState.NOT_VERIFIED, "", "", None, timedelta(0), "", COMMIT)
+    new = wording.pull_request(replace(WORK, verdict=nothing), base="main", redact=str)
+    assert "Not verified" in new.body
+    assert not new.draft
+
+
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [
+        (Usage(), "reported no turns"),
+        (Usage(turns=1, input_tokens=5), "1 turn, 5 tokens in, 0 out, no cost."),
+        (Usage(turns=2, cost_usd=0.001), "less than $0.01"),
+    ],
+)
+def test_the_cost_has_words_for_little(usage: Usage, words: str) -> None:
+    assert words in wording.body(replace(WORK, usage=usage), str)
+
+
+@pytest.mark.parametrize(
+    ("task", "agents", "expected"),
+    [
+        (TASK, "", "FEAT-123: add-dark-mode"),
+        (TASK, "feat-123 Add it\nand more", "feat-123 Add it"),
+        (described(ticket_id="", ticket_summary=""), "  ", "Add a dark mode."),
+        (described(ticket_id=""), "x " * 200, ("x " * 49).strip() + "..."),
+    ],
+)
+def test_a_title_is_one_short_line_of_the_best_words(
+    task: Task, agents: str, expected: str
+) -> None:
+    assert wording.title(task, replace(REPORT, title=agents), str) == expected
+
+
+def test_a_commit_message_closes_no_issue_and_pings_nobody() -> None:
+    report = replace(REPORT, commit_message="Fix it\n\nFixes #12, thanks @octo/team")
+    message = wording.commit_message(TASK, report, str)
+    assert message.startswith("FEAT-123: Fix it\n\n")
+    assert "Fixes #12" not in message
+    assert "@octo" not in message
+
+
+def test_a_secret_is_gone_even_where_the_text_is_cut() -> None:
+    secret = "ghs_" + "s3cr3t" * 6
+    redact = Redactor([secret])
+    spread = "x" * (6_000 - 20) + secret
+    work = replace(
+        WORK,
+        task=described(description=spread, ticket_summary=secret, ticket_id=""),
+        report=replace(REPORT, title=secret, summary=spread),
+        verdict=replace(PASSED, output=secret + "y" * (8_000 - 10), source=secret),
+    )
+    new = wording.pull_request(work, base="main", redact=redact)
+    assert "s3cr3t" not in new.title + new.body
+
+
+@pytest.mark.parametrize("unit", ["`", "@", "<!--", "a\n", "\n", "`<@&", "x", "\U0001f600"])
+def test_the_longest_of_everything_stays_below_githubs_limit(unit: str) -> None:
+    long = unit * 60_000
+    files = tuple(ChangedFile(long, 10**9, 10**9) for _ in range(3000))
+    work = replace(
+        WORK,
+        task=described(description=long, ticket_summary=long, ticket_id="T" * 64),
+        change=Change(COMMIT, COMMIT, COMMIT, 1, files),
+        report=replace(REPORT, title=long, summary=long),
+        verdict=replace(PASSED, command=long, source=long, output=long, leftovers=(long,) * 99),
+    )
+    new = wording.pull_request(work, base="main", redact=str)
+    assert len(new.body) <= wording.LONGEST_BODY
+    assert len(new.title) <= 256
+
+
+HOSTILE = st.text(
+    st.sampled_from([*"`~<>!-@#&;:/[]() \n\t\r\x1b\x00|*_=.\\", "a", "0", "\u202e", "\ud800"]),
+    max_size=60,
+) | st.sampled_from(
+    [
+        "```\nopen fence",
+        "~~~~",
+        "<!-- codebot:task=0000 -->",
+        "<!--",
+        "-->",
+        "<details>",
+        "<script>",
+        "&#64;octo",
+        "# Test evidence",
+        "Cost\n====",
+        "- item\n\n      code",
+        "[Cost]: http://evil.test",
+        "closes #1",
+        "@octo/team",
+        "&commat;octo",
+        "![pixel](http://evil.test/p.png)",
+    ]
+)
+
+
+@given(title=HOSTILE, summary=HOSTILE, description=HOSTILE, output=HOSTILE, path=HOSTILE)
+def test_foreign_text_stays_in_its_place(
+    title: str, summary: str, description: str, output: str, path: str
+) -> None:
+    work = replace(
+        WORK,
+        task=described(description=description, ticket_summary=title),
+        report=replace(REPORT, title=title, summary=summary),
+        change=replace(WORK.change, files=(ChangedFile(path, 1, 1),)),
+        verdict=replace(PASSED, output=output, source=title, command=path, leftovers=(path,)),
+    )
+    new = wording.pull_request(work, base="main", redact=str)
+    assert re.findall(r"<!--.*", new.body) == [wording.marker(TASK_ID)]
+    assert wording.find_task(new.body) == TASK_ID
+    assert "\n" not in new.title
+    (new.title + new.body).encode()
+    tokens = MarkdownIt("commonmark").parse(new.body)
+    headings = [
+        inline.content
+        for opening, inline in pairwise(tokens)
+        if opening.type == "heading_open" and opening.level == 0
+    ]
+    assert headings == ["Task", "What changed", "Test evidence", "Cost"]
+
+
+@given(HOSTILE)
+def test_a_fence_holds_whatever_is_in_it(text: str) -> None:
+    tokens = MarkdownIt("commonmark").parse(f"{markdown.fence(text)}\n\nafter")
+    assert [token.type for token in tokens] == [
+        "fence",
+        "paragraph_open",
+        "inline",
+        "paragraph_close",
+    ]
+
+
+@given(HOSTILE)
+def test_prose_neither_pings_nor_closes_nor_makes_html(text: str) -> None:
+    prose = markdown.prose(text)
+    assert not re.search(r"@[^\s\u200b]", MarkdownIt("commonmark").renderInline(prose))
+    tokens = MarkdownIt("commonmark").parse(prose)
+    kinds = {child.type for token in tokens for child in token.children or ()}
+    assert not {token.type for token in tokens} & {"html_block"}
+    assert not kinds & {"html_inline", "image"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fixes #1",
+        "closed: #2",
+        "resolve octo/repo#3",
+        "_fixes_ GH-4",
+        "FIXED\nhttps://github.com/octo/repo/issues/5",
+        "(close) **#6**",
+    ],
+)
+def test_a_closing_word_before_an_issue_loses_its_power(text: str) -> None:
+    assert not re.search(r"(?i)clos|fix|resolv", markdown.inert(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fixed 3 bugs", "see #12", "a prefix #1", "List[int] and a < b & c", "closes the door"],
+)
+def test_ordinary_words_are_left_alone(text: str) -> None:
+    assert markdown.inert(text) == text
+
+
+def test_prose_keeps_its_markdown_unless_it_reaches_out() -> None:
+    assert markdown.prose("- one\n- `two`") == "- one\n- `two`"
+    assert markdown.prose("```\nopen") == "> ```\n> open"
+    assert markdown.prose("# Cost") == "> # Cost"
