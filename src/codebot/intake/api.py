@@ -13,6 +13,8 @@ from codebot.intake.service import Service
 def build_api(service: Service) -> FastAPI:
     """Give the ASGI application of a service. Pages may be added to it: the gate covers them."""
     api = FastAPI(
+        # Not `include_router`: that matches every request twice.
+        routes=[*frozen.router.routes, *v1.router.routes],
         title="Codebot",
         version=service.version,
         docs_url=None,  # FastAPI's page loads its script from a CDN; ours is in codebot.web
@@ -20,8 +22,6 @@ def build_api(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.service = service
-    api.include_router(frozen.router)
-    api.include_router(v1.router)
     api.add_middleware(Gate, keys=service.keys)
     api.add_exception_handler(HTTPException, routing_problem)
     api.openapi = openapi_document  # type: ignore[method-assign]

@@ -14,7 +14,13 @@ from codebot.domain.task import TaskId
 from codebot.errors import NotFound, NotJson, StoreUnavailable
 from codebot.intake.bodies import Json, json_response, task_state, task_summary
 from codebot.intake.gate import key_fingerprint
-from codebot.intake.operations import number_parameter, operation, operation_id, word_parameter
+from codebot.intake.operations import (
+    PlainRoute,
+    number_parameter,
+    operation,
+    operation_id,
+    word_parameter,
+)
 from codebot.intake.queries import Query
 from codebot.intake.schemas import Health, TaskAccepted, TaskList, TaskState
 from codebot.intake.service import Service, service_of
@@ -33,7 +39,7 @@ LIMIT = {"default": 100, "lowest": 1, "highest": 1000}
 
 _HEALTH_SECONDS = 5
 
-router = APIRouter(generate_unique_id_function=operation_id)
+router = APIRouter(route_class=PlainRoute, generate_unique_id_function=operation_id)
 
 
 @router.post(

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from codebot.domain.task import Task, TaskId
 from codebot.intake.bodies import event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
-from codebot.intake.operations import number_parameter, operation, operation_id
+from codebot.intake.operations import PlainRoute, number_parameter, operation, operation_id
 from codebot.intake.queries import Query
 from codebot.intake.schemas import EventList, TaskDetails
 from codebot.intake.service import service_of
@@ -19,6 +19,7 @@ AFTER = {"default": 0, "lowest": 0, "highest": 10**18}
 router = APIRouter(
     prefix="/api/v1/tasks/{task_id}",
     tags=["tasks, whole"],
+    route_class=PlainRoute,
     generate_unique_id_function=operation_id,
 )
 
