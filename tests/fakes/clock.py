@@ -1,5 +1,7 @@
-"""A clock that stands still until it is told otherwise."""
+"""A clock that stands still until it is told otherwise, and waiting by the real one."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2025, 11, 3, 12, tzinfo=UTC)
@@ -16,3 +18,10 @@ class Clock:
 
     def pass_by(self, duration: timedelta) -> None:
         self._now += duration
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that happens by itself; fails after a while."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  what is waited for sends no signal
+            await asyncio.sleep(0.005)

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codebot.errors import ConfigError
+from codebot.queue.lock import DataDirLock
+from fakes.clock import Clock
+
+HOLD = """
+import sys
+from pathlib import Path
+from codebot.queue.lock import DataDirLock
+with DataDirLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> "subprocess.Popen[str]":
+    program = [sys.executable, "-c", HOLD, str(tmp_path / "data")]
+    process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_told_who_has_the_data_directory_and_since_when(
+    holder: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        DataDirLock(tmp_path / "data").acquire()
+
+    assert f"process {holder.pid} since 2" in refused.value.detail
+    assert str(tmp_path / "data") in refused.value.detail
+    assert refused.value.hint
+
+
+def test_a_killed_process_leaves_no_lock_behind(
+    holder: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    holder.kill()
+    holder.wait()
+
+    with DataDirLock(tmp_path / "data"):
+        pass
+
+
+def test_a_released_directory_can_be_taken_again(tmp_path: Path) -> None:
+    first, second = (DataDirLock(tmp_path, now=Clock()) for _ in range(2))
+    first.acquire()
+    with pytest.raises(ConfigError, match="2025-11-03T12:00:00Z"):
+        second.acquire()
+
+    first.release()
+    first.release()
+
+    second.acquire()
+    second.release()
