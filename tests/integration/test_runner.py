@@ -70,8 +70,10 @@ class Desk:
     events: list[AgentEvent] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    slowness: float = 0
 
     async def hear(self, event: AgentEvent) -> None:
+        await asyncio.sleep(self.slowness)
         self.events.append(event)
         self.told.set()
 
@@ -183,8 +185,10 @@ async def test_a_flood_runs_into_the_wall_clock_as_well(desk: Desk) -> None:
 
 
 async def test_an_agent_that_hangs_after_its_result_has_succeeded(desk: Desk) -> None:
+    before = time.monotonic()
     report = await desk.run(desk.claude('echo "$INIT"; echo "$RESULT"; sleep 60'))
     assert report.outcome is AgentOutcome.DONE
+    assert time.monotonic() - before < 5
 
 
 async def test_an_interrupted_agent_can_still_tell_what_it_used(desk: Desk) -> None:
@@ -207,6 +211,7 @@ async def test_daemons_of_an_agent_end_with_it(desk: Desk) -> None:
 
 
 async def test_a_cancelled_run_leaves_no_process_and_hears_the_last_word(desk: Desk) -> None:
+    desk.slowness = 0.2
     running = asyncio.create_task(desk.run(desk.claude(SAVES)))
     await asyncio.wait_for(desk.told.wait(), 5)
     running.cancel()

@@ -65,13 +65,14 @@ class Family:
         """Look for `mark`; with `root` (the first process, not yet reaped) only since its start."""
         first = read_process(root) if root is not None else None
         self._mark = mark
+        self._spared = _lineage()
         self._since = first.started if first else 0
         self._sessions = {first.pid} if first else set()
 
     def living(self) -> set[int]:
         """Give the pids of the family that can still run."""
-        table = [process for process in _table() if process.started >= self._since]
-        family = {p.pid for p in table if has_in_environment(p.pid, self._mark)} - {os.getpid()}
+        table = [p for p in _table() if p.started >= self._since and p.pid not in self._spared]
+        family = {p.pid for p in table if has_in_environment(p.pid, self._mark)}
         size = -1
         while size != len(family):
             size = len(family)
@@ -85,6 +86,16 @@ def kill(pids: set[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, SIGKILL)
+
+
+def _lineage() -> set[int]:
+    """Give this process and those it comes from, which are never part of a box of ours."""
+    lineage: set[int] = set()
+    process = read_process(os.getpid())
+    while process is not None:
+        lineage.add(process.pid)
+        process = read_process(process.parent)
+    return lineage
 
 
 def _table() -> Iterator[Process]:

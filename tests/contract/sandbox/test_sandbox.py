@@ -1,6 +1,7 @@
 """What every sandbox promises, tried on every sandbox that there is, under both event loops."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,7 @@ from codebot.sandbox.direct import DirectSandbox
 TASK = TaskId("task-1")
 DESCRIPTORS = "/proc/self/fd"
 CHILDREN = f"/proc/self/task/{os.getpid()}/children"
+NUMBERS = itertools.count()
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -30,9 +32,16 @@ class Place:
 
     sandbox: Sandbox
     folder: Path
+    nap: str
+    """How long the processes of this test sleep: by this number they are known from others."""
 
     def spec(self, *argv: str, **more: Any) -> BoxSpec:
-        fields: dict[str, Any] = {"task_id": TASK, "timeout": timedelta(seconds=20), **more}
+        fields: dict[str, Any] = {
+            "task_id": TASK,
+            "timeout": timedelta(seconds=20),
+            "env": {"NAP": self.nap},
+            **more,
+        }
         return BoxSpec(
             argv=argv,
             workspace=self.folder / "tree",
@@ -58,7 +67,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     for name in ("tree", "home"):
         (tmp_path / name).mkdir()
     sandbox = DirectSandbox(path=PATH, mark=f"test-{tmp_path}")
-    yield Place(sandbox, tmp_path)
+    yield Place(sandbox, tmp_path, f"4711.{os.getpid()}{next(NUMBERS)}")
     assert await sandbox.reap() == 0, "a test left processes behind"
 
 
@@ -147,9 +156,9 @@ async def test_output_can_still_be_read_after_the_end(place: Place) -> None:
 
 
 async def test_a_wall_clock_ends_a_box(place: Place) -> None:
-    ended, _, _ = await place.sh("sleep 4711.1 & sleep 4711.1", timeout=timedelta(seconds=0.3))
+    ended, _, _ = await place.sh("sleep $NAP & sleep $NAP", timeout=timedelta(seconds=0.3))
     assert ended.reason is ExitReason.TIMEOUT
-    assert not sleeping("4711.1")
+    assert not sleeping(place.nap)
 
 
 async def test_a_flood_ends_a_box(place: Place) -> None:
@@ -204,10 +213,10 @@ async def test_an_interrupt_reaches_the_command_itself(place: Place) -> None:
 
 
 async def test_a_termination_reaches_the_whole_group(place: Place) -> None:
-    box = await place.start("sh", "-c", "trap : TERM; echo up; sleep 4711.2; echo over")
+    box = await place.start("sh", "-c", "trap : TERM; echo up; sleep $NAP; echo over")
     lines = box.stdout()
     await anext(lines)
-    await until(lambda: sleeping("4711.2"))
+    await until(lambda: sleeping(place.nap))
     await box.terminate()
     assert [line async for line in lines][-1] == b"over\n"
     assert await box.wait() == SUCCESS
@@ -215,18 +224,18 @@ async def test_a_termination_reaches_the_whole_group(place: Place) -> None:
 
 STUBBORN = """
 trap '' INT TERM HUP
-(setsid sleep 4711.3 &)
-(env -i sleep 4711.3 &)
-(setsid sh -c 'env -i sleep 4711.3; true' &)
+(setsid sleep $NAP &)
+(env -i sleep $NAP &)
+(setsid sh -c 'env -i sleep $NAP; true' &)
 echo up
-sleep 4711.3
+sleep $NAP
 """
 """Ignores signals; leaves daemons in sessions of their own and without its environment."""
 
 DAEMONS = """
-(setsid sh -c 'sleep 4711.4' </dev/null >/dev/null 2>&1 &)
-(env -i sleep 4711.4 &)
-(setsid sh -c 'env -i sleep 4711.4; true' &)
+(setsid sh -c 'sleep $NAP' </dev/null >/dev/null 2>&1 &)
+(env -i sleep $NAP &)
+(setsid sh -c 'env -i sleep $NAP; true' &)
 echo left
 """
 
@@ -234,54 +243,54 @@ echo left
 async def test_a_kill_ends_every_process_in_whatever_session(place: Place) -> None:
     box = await place.start("setsid", "-w", "sh", "-c", STUBBORN)
     await anext(box.stdout())
-    await until(lambda: sleeping("4711.3") == 4)
+    await until(lambda: sleeping(place.nap) == 4)
     await box.kill()
-    assert not sleeping("4711.3")
+    assert not sleeping(place.nap)
     assert (await box.wait()).reason is ExitReason.KILLED
 
 
 async def test_daemons_end_with_the_command_that_left_them(place: Place) -> None:
     ended, out, _ = await place.sh(DAEMONS)
     assert (ended, out) == (SUCCESS, b"left\n")
-    assert not sleeping("4711.4")
+    assert not sleeping(place.nap)
 
 
 async def test_a_box_leaves_the_boxes_of_other_tasks_alone(place: Place) -> None:
-    other = await place.start("sh", "-c", "echo up; sleep 4711.5; true", task_id=TaskId("task-10"))
+    other = await place.start("sh", "-c", "echo up; sleep $NAP; true", task_id=TaskId("task-10"))
     lines = other.stdout()
     await anext(lines)
     await place.sh("(setsid sleep 60 &)")
     assert await place.sandbox.reap(TASK) == 0
-    assert sleeping("4711.5")
+    assert sleeping(place.nap)
     await other.kill()
 
 
 async def test_what_a_dead_service_left_is_reaped_by_task_and_in_all(place: Place) -> None:
     boxes = [
         await place.start(
-            "sh", "-c", "echo up; (setsid sleep 4711.6 &) ; sleep 4711.6", task_id=TaskId(task)
+            "sh", "-c", "echo up; (setsid sleep $NAP &) ; sleep $NAP", task_id=TaskId(task)
         )
         for task in ("a", "b")
     ]
     for box in boxes:
         await anext(box.stdout())
-    await until(lambda: sleeping("4711.6") == 4)
+    await until(lambda: sleeping(place.nap) == 4)
     assert await place.sandbox.reap(TaskId("a")) == 3
     assert await place.sandbox.reap() == 3
-    assert not sleeping("4711.6")
+    assert not sleeping(place.nap)
     for box in boxes:
         assert (await box.wait()).code != 0
 
 
 async def test_a_cancelled_wait_leaves_the_box_to_its_owner(place: Place) -> None:
-    box = await place.start("sleep", "4711.7")
+    box = await place.start("sleep", place.nap)
     waiting = asyncio.create_task(box.wait())
-    await until(lambda: sleeping("4711.7") == 1)
+    await until(lambda: sleeping(place.nap) == 1)
     waiting.cancel()
     await asyncio.wait({waiting})
-    assert sleeping("4711.7")
+    assert sleeping(place.nap)
     await box.kill()
-    assert not sleeping("4711.7")
+    assert not sleeping(place.nap)
 
 
 async def test_a_missing_program_is_told_from_a_broken_one(place: Place) -> None:
