@@ -1,1 +1,1 @@
-"""Step 5: does the change hold: the repository's own tests, run by the service."""
+"""Step 5: does the change hold? The repository's own tests, run by the service, say so."""

@@ -1,0 +1,209 @@
+"""Which command runs a repository's tests: the one that is given, else what its files tell."""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from codebot.domain.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class TestCommand:
+    """A shell command, and how we came by it: "task", or "detected from Makefile"."""
+
+    __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
+
+    command: str
+    source: str
+
+    @property
+    def is_detected(self) -> bool:
+        """Whether this is our guess, not somebody's word."""
+        return self.source != GIVEN
+
+
+GIVEN = "task"
+MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+"""In the order in which make itself looks."""
+
+CLUES = (*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json")
+"""The files that must be read, where they are there; of the others the name says enough."""
+
+LONGEST_CLUE = 1024 * 1024
+"""Bytes; nobody writes more than that to say how the tests run."""
+
+NPM_PLACEHOLDER = "no test specified"
+"""What `npm init` writes where there are no tests; it always fails."""
+
+PYTHON_RUNNERS = {
+    "uv.lock": "uv run ",
+    "poetry.lock": "poetry run ",
+    "pdm.lock": "pdm run ",
+    "Pipfile.lock": "pipenv run ",
+}
+NODE_RUNNERS = {
+    "pnpm-lock.yaml": "pnpm test",
+    "yarn.lock": "yarn test",
+    "bun.lock": "bun run test",
+    "bun.lockb": "bun run test",
+}
+"""Which program a lock file belongs to; npm where there is none of these."""
+
+
+def find_test_command(given: str | None, tree: Tree) -> TestCommand | None:
+    """Give the command that runs the tests, or None when nothing says how.
+
+    A repository with several ways is asked in the order in which they include each other: what
+    people type (`make test`) comes before the runner that it calls, and that before a language's
+    default. What is broken or absurd in a clue counts as not being there.
+    """
+    if given:
+        return TestCommand(given, GIVEN)
+    for detect in DETECTORS:
+        if (found := detect(tree)) is not None:
+            command, clue = found
+            return TestCommand(command, f"detected from {clue}")
+    return None
+
+
+Found = tuple[str, str] | None
+"""A command and the clue that it comes from."""
+
+
+def _make(tree: Tree) -> Found:
+    present = [name for name in MAKEFILES if name in tree.paths]
+    if present and "test" in make_targets(_text(tree, present[0])):
+        return "make test", present[0]
+    return None
+
+
+def make_targets(makefile: str) -> frozenset[str]:
+    r"""Give the targets that a makefile spells out; variables in their names are not expanded.
+
+    >>> sorted(make_targets("CC := gcc\nall test: main.o\n\ttest2: no\n.PHONY: lint\n"))
+    ['.PHONY', 'all', 'test']
+    """
+    targets: set[str] = set()
+    defining = False
+    for line in makefile.replace("\\\n", " ").splitlines():
+        names, colon, rest = line.partition(":")
+        defining = line.startswith("define ") or (defining and not line.startswith("endef"))
+        is_rule = colon and not rest.lstrip(":").startswith("=") and not set("#=") & set(names)
+        if is_rule and not defining and not line.startswith((" ", "\t")):
+            targets.update(names.split())
+    return frozenset(targets)
+
+
+def _pytest(tree: Tree) -> Found:
+    for name in ("pytest.ini", ".pytest.ini"):
+        if name in tree.paths:
+            return _pytest_for(tree, name)
+    if isinstance(_at(_toml(tree, "pyproject.toml"), "tool", "pytest"), dict):
+        return _pytest_for(tree, "pyproject.toml")
+    for name, section in (("setup.cfg", "tool:pytest"), ("tox.ini", "pytest")):
+        if _has_section(tree, name, section):
+            return _pytest_for(tree, name)
+    return None
+
+
+def _pytest_unsaid(tree: Tree) -> Found:
+    """Go by the names of files alone: the last resort, for every language may vendor Python."""
+    clue = min(filter(_is_python_test, tree.paths), default=None)
+    return None if clue is None else _pytest_for(tree, clue)
+
+
+def _pytest_for(tree: Tree, clue: str) -> Found:
+    runner = next((run for lock, run in PYTHON_RUNNERS.items() if lock in tree.paths), "")
+    return f"{runner}pytest", clue
+
+
+def _is_python_test(path: str) -> bool:
+    *folders, name = path.split("/")
+    is_named_so = name.endswith("_test.py") or (name.startswith("test_") and name.endswith(".py"))
+    return is_named_so and (not folders or not {"test", "tests"}.isdisjoint(folders))
+
+
+def _tox(tree: Tree) -> Found:
+    asks = _has_section(tree, "tox.ini", "tox") or _has_section(tree, "tox.ini", "testenv")
+    return ("tox", "tox.ini") if asks else None
+
+
+def _nox(tree: Tree) -> Found:
+    return ("nox", "noxfile.py") if "noxfile.py" in tree.paths else None
+
+
+def _node(tree: Tree) -> Found:
+    script = _at(_json(tree, "package.json"), "scripts", "test")
+    if not isinstance(script, str) or not script.strip() or NPM_PLACEHOLDER in script:
+        return None
+    runner = next((run for lock, run in NODE_RUNNERS.items() if lock in tree.paths), "npm test")
+    return runner, "package.json"
+
+
+def _go(tree: Tree) -> Found:
+    return ("go test ./...", "go.mod") if "go.mod" in tree.paths else None
+
+
+def _cargo(tree: Tree) -> Found:
+    return ("cargo test", "Cargo.toml") if "Cargo.toml" in tree.paths else None
+
+
+def _maven(tree: Tree) -> Found:
+    program = "./mvnw" if "mvnw" in tree.paths else "mvn"
+    return (f"{program} -B test", "pom.xml") if "pom.xml" in tree.paths else None
+
+
+def _gradle(tree: Tree) -> Found:
+    program = "./gradlew" if "gradlew" in tree.paths else "gradle"
+    for name in ("build.gradle", "build.gradle.kts"):
+        if name in tree.paths:
+            return f"{program} test", name
+    return None
+
+
+DETECTORS: tuple[Callable[[Tree], Found], ...] = (
+    _make,
+    _pytest,
+    _tox,
+    _nox,
+    _node,
+    _go,
+    _cargo,
+    _maven,
+    _gradle,
+    _pytest_unsaid,
+)
+
+
+def _text(tree: Tree, path: str) -> str:
+    """Give a clue as text, "" where there is none worth reading."""
+    content = tree.contents.get(path, b"")
+    return "" if len(content) > LONGEST_CLUE else content.decode("utf-8-sig", "replace")
+
+
+def _toml(tree: Tree, path: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(_text(tree, path))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _json(tree: Tree, path: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(_text(tree, path))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _at(value: Any, *keys: str) -> Any:  # noqa: ANN401 - JSON
+    """Give what is below these keys, or None where the way there ends."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _has_section(tree: Tree, path: str, section: str) -> bool:
+    lines = _text(tree, path).splitlines()
+    return any(line.split("#")[0].strip() == f"[{section}]" for line in lines)

@@ -1,0 +1,124 @@
+"""Which command a repository's files ask for, without running anything."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codebot.domain.tree import Tree
+from codebot.verify.command import CLUES, LONGEST_CLUE, find_test_command, make_targets
+
+PACKAGE = json.dumps({"scripts": {"test": "vitest run"}})
+PLACEHOLDER = json.dumps({"scripts": {"test": 'echo "Error: no test specified" && exit 1'}})
+
+
+def tree(files: dict[str, str | bytes]) -> Tree:
+    contents = {
+        path: text.encode() if isinstance(text, str) else text for path, text in files.items()
+    }
+    return Tree(frozenset(files), contents)
+
+
+@pytest.mark.parametrize(
+    ("files", "command", "clue"),
+    [
+        ({"Makefile": "all:\n\ttrue\n\ntest: all\n\tpytest\n"}, "make test", "Makefile"),
+        ({"makefile": "lint test:\n"}, "make test", "makefile"),
+        ({"GNUmakefile": "test::\n", "Makefile": "x:\n"}, "make test", "GNUmakefile"),
+        ({"Makefile": "a b \\\n  test: c\n"}, "make test", "Makefile"),
+        ({"Makefile": b"# caf\xe9\ntest:\n"}, "make test", "Makefile"),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "pytest", "pyproject.toml"),
+        ({"pyproject.toml": "[tool.pytest]\n"}, "pytest", "pyproject.toml"),
+        ({"pytest.ini": ""}, "pytest", "pytest.ini"),
+        ({"setup.cfg": "[metadata]\n[tool:pytest]\n"}, "pytest", "setup.cfg"),
+        ({"tox.ini": "[pytest]\n[tox]\n"}, "pytest", "tox.ini"),
+        ({"tests/unit/test_a.py": "", "a.py": ""}, "pytest", "tests/unit/test_a.py"),
+        ({"test_a.py": ""}, "pytest", "test_a.py"),
+        ({"pkg/tests/a_test.py": ""}, "pytest", "pkg/tests/a_test.py"),
+        ({"pytest.ini": "", "uv.lock": ""}, "uv run pytest", "pytest.ini"),
+        ({"pytest.ini": "", "poetry.lock": ""}, "poetry run pytest", "pytest.ini"),
+        ({"tox.ini": "[tox]\n"}, "tox", "tox.ini"),
+        ({"tox.ini": "[testenv]\n"}, "tox", "tox.ini"),
+        ({"noxfile.py": "import nox"}, "nox", "noxfile.py"),
+        ({"package.json": PACKAGE}, "npm test", "package.json"),
+        ({"package.json": "\ufeff" + PACKAGE}, "npm test", "package.json"),
+        ({"package.json": PACKAGE, "package-lock.json": ""}, "npm test", "package.json"),
+        ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, "pnpm test", "package.json"),
+        ({"package.json": PACKAGE, "yarn.lock": ""}, "yarn test", "package.json"),
+        ({"package.json": PACKAGE, "bun.lock": ""}, "bun run test", "package.json"),
+        ({"package.json": PLACEHOLDER, "go.mod": ""}, "go test ./...", "go.mod"),
+        ({"Cargo.toml": ""}, "cargo test", "Cargo.toml"),
+        ({"pom.xml": ""}, "mvn -B test", "pom.xml"),
+        ({"pom.xml": "", "mvnw": ""}, "./mvnw -B test", "pom.xml"),
+        ({"build.gradle": ""}, "gradle test", "build.gradle"),
+        ({"build.gradle.kts": "", "gradlew": ""}, "./gradlew test", "build.gradle.kts"),
+        ({"go.mod": "", "third_party/tests/test_a.py": ""}, "go test ./...", "go.mod"),
+        ({"Makefile": "test:\n", "package.json": PACKAGE}, "make test", "Makefile"),
+        ({"Makefile": "build:\n", "package.json": PACKAGE}, "npm test", "package.json"),
+        ({"pytest.ini": "", "tox.ini": "[tox]\n"}, "pytest", "pytest.ini"),
+    ],
+)
+def test_a_clue_names_its_command(files: dict[str, str | bytes], command: str, clue: str) -> None:
+    found = find_test_command(None, tree(files))
+    assert found is not None
+    assert (found.command, found.source) == (command, f"detected from {clue}")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"README.md": "make test"},
+        {"Makefile": "TEST := x\ntest = 1\n.PHONY: test\n\ttest:\n# test:\n"},
+        {"Makefile": "define help\ntest: like this\nendef\n"},
+        {"Makefile": "test := 1\ntest ::= 2\ntest :::= 3\n"},
+        {"GNUmakefile": "build:\n", "Makefile": "test:\n"},
+        {"package.json": PLACEHOLDER},
+        {"package.json": '{"scripts": {"test": " "}}'},
+        {"package.json": '{"scripts": ["test"]}'},
+        {"package.json": "[" * 100_000},
+        {"package.json": "{" + " " * 20_000_000 + "}"},
+        {"package.json": '{"scripts": {"test": ' + "9" * 10_000 + "}}"},
+        {"package.json": b'{"scripts": {"test": "\xff'},
+        {"pyproject.toml": "[tool.pytest"},
+        {"pyproject.toml": "a = " + "[" * 100_000},
+        {"pyproject.toml": '[project]\nname = "pytest"\n'},
+        {"tox.ini": "[toxic]\n"},
+        {"sub/go.mod": ""},
+        {"scripts/test_me.py": "", "tests/data.py": ""},
+        {"a.py": "", "docs/test_plan.md": ""},
+    ],
+)
+def test_what_says_nothing_gives_nothing(files: dict[str, str | bytes]) -> None:
+    assert find_test_command(None, tree(files)) is None
+
+
+def test_the_word_of_the_task_comes_first() -> None:
+    found = find_test_command("./check.sh", tree({"Makefile": "test:\n"}))
+    assert found is not None
+    assert (found.command, found.source, found.is_detected) == ("./check.sh", "task", False)
+
+
+def test_a_clue_beyond_all_measure_is_not_read() -> None:
+    padded = PACKAGE + " " * LONGEST_CLUE
+    assert find_test_command(None, tree({"package.json": padded})) is None
+
+
+def test_a_path_without_contents_is_no_reason_to_fail() -> None:
+    assert find_test_command(None, Tree(frozenset({"Makefile", "package.json"}))) is None
+
+
+@given(st.dictionaries(st.sampled_from(CLUES), st.binary() | st.text().map(str.encode)))
+def test_no_contents_raise(files: dict[str, bytes]) -> None:
+    find_test_command(None, Tree(frozenset(files), files))
+
+
+@given(st.text(alphabet="test :=#\\\n\tdefine"))
+def test_no_makefile_raises(makefile: str) -> None:
+    assert all(" " not in target for target in make_targets(makefile))
+
+
+@given(st.sets(st.text()))
+def test_no_paths_raise(paths: set[str]) -> None:
+    find_test_command(None, Tree(frozenset(paths)))
