@@ -1,0 +1,197 @@
+"""The GitHub client's pure parts: limits, addresses, errors, what is kept and for how long."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+
+from codebot.errors import (
+    ForgeBroken,
+    ForgeError,
+    ForgeForbidden,
+    ForgeLimited,
+    ForgeNotFound,
+    ForgeRefused,
+    ForgeUnauthorized,
+)
+from codebot.forge.github.answers import fault_of, read_answer
+from codebot.forge.github.cache import Cache
+from codebot.forge.github.gate import RateGate, pause_asked
+from codebot.forge.github.models import Pull, User
+from codebot.forge.github.transport import proxy_for
+from fakes.clock import Clock
+from fakes.github.clock import SleepClock
+
+REQUEST = httpx.Request("GET", "https://api.github.com/repos/octo/repo")
+
+
+def answer(status: int, text: str = "", **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, text=text, headers=named, request=REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("response", "seconds"),
+    [
+        (answer(200, x_ratelimit_remaining="0"), None),
+        (answer(403, '{"message": "Resource not accessible"}'), None),
+        (answer(429), 60),
+        (answer(403, "You have exceeded a secondary rate limit"), 60),
+        (answer(429, retry_after="7"), 7),
+        (answer(403, "secondary", retry_after="7"), 7),
+        (answer(429, retry_after="0"), 1),
+        (answer(429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), 60),
+        (
+            answer(
+                403,
+                x_ratelimit_remaining="0",
+                x_ratelimit_reset="1792569600",
+                date="Wed, 21 Oct 2026 07:28:00 GMT",
+            ),
+            (
+                datetime.fromisoformat("2026-10-21T08:00:00Z")
+                - datetime.fromisoformat("2026-10-21T07:28:00Z")
+            ).total_seconds(),
+        ),
+        (answer(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"), 60),
+    ],
+)
+def test_githubs_word_decides_how_long_to_be_quiet(
+    response: httpx.Response, seconds: float | None
+) -> None:
+    pause = pause_asked(response, strikes=0)
+    assert (None if pause is None else pause.total_seconds()) == seconds
+
+
+def test_a_pause_without_a_time_doubles_up_to_a_bound() -> None:
+    pauses = [pause_asked(answer(429), strikes=strikes) for strikes in range(7)]
+    assert [p.total_seconds() / 60 for p in pauses if p] == [1, 2, 4, 8, 16, 16, 16]
+
+
+async def test_a_gate_closes_ahead_when_the_last_call_is_used_up() -> None:
+    clock = SleepClock()
+    gate = RateGate(now=clock, sleep=clock.sleep)
+    reset = str(int((clock() + timedelta(minutes=5)).timestamp()))
+    date = f"{clock():%a, %d %b %Y %H:%M:%S GMT}"
+    good = answer(200, x_ratelimit_remaining="0", x_ratelimit_reset=reset, date=date)
+    assert not gate.observe(good)
+    with pytest.raises(ForgeLimited) as caught:
+        await gate.wait()
+    assert caught.value.retry_after == timedelta(minutes=5)
+    clock.pass_by(timedelta(minutes=5))
+    await gate.wait()
+
+
+async def test_many_at_a_closed_gate_wait_for_the_same_moment() -> None:
+    clock = SleepClock()
+    gate = RateGate(now=clock, sleep=clock.sleep)
+    assert gate.observe(answer(429, retry_after="3"))
+    await asyncio.gather(*(gate.wait() for _ in range(5)))
+    assert clock.slept == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, ForgeUnauthorized),
+        (403, ForgeForbidden),
+        (404, ForgeNotFound),
+        (410, ForgeNotFound),
+        (409, ForgeRefused),
+        (422, ForgeRefused),
+        (500, ForgeBroken),
+        (503, ForgeBroken),
+        (304, ForgeBroken),
+    ],
+)
+def test_an_error_is_of_its_http_family(status: int, kind: type[ForgeError]) -> None:
+    error = fault_of(answer(status, '{"message": "It\\nsays no"}'))
+    assert type(error) is kind
+    assert (error.retry_after is None) == (kind is not ForgeBroken)
+    assert error.detail.endswith((".", "It says no"))
+
+
+def test_an_error_never_shows_a_page() -> None:
+    error = fault_of(answer(403, "<html>" + "x" * 10_000))
+    assert error.detail == "GET api.github.com/repos/octo/repo was answered with 403."
+    long = fault_of(answer(403, '{"message": "' + "x" * 10_000 + '"}'))
+    assert len(long.detail) < 400
+
+
+def test_structured_findings_are_kept() -> None:
+    body = '{"message": "Validation Failed", "errors": [{"field": "base", "code": "invalid"}, "x"]}'
+    error = fault_of(answer(422, body))
+    assert isinstance(error, ForgeRefused)
+    assert error.problems == ("base: invalid", "x")
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", '{"id": "x"}', "null"])
+def test_a_senseless_answer_is_a_broken_forge(text: str) -> None:
+    with pytest.raises(ForgeBroken) as caught:
+        read_answer(answer(200, text), User)
+    assert caught.value.retry_after
+
+
+def test_a_merged_pull_request_is_not_called_closed() -> None:
+    pull = Pull.model_validate(
+        {
+            "number": 1,
+            "html_url": "u",
+            "state": "closed",
+            "merged_at": "2026-01-01T00:00:00Z",
+            "head": {"ref": "b"},
+            "surprise": 1,
+        }
+    )
+    assert pull.pull_request.state == "merged"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "proxied"),
+    [
+        ("", True),
+        ("other.example,localhost", True),
+        ("hub.example", True),
+        ("github.example", False),
+        (".example", False),
+        ("*.example", False),
+        ("git.local, GitHub.Example:443", False),
+        ("*", False),
+    ],
+)
+def test_a_proxy_is_left_out_where_the_operator_says_so(no_proxy: str, *, proxied: bool) -> None:
+    proxies = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy}
+    assert (proxy_for("https://github.example/api/v3", proxies) is not None) is proxied
+
+
+async def test_a_value_is_fetched_once_for_all_who_wait() -> None:
+    clock, fetched = Clock(), []
+
+    async def fetch(key: str) -> tuple[str, datetime]:
+        await asyncio.sleep(0)
+        fetched.append(key)
+        return f"{key}{len(fetched)}", clock() + timedelta(minutes=1)
+
+    cache = Cache(fetch, now=clock)
+    assert set(await asyncio.gather(*(cache.get("a") for _ in range(9)))) == {"a1"}
+    clock.pass_by(timedelta(minutes=1))
+    assert await cache.get("a") == "a2"
+    cache.drop("a", "a1")  # a late caller's: the new value stays
+    assert await cache.get("a") == "a2"
+    cache.drop("a", "a2")
+    assert await cache.get("a") == "a3"
+
+
+async def test_a_failed_fetch_is_tried_again_by_the_next() -> None:
+    clock, failures = Clock(), [ForgeBroken("down")]
+
+    async def fetch(key: str) -> tuple[str, datetime]:
+        if failures:
+            raise failures.pop()
+        return key, clock() + timedelta(minutes=1)
+
+    cache = Cache(fetch, now=clock)
+    with pytest.raises(ForgeBroken):
+        await cache.get("a")
+    assert await cache.get("a") == "a"
