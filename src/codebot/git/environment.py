@@ -4,7 +4,7 @@ Everything that could make git run a program, ask a person, or read somebody's s
 overridden here, for every call alike (https://git-scm.com/docs/git#_environment_variables).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -64,9 +64,10 @@ def environment(
         "GIT_ALLOW_PROTOCOL": "none" if access is None else protocol_of(access.url),
         "GIT_CEILING_DIRECTORIES": str(home.parent),
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_LITERAL_PATHSPECS": "1",
         "GIT_LFS_SKIP_SMUDGE": "1",
         **network,
-        **_numbered([*SETTINGS, *settings]),
+        **numbered([*SETTINGS, *settings]),
     }
 
 
@@ -94,7 +95,7 @@ def _is_loopback(parts: SplitResult) -> bool:
         return host == "localhost"
 
 
-def _numbered(settings: list[Setting]) -> dict[str, str]:
+def numbered(settings: Sequence[Setting]) -> dict[str, str]:
     """Write settings as git reads them from the environment; no file, no argument."""
     numbered = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings):

@@ -1,7 +1,7 @@
 """Git as a subprocess: complete, 5 to 15 ms a call, and the first to get security fixes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import structlog
 
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import DiskFull, GitFailed
-from codebot.git.environment import environment
+from codebot.git.environment import Setting, environment
 from codebot.git.handover import hand_over
 from codebot.git.process import Completed, Ending, run_program
 from codebot.git.trouble import Trouble, trouble_in
@@ -71,6 +71,7 @@ class Git:
         cwd: Path | None = None,
         access: RemoteAccess | None = None,
         stdin: bytes | BinaryIO = b"",
+        settings: Sequence[Setting] = (),
         timeout: timedelta = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - running out of time is a result
         max_output: int = DEFAULT_MAX_OUTPUT,
         check: bool = True,
@@ -78,12 +79,12 @@ class Git:
         """Run one git command; raises `GitFailed` when it fails, unless `check` is off.
 
         `cwd` is a trusted bare repository, never a tree that an agent touched; without it, the
-        command knows no repository. The network is reachable for the URL of `access` only. A
+        command knows no repository. `settings` are git's, on top of those of every call. The network is reachable for the URL of `access` only. A
         command that ran out of time is killed with its children: `Trouble.TIMED_OUT`. A full disk
         is always `DiskFull`.
         """
         started = time.monotonic()
-        completed = await self._run(args, cwd, access, stdin, timeout, max_output)
+        completed = await self._run(args, cwd, access, stdin, settings, timeout, max_output)
         result = _read(completed, access)
         elapsed = round((time.monotonic() - started) * 1000)
         log.debug("git.ran", command=_verb(args), code=result.code, ms=elapsed)
@@ -99,13 +100,14 @@ class Git:
         cwd: Path | None,
         access: RemoteAccess | None,
         stdin: bytes | BinaryIO,
+        settings: Sequence[Setting],
         time_limit: timedelta,
         max_output: int,
     ) -> Completed:
         with hand_over(access) as handover:
             env = environment(
                 self._home,
-                settings=handover.settings,
+                settings=[*settings, *handover.settings],
                 access=access,
                 certificate_file=self._certificate_file,
                 proxies=self._proxies,
@@ -149,11 +151,5 @@ def _failure(args: tuple[str, ...], result: GitResult, timeout: timedelta) -> Gi
 
 
 def _verb(args: tuple[str, ...]) -> str:
-    """Give the subcommand: the first argument that is no option of git itself (`-c key=value`)."""
-    words = iter(args)
-    for word in words:
-        if word == "-c":
-            next(words, "")
-        elif not word.startswith("-"):
-            return word
-    return ""
+    """Give the subcommand: the first argument that is no option of git itself."""
+    return next((word for word in args if not word.startswith("-")), "")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import BinaryIO
 
 CHUNK = 256 * 1024
+GRACE = timedelta(seconds=1)
 STDERR_KEPT = 64 * 1024
 """Bytes of the end of stderr: a server may say as much as it likes there."""
 
@@ -57,8 +58,7 @@ async def run_program(
         ending = Ending.TIMED_OUT
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, SIGKILL)
+            await _end(process)
     code = await process.wait()
     return Completed(ending, code, bytes(output.stdout), bytes(output.stderr))
 
@@ -94,6 +94,18 @@ def _in_memory(content: bytes) -> int:
         file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process and its children; asked first, git removes its locks and half-made packs."""
+    try:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE.total_seconds())
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)
 
 
 class _Output:

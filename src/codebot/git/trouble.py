@@ -16,11 +16,13 @@ class Trouble(Enum):
     UNTRUSTED = "untrusted"
     DISK_FULL = "disk_full"
     DAMAGED = "damaged"
+    """Our own copy of the repository is broken, or a killed git left a lock in it."""
 
 
 _HTTP_STATUS = re.compile(r"(?:returned error: |RPC failed; HTTP )([0-9]{3})")
 
-_OUR_DISK = re.compile(r"^(?!remote:).*No space left on device", re.MULTILINE)
+_REMOTE_WORDS = re.compile(r"^remote:.*$", re.MULTILINE)
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 _SIGNS: tuple[tuple[Trouble, str], ...] = (
     (
@@ -34,16 +36,21 @@ _SIGNS: tuple[tuple[Trouble, str], ...] = (
     ),
     (Trouble.MOVED, r"unable to update url base from redirection"),
     (
-        Trouble.UNREACHABLE,
-        r"unable to access|Could not resolve|Failed to connect|Couldn't connect|curl [0-9]+ "
-        r"|Connection (?:reset|timed out|refused)|Empty reply from server|hung up unexpectedly"
-        r"|early EOF|Operation too slow|transfer closed|unexpected disconnect|bad line length"
-        r"|invalid server response|not valid: is this a git repository|protocol error",
+        Trouble.DAMAGED,
+        (
+            r"not a git repository|is (?:empty|corrupt)|missing (?:blob|tree|commit|object)"
+            r"|unable to read tree|bad (?:object|pack)|loose object|invalid sha1 pointer"
+            r"|point to a valid object|\.lock': File exists"
+        ),
     ),
     (
-        Trouble.DAMAGED,
-        r"not a git repository|is (?:empty|corrupt)|missing (?:blob|tree|commit|object)"
-        r"|unable to read tree|bad (?:object|pack)|loose object|invalid sha1 pointer",
+        Trouble.UNREACHABLE,
+        (
+            r"unable to access|Could not resolve|Failed to connect|Couldn't connect|curl [0-9]+ "
+            r"|Connection (?:reset|timed out|refused)|Empty reply from server|hung up unexpectedly"
+            r"|early EOF|Operation too slow|transfer closed|unexpected disconnect|bad line length"
+            r"|invalid server response|not valid: is this a git repository|protocol error"
+        ),
     ),
 )
 
@@ -60,12 +67,13 @@ def trouble_in(stderr: str) -> Trouble | None:
     >>> trouble_in("fatal: bad revision 'x'") is None
     True
     """
-    if _OUR_DISK.search(stderr):
+    words = _REMOTE_WORDS.sub("", stderr)  # what a server says of itself is no sign of ours
+    if _DISK_FULL.search(words):
         return Trouble.DISK_FULL
-    status = _HTTP_STATUS.search(stderr)
+    status = _HTTP_STATUS.search(words)
     if status is not None and (trouble := _of_status(int(status[1]))):
         return trouble
-    return next((trouble for trouble, signs in _SIGNS if re.search(signs, stderr)), None)
+    return next((trouble for trouble, signs in _SIGNS if re.search(signs, words)), None)
 
 
 def _of_status(status: int) -> Trouble | None:

@@ -1,9 +1,24 @@
 """Push the branch of a task, exactly once as far as the world can see."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from codebot.domain.repository import RemoteAccess
-from codebot.git.git import Git
+from codebot.errors import CodebotError, ForgeForbidden, ForgeUnauthorized, PushRejected
+from codebot.git.git import SOON, Git, GitResult
+from codebot.git.trouble import Trouble
+
+PUSH_TIMEOUT = timedelta(minutes=10)
+LOOK_TIMEOUT = timedelta(minutes=1)
+TRIES = 3
+
+_REFUSED_CREDENTIAL: dict[Trouble, type[CodebotError]] = {
+    Trouble.UNAUTHORIZED: ForgeUnauthorized,
+    Trouble.FORBIDDEN: ForgeForbidden,
+}
+_DOUBTFUL = frozenset({Trouble.TIMED_OUT, Trouble.UNREACHABLE})
+"""After these the remote may have the branch or not: it is asked before anything is sent again."""
 
 
 async def push_branch(
@@ -15,5 +30,83 @@ async def push_branch(
     access: RemoteAccess,
     expected: str | None,
 ) -> None:
-    """Make `branch` point at `commit` on the remote, from the trusted bare `repository`."""
-    raise NotImplementedError
+    """Make `branch` point at `commit` on the remote; fine when it does already.
+
+    `expected` is the commit that we pushed there before, None when the branch must be new.
+    Anybody else's commit on it is never overwritten: `PushRejected`, as for a protected branch
+    and a hook that declines. `retry_after` is set when the network was at fault. Raises
+    `ForgeUnauthorized` and `ForgeForbidden` for a credential that is refused.
+    """
+    push = _Push(git, repository, commit, f"refs/heads/{branch}", access, expected)
+    for _ in range(TRIES):
+        pushed = await push.send()
+        if pushed.code == 0 or await push.is_there():
+            return
+        if pushed.trouble not in _DOUBTFUL:
+            raise push.rejection(pushed)
+    raise PushRejected(
+        f"The branch {branch} could not be pushed to {access.url}: the remote did not answer.",
+        hint="It is tried again.",
+        retry_after=SOON,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    git: Git
+    repository: Path
+    commit: str
+    ref: str
+    access: RemoteAccess
+    expected: str | None
+
+    async def send(self) -> GitResult:
+        """Push, unless the branch is elsewhere than where we left it; say what became of it."""
+        return await self.git.run(
+            *("push", "--porcelain", "--no-verify", f"--force-with-lease={self.ref}:{self._lease}"),
+            *("--", self.access.url, f"{self.commit}:{self.ref}"),
+            cwd=self.repository,
+            access=self.access,
+            timeout=PUSH_TIMEOUT,
+            check=False,
+        )
+
+    @property
+    def _lease(self) -> str:
+        """Give what must be there; nothing at all stands for "no such branch"."""
+        return self.expected or ""
+
+    async def is_there(self) -> bool:
+        """Ask the remote whether the branch is at our commit."""
+        listed = await self.git.run(
+            *("ls-remote", "--", self.access.url, self.ref),
+            access=self.access,
+            timeout=LOOK_TIMEOUT,
+            check=False,
+        )
+        return f"{self.commit}\t{self.ref}" in listed.text.splitlines()
+
+    def rejection(self, pushed: GitResult) -> CodebotError:
+        """Say why the remote has not taken the branch."""
+        branch, url = self.ref.removeprefix("refs/heads/"), self.access.url
+        if pushed.trouble in _REFUSED_CREDENTIAL:
+            return _REFUSED_CREDENTIAL[pushed.trouble](
+                f"Pushing {branch} to {url} was refused: {pushed.words}",
+                hint="Give the App or the token write access to the contents of the repository.",
+            )
+        reason = _reason(pushed.text)
+        if reason == "stale info":
+            return PushRejected(
+                f"The branch {branch} in {url} has commits that Codebot did not make.",
+                hint="They are left alone. Rename or delete the branch, then retry.",
+            )
+        said = "\n".join(filter(None, (reason, pushed.words)))
+        return PushRejected(f"{url} does not take the branch {branch}: {said}")
+
+
+def _reason(porcelain: str) -> str:
+    """Give the reason of a refused ref: `!<TAB>FROM:TO<TAB>[rejected] (REASON)`."""
+    for line in porcelain.splitlines():
+        if line.startswith("!\t"):
+            return line.rpartition("(")[2].rstrip(")")
+    return ""

@@ -1,13 +1,23 @@
 """Workspaces: a clean tree for each task, and the agent's work out of it as commits of the bot."""
 
+import asyncio
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from codebot.domain.outcome import Change, Checkout
 from codebot.domain.ports import Forge, Sandbox
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.task import TaskId
+from codebot.domain.tree import Tree
+from codebot.errors import NothingChanged
 from codebot.git.git import Git
+from codebot.workspace import contents
+from codebot.workspace.border import Border
+from codebot.workspace.box_git import bundle_file, write_bundle
+from codebot.workspace.checkout import check_out, mirror_of
+from codebot.workspace.folders import delete_folder, disk_errors, find_task_ids, folders_of
 from codebot.workspace.limits import Limits
+from codebot.workspace.mirror import Mirrors
 
 
 class Workspaces:
@@ -18,42 +28,90 @@ class Workspaces:
     ) -> None:
         self._git = git
         self._sandbox = sandbox
-        self._mirrors = mirrors
+        self._mirrors = Mirrors(git, mirrors, fetch_timeout=limits.fetch_timeout)
         self._work_dir = work_dir
         self._limits = limits
 
     async def prepare(
         self, task_id: TaskId, repository: Repository, base_branch: str | None, forge: Forge
     ) -> Checkout:
-        """Give the task a clean tree at the tip of its base branch, made anew if there was one."""
-        raise NotImplementedError
+        """Give the task a clean tree at the tip of its base branch, made anew if there was one.
+
+        Raises `CloneFailed` (with `retry_after` when the network was at fault), `BranchMissing`,
+        `DiskFull`, and what the forge raises when it is asked for the default branch.
+        """
+        mirror, branch, _ = await asyncio.gather(
+            self._mirrors.refresh(repository, forge),
+            _choose_branch(base_branch, repository, forge),
+            self.remove(task_id),
+        )
+        commit = await self._mirrors.tip(mirror, branch)
+        folders = folders_of(self._work_dir, task_id)
+        folders.make()
+        await asyncio.gather(
+            self._mirrors.keep(mirror, task_id, commit),
+            check_out(self._git, folders, mirror=mirror, branch=branch, commit=commit),
+        )
+        return Checkout(
+            tree=folders.tree,
+            home=folders.home,
+            repository=folders.repository,
+            mirror=mirror,
+            base_branch=branch,
+            base_commit=commit,
+        )
 
     async def collect(
         self, task_id: TaskId, checkout: Checkout, *, message: str, author: Identity
     ) -> Change:
-        """Take the agent's work out of the tree, as commits of the bot."""
-        raise NotImplementedError
+        """Take the agent's work out of the tree, as commits of `author`.
+
+        What is not committed yet goes under `message`; files that .gitignore names stay out.
+        Raises `NothingChanged`, and `ChangeRefused` for what may not cross the border.
+        """
+        with bundle_file(checkout) as bundle:
+            is_changed = await write_bundle(
+                self._sandbox,
+                task_id,
+                checkout,
+                message=message,
+                limits=self._limits,
+                bundle=bundle,
+            )
+            if not is_changed:
+                raise NothingChanged("The agent made no changes.")
+            border = Border(self._git, checkout, self._limits)
+            return await border.take_in(bundle, author=author, message=message)
 
     async def diff(self, checkout: Checkout, change: Change, max_bytes: int) -> str:
         """Give the change as a unified diff; cut at `max_bytes`, it says so."""
-        raise NotImplementedError
+        return await contents.read_diff(
+            self._git, checkout.repository, change.base_commit, change.tip_commit, max_bytes
+        )
 
-    async def read_file(
-        self, checkout: Checkout, commit: str, path: str, max_bytes: int
-    ) -> bytes | None:
-        """Give a file of a commit; None when it is missing, no regular file, or too large."""
-        raise NotImplementedError
+    async def read_tree(self, checkout: Checkout, commit: str) -> Tree:
+        """Give all paths of a commit, and the contents of the files in its top folder."""
+        return await contents.read_tree(self._git, checkout.repository, commit)
 
-    async def list_files(
-        self, checkout: Checkout, commit: str, *, top_level: bool = False
-    ) -> list[str]:
-        """Give the paths of a commit's files, in the order of the tree."""
-        raise NotImplementedError
+    async def read_texts(
+        self, checkout: Checkout, commit: str, paths: Collection[str]
+    ) -> Mapping[str, str]:
+        """Give those of the named files that a commit has, as text."""
+        return await contents.read_texts(self._git, checkout.repository, commit, paths)
 
     async def remove(self, task_id: TaskId) -> None:
         """Delete all that the workspace of a task left; fine when there is nothing."""
-        raise NotImplementedError
+        folders = folders_of(self._work_dir, task_id)
+        mirror = mirror_of(folders.repository)
+        if mirror is not None:
+            await self._mirrors.release(mirror, task_id)
+        with disk_errors():
+            await asyncio.to_thread(delete_folder, folders.top)
 
     def task_ids(self) -> set[TaskId]:
         """Say which tasks have a folder on this disk."""
-        raise NotImplementedError
+        return find_task_ids(self._work_dir)
+
+
+async def _choose_branch(base_branch: str | None, repository: Repository, forge: Forge) -> str:
+    return base_branch or await forge.default_branch(repository)

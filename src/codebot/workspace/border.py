@@ -1,0 +1,121 @@
+"""The border: what the agent made comes in as objects, is judged, and becomes commits of the bot.
+
+Nothing here opens a file of the agent's tree. The service's git works on objects in a repository
+of its own, without a checkout: seen to execute nothing, whatever they hold.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from codebot.domain.outcome import Change, Checkout
+from codebot.domain.repository import Identity
+from codebot.errors import ChangeRefused, GitFailed, NothingChanged
+from codebot.git.git import Git
+from codebot.workspace.bundle import read_bundle_head
+from codebot.workspace.commits import read_commits, recreate
+from codebot.workspace.limits import Limits
+from codebot.workspace.listings import Difference, read_difference
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Judges by `limits` what comes into `checkout.repository`."""
+
+    git: Git
+    checkout: Checkout
+    limits: Limits
+
+    async def take_in(self, bundle: BinaryIO, *, author: Identity, message: str) -> Change:
+        """Give the bundle's commits as a change of the bot; `message` is for those without one.
+
+        Raises `ChangeRefused` with the rule that was broken.
+        """
+        bundle.seek(0)
+        tip = read_bundle_head(bundle)
+        os.lseek(bundle.fileno(), bundle.tell(), os.SEEK_SET)  # past what Python read ahead
+        try:
+            await self._index(bundle)
+            difference, commits, _, _ = await asyncio.gather(
+                self._compare(tip),
+                read_commits(self.git, self.checkout.repository, tip, self.base),
+                self._check_ancestry(tip),
+                self._check_sizes(tip),
+            )
+            self._check_files(difference)
+            if len(commits) > self.limits.max_commits:
+                raise ChangeRefused(f"The agent made {len(commits)} commits; that is too many.")
+            bots_tip = tip
+            if commits:
+                bots_tip = await recreate(
+                    self.git, self.checkout.repository, commits, author=author, fallback=message
+                )
+        except GitFailed as exc:
+            raise ChangeRefused(f"Git refuses what the agent made. {exc.detail}") from exc
+        return Change(self.base, bots_tip, tip, len(commits), difference.files)
+
+    @property
+    def base(self) -> str:
+        """The commit that the agent started from."""
+        return self.checkout.base_commit
+
+    async def _index(self, pack: BinaryIO) -> None:
+        """Take the objects in, each checked: no `.git` or `..` in a tree, no hostile submodule."""
+        await self.git.run(
+            *("index-pack", "--strict", "--fix-thin", "--stdin"),
+            f"--max-input-size={self.limits.max_pack_bytes}",
+            cwd=self.checkout.repository,
+            stdin=pack,
+            timeout=self.limits.collect_timeout,
+        )
+
+    async def _compare(self, tip: str) -> Difference:
+        compared = await self.git.run(
+            *("diff-tree", "-r", "-z", "-M", "--raw", "--numstat", self.base, tip),
+            cwd=self.checkout.repository,
+        )
+        return read_difference(compared.stdout)
+
+    async def _check_ancestry(self, tip: str) -> None:
+        ancestry = await self.git.run(
+            *("merge-base", "--is-ancestor", self.base, tip),
+            cwd=self.checkout.repository,
+            check=False,
+        )
+        if ancestry.code != 0:
+            raise ChangeRefused(f"The agent's commits do not lead on from {self.base}.")
+
+    async def _check_sizes(self, tip: str) -> None:
+        """Look at every new object: all must be there, and none too large once unpacked."""
+        listed = await self.git.run(
+            *("rev-list", "--objects", tip, "--not", self.base), cwd=self.checkout.repository
+        )
+        lines = listed.stdout.splitlines()
+        sizes = await self.git.run(
+            *("cat-file", "--batch-check=%(objectsize)"),
+            cwd=self.checkout.repository,
+            stdin=b"".join(line.split(b" ", 1)[0] + b"\n" for line in lines),
+        )
+        for line, size in zip(lines, sizes.stdout.split(), strict=True):
+            if int(size) > self.limits.max_file_bytes:
+                path = line.partition(b" ")[2].decode(errors="replace")
+                megabytes = self.limits.max_file_bytes // 2**20
+                raise ChangeRefused(
+                    f"The agent added {path}, a file of more than {megabytes} MiB.",
+                    hint="Say in the task that such files must not be committed, then retry.",
+                )
+
+    def _check_files(self, difference: Difference) -> None:
+        if not difference.files:
+            raise NothingChanged("The agent made no changes.")
+        if difference.gitlinks:
+            raise ChangeRefused(
+                f"The agent added or moved a submodule: {', '.join(difference.gitlinks[:10])}.",
+                hint="A repository of its own in the tree is not carried over; ask for its files.",
+            )
+        if len(difference.files) > self.limits.max_files:
+            raise ChangeRefused(
+                f"The agent changed {len(difference.files)} files; that is too many.",
+                hint="Build output that .gitignore does not name is the usual cause.",
+            )

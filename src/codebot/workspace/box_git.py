@@ -1,0 +1,110 @@
+"""Git inside the box, over what the agent left: the only git that ever looks at a tree.
+
+On the host, `status` was seen to run a planted `core.fsmonitor` and hooks, `diff` an external
+program, `add` filters, whose names are free and so cannot be switched off; even a trusted
+GIT_DIR enters nested repositories. In the box it may run what it likes.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib.resources import files
+from typing import BinaryIO
+
+from codebot.domain.box import BoxSpec, Exit, ExitReason, Network
+from codebot.domain.outcome import Checkout
+from codebot.domain.ports import Sandbox
+from codebot.domain.task import TaskId
+from codebot.errors import ChangeRefused, WorkspaceError
+from codebot.git.environment import numbered
+from codebot.workspace.folders import disk_errors
+from codebot.workspace.limits import Limits
+
+SCRIPT = files("codebot.workspace").joinpath("collect.sh").read_text()
+
+SETTINGS = (
+    ("safe.directory", "*"),
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.attributesFile", "/dev/null"),
+    ("core.excludesFile", "/dev/null"),
+    ("core.bare", "false"),
+    ("submodule.recurse", "false"),
+    ("gc.auto", "0"),
+    ("advice.addEmbeddedRepo", "false"),
+)
+"""To keep accidents small; nothing depends on the agent's settings being overridden."""
+
+
+@contextmanager
+def bundle_file(checkout: Checkout) -> Iterator[BinaryIO]:
+    """Give a nameless file beside the repository, for a bundle of any size."""
+    with disk_errors(), tempfile.TemporaryFile(dir=checkout.repository.parent) as file:
+        yield file
+
+
+async def write_bundle(
+    sandbox: Sandbox,
+    task_id: TaskId,
+    checkout: Checkout,
+    *,
+    message: str,
+    limits: Limits,
+    bundle: BinaryIO,
+) -> bool:
+    """Write the agent's commits, and what it left uncommitted, to `bundle`; say if there are any.
+
+    Raises `ChangeRefused` when git in the box cannot make sense of the tree.
+    """
+    box = await sandbox.start(_spec(sandbox, task_id, checkout, message, limits))
+    async for chunk in box.stdout():
+        bundle.write(chunk)
+    bundle.flush()
+    _check(await box.wait(), box.stderr_tail(), limits.collect_timeout)
+    return bundle.seek(0, 2) > 0
+
+
+def _spec(
+    sandbox: Sandbox, task_id: TaskId, checkout: Checkout, message: str, limits: Limits
+) -> BoxSpec:
+    tree = sandbox.paths(checkout.tree, checkout.home).workspace
+    objects = checkout.mirror / "objects"
+    return BoxSpec(
+        task_id=task_id,
+        argv=("/bin/sh", "-c", SCRIPT, "collect", checkout.base_commit, str(objects)),
+        workspace=checkout.tree,
+        home=checkout.home,
+        network=Network.NONE,
+        timeout=limits.collect_timeout,
+        env={
+            "LC_ALL": "C",
+            "GIT_DIR": f"{tree}/.git",
+            "GIT_WORK_TREE": str(tree),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            **{f"GIT_{who}_NAME": "agent" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "agent@localhost" for who in ("AUTHOR", "COMMITTER")},
+            **numbered(SETTINGS),
+        },
+        stdin=message.encode(errors="replace"),
+        read_only=(checkout.mirror,),
+        max_output=limits.max_pack_bytes,
+    )
+
+
+def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
+    if ended == Exit(ExitReason.EXITED, 0):
+        return
+    if ended.reason is ExitReason.OUTPUT:
+        raise ChangeRefused("The agent's change is too large to be taken over.")
+    if ended.reason is ExitReason.TIMEOUT:
+        seconds = round(timeout.total_seconds())
+        raise WorkspaceError(f"Collecting the agent's work took longer than {seconds} seconds.")
+    if ended.reason is not ExitReason.EXITED:
+        raise WorkspaceError(f"Collecting the agent's work was stopped ({ended.reason}).")
+    raise ChangeRefused(
+        f"The agent's work could not be collected: {stderr.strip() or f'exit code {ended.code}'}",
+        hint="A repository inside the repository, or a file that cannot be read, is in the way.",
+    )

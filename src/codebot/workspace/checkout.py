@@ -1,0 +1,74 @@
+"""A clean tree of one commit, with a disposable `.git` of its own that borrows from the mirror.
+
+Borrowing by `objects/info/alternates` is what keeps the mirror safe: with hard links a write of
+the agent corrupted it, with `git worktree` it changed the mirror's settings and refs. No remote is
+set up: there is nothing that the agent could push to.
+
+Measured with 236 files: `git clone --shared` 42 ms, `init` and `reset` 31 ms.
+"""
+
+import asyncio
+from pathlib import Path
+
+from codebot.git.git import Git
+from codebot.workspace.folders import TaskFolders, disk_errors
+
+AGENT_SETTINGS = """\
+[user]
+\tname = agent
+\temail = agent@localhost
+[gc]
+\tauto = 0
+"""
+"""So that the agent can commit. Its commits are made again, with the bot as their author."""
+
+WORKERS = (("checkout.workers", "0"), ("checkout.thresholdForParallelism", "1000"))
+"""As many as there are cores, for trees that are worth it: 2,087 files 565 ms instead of 818."""
+
+
+async def check_out(
+    git: Git, folders: TaskFolders, *, mirror: Path, branch: str, commit: str
+) -> None:
+    """Fill the folders of a task: the tree at `commit` on `branch`, and the trusted repository."""
+    await asyncio.gather(
+        _make_tree(git, folders.tree, mirror, branch, commit),
+        _init(git, "--bare", f"--initial-branch={branch}", str(folders.repository)),
+    )
+    with disk_errors():
+        _borrow_from(mirror, folders.repository)
+
+
+def mirror_of(repository: Path) -> Path | None:
+    """Say which mirror a trusted repository borrows from; None when it is not complete."""
+    try:
+        objects = _alternates(repository).read_text()
+    except FileNotFoundError:
+        return None
+    return Path(objects.rstrip("\n")).parent
+
+
+async def _make_tree(git: Git, tree: Path, mirror: Path, branch: str, commit: str) -> None:
+    """Check out with our own settings: filters, hooks and smudges have none to stand in."""
+    await _init(git, f"--initial-branch={branch}", str(tree))
+    own = tree / ".git"
+    with disk_errors():
+        _borrow_from(mirror, own)
+        with (own / "config").open("a") as config:
+            config.write(AGENT_SETTINGS)
+    await git.run(
+        *(f"--work-tree={tree}", "reset", "--quiet", "--hard", commit), cwd=own, settings=WORKERS
+    )
+
+
+async def _init(git: Git, *args: str) -> None:
+    await git.run("init", "--quiet", "--template=", *args)
+
+
+def _borrow_from(mirror: Path, repository: Path) -> None:
+    alternates = _alternates(repository)
+    alternates.parent.mkdir(exist_ok=True)
+    alternates.write_text(f"{mirror / 'objects'}\n")
+
+
+def _alternates(repository: Path) -> Path:
+    return repository / "objects" / "info" / "alternates"

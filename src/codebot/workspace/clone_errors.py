@@ -1,0 +1,46 @@
+"""What a failed fetch means for the person who submitted the task."""
+
+from codebot.domain.repository import Repository
+from codebot.errors import CloneFailed
+from codebot.git.git import SOON, GitResult
+from codebot.git.trouble import Trouble
+
+_FACTS: dict[Trouble, tuple[str, str]] = {
+    Trouble.UNAUTHORIZED: (
+        "authentication failed for {url}.",
+        "Check that the App is installed on {name}, or that the token may read it, then retry.",
+    ),
+    Trouble.FORBIDDEN: (
+        "access to {url} is forbidden.",
+        "Give the App or the token read access to the contents of {name}, then retry.",
+    ),
+    Trouble.NOT_FOUND: (
+        "{url} does not exist, or is hidden from Codebot.",
+        "Check the name, and that the App or the token has access to {name}, then retry.",
+    ),
+    Trouble.MOVED: (
+        "{url} has moved.",
+        "Submit the task with the repository's new address.",
+    ),
+    Trouble.UNTRUSTED: (
+        "the certificate of {url} is not trusted.",
+        "Name the company's certificate authority in SSL_CERT_FILE, then restart.",
+    ),
+    Trouble.UNREACHABLE: ("{url} could not be reached: {words}", "It is tried again."),
+    Trouble.TIMED_OUT: ("fetching {url} took too long.", "It is tried again."),
+}
+
+_PASSING = frozenset({Trouble.UNREACHABLE, Trouble.TIMED_OUT})
+
+
+def clone_failed(repository: Repository, fetched: GitResult) -> CloneFailed:
+    """Say why a repository could not be fetched; `retry_after` is set when that may pass."""
+    fact, hint = ("Git could not fetch {url}: {words}", "")
+    if fetched.trouble in _FACTS:
+        fact, hint = _FACTS[fetched.trouble]
+    values = {"url": repository.url, "name": repository.full_name, "words": fetched.words}
+    return CloneFailed(
+        f"Failed to clone repository: {fact.format(**values)}",
+        hint=hint.format(**values),
+        retry_after=SOON if fetched.trouble in _PASSING else None,
+    )

@@ -1,0 +1,31 @@
+"""A lock between processes: `codebot run` works beside `codebot serve` on the same mirrors."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+PAUSE = 0.05
+"""Seconds between two tries. A blocking `flock` would hold a thread that nobody can cancel."""
+
+
+@asynccontextmanager
+async def file_lock(path: Path) -> AsyncIterator[None]:
+    """Hold an exclusive lock on `path` for the block; the kernel frees it when we die."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _try_to_lock(descriptor):  # noqa: ASYNC110 - another process wakes nobody here
+            await asyncio.sleep(PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""Folders on disk: where a task's things are, made private, and removed whatever is in them."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebot.domain.task import TaskId
+from codebot.errors import DiskFull, WorkspaceError
+
+PRIVATE = 0o700
+
+_TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFolders:
+    """Where the things of one task are."""
+
+    top: Path
+
+    @property
+    def tree(self) -> Path:
+        """The agent's working tree."""
+        return self.top / "tree"
+
+    @property
+    def home(self) -> Path:
+        """HOME of everything that runs in the tree."""
+        return self.top / "home"
+
+    @property
+    def repository(self) -> Path:
+        """The service's own bare repository of the task."""
+        return self.top / "repository.git"
+
+    def make(self) -> None:
+        """Make them, all private; nothing may be there yet."""
+        with disk_errors():
+            make_private(self.top.parent)
+            for folder in (self.top, self.tree, self.home, self.repository):
+                folder.mkdir(mode=PRIVATE)
+
+
+def folders_of(work_dir: Path, task_id: TaskId) -> TaskFolders:
+    """Say where the things of a task are, below `work_dir`."""
+    return TaskFolders(work_dir.absolute() / task_id)
+
+
+def find_task_ids(work_dir: Path) -> set[TaskId]:
+    """Say which tasks have a folder; whatever else lies there is none of ours."""
+    try:
+        names = os.listdir(work_dir)  # noqa: PTH208 - only the names
+    except FileNotFoundError:
+        return set()
+    return {TaskId(name) for name in names if _TASK_ID.fullmatch(name)}
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder of the service's own, and those above it, unless they are there."""
+    folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it; fine when it is not there.
+
+    Links are removed, never followed; folders that forbid it are opened up first. Nothing of the
+    task may run any more.
+    """
+    with suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            _open_up(folder)
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Translate what the disk says: `DiskFull`, or `WorkspaceError` for everything else."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull("The disk is full.", hint="Free some space, then retry.") from exc
+        raise WorkspaceError(
+            f"{exc.filename or 'The workspace'} cannot be used: {exc.strerror}.",
+            hint="Check the owner and the permissions of CODEBOT_WORK_DIR and CODEBOT_DATA_DIR.",
+        ) from exc
+
+
+def _open_up(folder: Path) -> None:
+    """Give the owner every right on each folder, each before the walk enters it."""
+    folder.chmod(PRIVATE)
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(PRIVATE)

@@ -1,0 +1,167 @@
+"""Mirrors: one bare repository per remote one, fetched once for everybody who waits for it.
+
+Only branches are mirrored. `git clone --mirror` would take every ref of every pull request as
+well, and with `--prune` delete the refs that keep the bases of live tasks.
+"""
+
+import asyncio
+import re
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from codebot.domain.ports import Forge
+from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
+from codebot.domain.task import TaskId
+from codebot.errors import BranchMissing, CloneFailed
+from codebot.git.git import Git, GitResult
+from codebot.git.trouble import Trouble
+from codebot.workspace.clone_errors import clone_failed
+from codebot.workspace.file_lock import file_lock
+from codebot.workspace.folders import delete_folder, disk_errors, make_private
+from codebot.workspace.single_flight import SingleFlight
+
+REFSPEC = "+refs/heads/*:refs/heads/*"
+
+OLD_SINS = (
+    *("badDate", "badDateOverflow", "badEmail", "badName", "badTagName", "badTimezone"),
+    *("extraHeaderEntry", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeDate"),
+    *("missingSpaceBeforeEmail", "missingTagger", "missingTaggerEntry", "multipleAuthors"),
+    *("zeroPaddedDate", "zeroPaddedFilemode"),
+)
+"""What git's check refuses and honest old repositories have (flask: zeroPaddedFilemode).
+
+None of them can make a checkout write where it should not; those that can stay errors, and what
+comes from an agent is checked without exceptions.
+"""
+
+_LENIENT = tuple((f"fetch.fsck.{sin}", "ignore") for sin in OLD_SINS)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Mirrors:
+    """The mirrors below `folder`, which belongs to the service alone."""
+
+    def __init__(self, git: Git, folder: Path, *, fetch_timeout: timedelta) -> None:
+        self._git = git
+        self._folder = folder.absolute()
+        self._fetch_timeout = fetch_timeout
+        self._flights = SingleFlight()
+
+    def path(self, repository: Repository) -> Path:
+        """Say where the mirror of a repository is; GitHub's names know no case."""
+        parts = [repository.host, repository.owner, f"{repository.name}.git"]
+        if repository.forge is ForgeKind.GITHUB:
+            parts = [part.lower() for part in parts]
+        return self._folder.joinpath(*(_UNSAFE.sub("_", part) for part in parts))
+
+    async def refresh(self, repository: Repository, forge: Forge) -> Path:
+        """Give the mirror with the remote's branches as they are now, cloned when it is new.
+
+        Callers that arrive during a fetch share it. Raises `CloneFailed`, with `retry_after`
+        when the network was at fault, `DiskFull`, and what the forge raises.
+        """
+        mirror = self.path(repository)
+        await self._flights.join(str(mirror), partial(self._refresh, mirror, repository, forge))
+        return mirror
+
+    async def tip(self, mirror: Path, branch: str) -> str:
+        """Give the commit of a branch; raises `BranchMissing`, or `CloneFailed` without any."""
+        listed = await self._git.run(
+            "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}", cwd=mirror
+        )
+        if listed.text:
+            return listed.text
+        others = await self._git.run(
+            "for-each-ref", "--count=5", "--format=%(refname:lstrip=2)", "refs/heads", cwd=mirror
+        )
+        if not others.text:
+            raise CloneFailed(
+                "Failed to clone repository: it is empty, there is no commit to start from.",
+                hint="Push a first commit, then retry.",
+            )
+        raise BranchMissing(
+            f"The base branch {branch} does not exist in the repository.",
+            hint=f"Name one that does, such as {', '.join(others.text.split())}.",
+        )
+
+    async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
+        """Pin the base of a task, so that it outlives its branch."""
+        await self._git.run("update-ref", _keep_ref(task_id), commit, cwd=mirror)
+
+    async def release(self, mirror: Path, task_id: TaskId) -> None:
+        """Unpin the base of a task; fine when it is not pinned."""
+        if _is_there(mirror):
+            await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
+
+    async def _refresh(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+        with disk_errors():
+            make_private(self._folder)
+            make_private(mirror.parent)
+            async with file_lock(mirror.with_suffix(".lock")):
+                await self._fetch_or_clone(mirror, repository, forge)
+
+    async def _fetch_or_clone(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+        if _is_there(mirror):
+            await asyncio.to_thread(_remove_leftovers, mirror)
+            fetched = await self._fetch(mirror, repository, forge)
+            if fetched.code == 0:
+                return
+            if fetched.trouble is not Trouble.DAMAGED:
+                raise clone_failed(repository, fetched)
+        await self._clone(mirror, repository, forge)
+
+    async def _clone(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+        """Fetch into a folder beside and rename it: a mirror is there whole, or not at all."""
+        new = mirror.with_suffix(".new")
+        await asyncio.to_thread(delete_folder, new)
+        make_private(new)
+        await self._git.run("init", "--quiet", "--bare", "--template=", "--", str(new))
+        fetched = await self._fetch(new, repository, forge)
+        if fetched.code != 0:
+            await asyncio.to_thread(delete_folder, new)
+            raise clone_failed(repository, fetched)
+        await asyncio.to_thread(_put_in_place, new, mirror)
+
+    async def _fetch(self, mirror: Path, repository: Repository, forge: Forge) -> GitResult:
+        """Fetch; a token that is refused is replaced once."""
+        fetched = await self._fetch_with(await forge.read_access(repository), mirror)
+        if fetched.trouble is Trouble.UNAUTHORIZED:
+            await forge.forget_access(repository)
+            fetched = await self._fetch_with(await forge.read_access(repository), mirror)
+        return fetched
+
+    async def _fetch_with(self, access: RemoteAccess, mirror: Path) -> GitResult:
+        return await self._git.run(
+            *("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head"),
+            *("--", access.url, REFSPEC),
+            cwd=mirror,
+            access=access,
+            settings=_LENIENT,
+            timeout=self._fetch_timeout,
+            check=False,
+        )
+
+
+def _keep_ref(task_id: TaskId) -> str:
+    return f"refs/codebot/keep/{task_id}"
+
+
+def _is_there(mirror: Path) -> bool:
+    return mirror.is_dir()
+
+
+def _remove_leftovers(mirror: Path) -> None:
+    """Remove the packs that a killed fetch began: nobody else writes any here."""
+    for leftover in (mirror / "objects" / "pack").glob("tmp_*"):
+        leftover.unlink()
+
+
+def _put_in_place(new: Path, mirror: Path) -> None:
+    """Rename the new mirror; a damaged one goes first. In between there is none, never half."""
+    damaged = mirror.with_suffix(".old")
+    delete_folder(damaged)
+    if mirror.is_dir():
+        mirror.rename(damaged)
+    new.rename(mirror)
+    delete_folder(damaged)
