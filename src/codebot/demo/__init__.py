@@ -150,9 +150,9 @@ def _show_where(place: Place, screen: Screen) -> None:
 def _wait_for_interrupt(place: Place, status: Mapping[str, Any], screen: Screen) -> None:
     """Let people look at the pull request's page, until Ctrl-C."""
     url = (status.get("result") or {}).get("pr_url") or place.url
-    screen.heading("The service runs on until Ctrl-C")
-    screen.lines(f"{url}\nAny user name; the password is the API key {place.key}")
     with suppress(KeyboardInterrupt):
+        screen.heading("The service runs on until Ctrl-C")
+        screen.lines(f"{url}\nAny user name; the password is the API key {place.key}")
         while True:
             signal.pause()
 

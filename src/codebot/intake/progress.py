@@ -76,6 +76,12 @@ def _step_started(data: Data) -> str | None:
     return words
 
 
+def _agent_used_tool(data: Data) -> str | None:
+    """Pass over calls that say nothing of themselves: those are the agent's own bookkeeping."""
+    summary = data.get("summary")
+    return f"  {data.get('tool')}: {summary}" if summary else None
+
+
 def _tests_finished(data: Data) -> str:
     state = str(data.get("state", "")).replace("_", " ")
     command = data.get("command")
@@ -94,7 +100,7 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.STEP_FAILED: lambda data: f"  Failed: {data.get('detail', '')}",
     EventType.RUN_POSTPONED: lambda data: f"  Again later: {data.get('reason', '')}",
     EventType.AGENT_SAID: lambda data: f"  Agent: {data.get('text', '')}",
-    EventType.AGENT_USED_TOOL: lambda data: f"  {data.get('tool')}: {data.get('summary', '')}",
+    EventType.AGENT_USED_TOOL: _agent_used_tool,
     EventType.AGENT_RETRIED: lambda data: f"  No answer from the model: {data.get('reason', '')}",
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.TESTS_FINISHED: _tests_finished,
