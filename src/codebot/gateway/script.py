@@ -48,7 +48,7 @@ class Script(BaseModel):
     """The turns of a scripted model, in order."""
 
     model_config = _Strict
-    turns: Annotated[tuple[ScriptedTurn, ...], Field(min_length=1)]
+    turns: Annotated[list[ScriptedTurn], Field(min_length=1)]
 
     def turn(self, number: int) -> ScriptedTurn:
         """Give the turn with this number, from 0; past the end, one that says it is over."""
