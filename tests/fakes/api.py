@@ -56,7 +56,7 @@ async def open_api(
     folder: Path, *, max_pending: int = 100, roots: Sequence[Path] = ()
 ) -> AsyncIterator[Api]:
     """Open a service with a store in `folder`."""
-    store = await Store.open(folder / "store.sqlite3")
+    store = await _open_store(folder / "store.sqlite3")
     service = Service(
         keys=ApiKeys([Secret(KEY), Secret(OTHER_KEY)]),
         queue=EmbeddedQueue(store, max_pending=max_pending, now=utc_now, new_id=new_uuid7),
@@ -77,6 +77,18 @@ async def open_api(
         await store.close()
 
 
+_EMPTY: list[bytes] = []
+"""The first store of this process, before anything was in it: copies need no migration."""
+
+
+async def _open_store(path: Path) -> Store:
+    if not _EMPTY:
+        await (await Store.open(path)).close()
+        _EMPTY.append(path.read_bytes())
+    path.write_bytes(_EMPTY[0])
+    return await Store.open(path)
+
+
 def with_service(api: Api, **changes: object) -> None:
     """Change what the routes stand on."""
     api.app.state.service = replace(api.service, **changes)
@@ -91,7 +103,7 @@ async def serve(app: FastAPI) -> AsyncIterator[int]:
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve([listener]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
         yield listener.getsockname()[1]
