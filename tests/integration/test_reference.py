@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +10,16 @@ import pytest
 import yaml
 
 from codebot.intake.openapi import openapi_document
+from codebot.settings.table import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
-A_LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<page>[^)#]*)(?:#(?P<heading>[^)]*))?\)")
+NOT_OURS = {"CODEBOT_URL", "CODEBOT_API_KEY", "CODEBOT_REPOSITORY", "CODEBOT_DESCRIPTION"} | {
+    "GITHUB_ENV",
+    "GITHUB_STEP_SUMMARY",
+}
+"""Variables of the callers in the examples, and of the runner that they run on."""
 A_BLOCK = re.compile(r"(?ms)^```(?P<kind>\w*).*?\n(?P<text>.*?)^```$")
 
 
@@ -74,11 +78,10 @@ def test_every_key_of_an_answer_is_in_the_http_reference() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_link_leads_somewhere(page: Path, generate: ModuleType) -> None:
-    for target, heading in links_of(page):
-        assert target.exists(), f"{name_of(page)} links to {target}"
-        if heading:
-            assert heading in headings_of(target, generate), f"{name_of(page)} links to {heading}"
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    named = set(re.findall(r"\b(?:CODEBOT|GITHUB|ANTHROPIC)_[A-Z_]+[A-Z]\b", page.read_text()))
+    is_known = {name for name in named if name in BY_NAME or name.removesuffix("_FILE") in BY_NAME}
+    assert named - is_known - NOT_OURS == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -88,14 +91,3 @@ def test_every_json_and_yaml_block_can_be_read(page: Path) -> None:
             json.loads(block["text"])
         elif block["kind"] == "yaml":
             assert isinstance(yaml.safe_load(block["text"]), dict)
-
-
-def links_of(page: Path) -> Iterator[tuple[Path, str | None]]:
-    for link in A_LINK.finditer(A_BLOCK.sub("", page.read_text())):
-        target = page.parent / link["page"] if link["page"] else page
-        yield target.resolve(), link["heading"]
-
-
-def headings_of(page: Path, generate: ModuleType) -> set[str]:
-    text = A_BLOCK.sub("", page.read_text())
-    return {generate.anchor(heading) for heading in re.findall(r"(?m)^#+ (.+)$", text)}
