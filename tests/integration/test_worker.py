@@ -31,6 +31,7 @@ from fakes.tasks import COMPLETED, new_task
 
 Work = Callable[[Run], Awaitable[RunResult]]
 AT_ONCE = timedelta(0)
+SHORT = timedelta(seconds=0.01)
 PATIENT = timedelta(seconds=10)
 
 
@@ -44,8 +45,7 @@ class Shop:
         self.queue = EmbeddedQueue(store, max_pending=100, now=clock, new_id=new_uuid7)
         self._workers: list[Worker] = []
 
-    def open(self, work: Work, *, count: int = 1) -> Worker:
-        pause = timedelta(seconds=0.01)
+    def open(self, work: Work, *, count: int = 1, pause: timedelta = SHORT) -> Worker:
         worker = Worker(self.queue, QueueName.TASKS, work, count, self.clock, pause=pause)
         worker.start()
         self._workers.append(worker)
@@ -298,10 +298,11 @@ async def test_an_end_that_cannot_be_written_is_written_later_and_not_in_a_frenz
         blocker.execute("BEGIN EXCLUSIVE")
         return COMPLETED
 
-    shop.open(work)
+    shop.open(work, pause=timedelta(seconds=0.1))
     task_id = await shop.submit()
     with structlog.testing.capture_logs() as logs:
-        await until(lambda: sum(log["event"] == "store.unavailable" for log in logs) >= 3)
+        await asyncio.sleep(0.4)
+    assert 1 <= sum(log["event"] == "store.unavailable" for log in logs) <= 3
     assert shop.task(task_id).status is TaskStatus.RUNNING
 
     blocker.close()

@@ -230,7 +230,7 @@ async def test_one_key_runs_once_at_a_time_and_its_end_wakes_the_next(backend: B
     first = await claim(backend, QueueName.REVIEWS)
     assert await nothing_is_due(backend, QueueName.REVIEWS)
     waiting = asyncio.create_task(claim(backend, QueueName.REVIEWS))
-    await asyncio.sleep(0)
+    await asyncio.wait([waiting], timeout=AT_ONCE)  # it has looked, and sleeps
 
     await backend.queue.finish(first, COMPLETED)
 
