@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from codebot.agent import runner
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.domain.agent_event import AgentEvent, Ending, Finished, ToolCall, ToolResult
@@ -28,7 +27,6 @@ from codebot.errors import (
     AgentCrashed,
     AgentError,
     AgentLimited,
-    AgentTimedOut,
     AgentUnauthorized,
 )
 from codebot.gateway.gateway import Gateway
@@ -93,7 +91,7 @@ class Studio:
         self.events.append(event)
 
     async def work(
-        self, agent: Agent = CLAUDE, *, wall: float = 30, idle: float = 30, **job: Any
+        self, agent: Agent = CLAUDE, *, wall: float = 60, idle: float = 60, **job: Any
     ) -> AgentReport:
         access = self.gateway.admit(RunId("run-1"))
         try:
@@ -262,21 +260,11 @@ async def test_an_interrupt_in_a_command_keeps_cost_and_session(opened: Open) ->
     assert "time.sleep(90)" in later, "the session was lost"
 
 
-async def test_a_silent_agent_is_stopped_with_all_its_commands(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "LONGEST_TOOL", timedelta(seconds=1))
-    studio = await opened(SLEEP)
-    with pytest.raises(AgentTimedOut, match="idle"):
-        await studio.work(idle=1)
-    assert (studio.checkout.tree / "up").exists()
-
-
 async def test_a_killed_session_is_resumed_and_pays_for_what_is_new(opened: Open) -> None:
     studio = await opened({**SLEEP, **PAID}, {**DONE, **PAID})
     running = asyncio.create_task(studio.work())
     await _until_there(studio.checkout.tree / "up")
-    assert await studio.sandbox.reap(TASK) >= 3  # claude, its shell, python: as a crash leaves it
+    assert await studio.sandbox.reap(TASK) >= 2  # claude and its shell, as a crash leaves them
     with pytest.raises(AgentCrashed, match="signal 9"):
         await running
     report = await studio.work(

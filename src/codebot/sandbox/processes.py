@@ -5,6 +5,7 @@ number of forks, sessions and double forks; what a program that rewrote or dropp
 still gives away is its session and its parent.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,9 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 PROC = Path("/proc")
 KERNEL_THREADS = 2
 """The process that is the parent of all kernel threads; they have no environment."""
+
+LONGEST_SWEEP = 10.0
+"""A process that SIGKILL does not end in so many seconds hangs in the kernel: no use waiting."""
+
+QUIET_LOOKS = 2
+"""In the midst of its `exec` a process shows no environment; the second look finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,24 @@ def kill(pids: set[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, SIGKILL)
+
+
+async def sweep(family: Family) -> int:
+    """Kill until nothing of the family is left; say how many processes there were."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LONGEST_SWEEP
+    ended: set[int] = set()
+    quiet_looks = 0
+    while quiet_looks < QUIET_LOOKS:
+        found = await asyncio.to_thread(family.living)
+        quiet_looks = 0 if found else quiet_looks + 1
+        ended |= found
+        kill(found)
+        if found and clock() > deadline:
+            log.error("box.survived", pids=sorted(found))
+            break
+        await asyncio.sleep(0.002)
+    return len(ended)
 
 
 def _lineage() -> set[int]:
