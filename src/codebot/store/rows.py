@@ -129,16 +129,6 @@ def to_task(row: Row, description: str | None = None) -> Task:
         repository, head if description is None else description,
         ticket_id, ticket_summary, test_command, base_branch,
     )  # fmt: skip
-    failure = (
-        None
-        if failure_code is None
-        else Failure(failure_code, failure_detail, failure_hint, bool(failure_retryable))
-    )
-    pull_request = (
-        None
-        if number is None
-        else PullRequest(number, pull_request_url, pull_request_state, bool(draft))
-    )
     return Task(
         TaskId(id_),
         request,
@@ -150,9 +140,19 @@ def to_task(row: Row, description: str | None = None) -> Task:
         None if outcome is None else Outcome(outcome),
         moment(started_at),
         moment(completed_at),
-        failure,
-        pull_request,
+        _failure(failure_code, failure_detail, failure_hint, failure_retryable),
+        _pull_request(number, pull_request_url, pull_request_state, draft),
         bool(branch_pushed),
         work_dir,
         Usage(turns, input_tokens, output_tokens, cost_usd),
     )
+
+
+def _failure(code: str | None, detail: str, hint: str, retryable: int) -> Failure | None:
+    """Give why the task failed, None when it did not."""
+    return None if code is None else Failure(code, detail, hint, bool(retryable))
+
+
+def _pull_request(number: int | None, url: str, state: str, draft: int) -> PullRequest | None:
+    """Give the pull request of the task, None while there is none."""
+    return None if number is None else PullRequest(number, url, state, bool(draft))
