@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from fakes.upstream import END, MODEL, START, FakeUpstream, gives, json_answer, 
 
 KEY = "sk-ant-canary-7f3a9c51"
 QUESTION = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-SHORT = httpx.Timeout(connect=1, read=0.3, write=1, pool=None)
+PATIENT = httpx.Timeout(20)
+IMPATIENT = httpx.Timeout(0.3)
 
 
 @dataclass
@@ -43,17 +45,23 @@ class Setting:
         return await self.client.post("/v1/messages?beta=true", json=QUESTION, headers=headers)
 
 
-@pytest.fixture
-async def setting() -> AsyncIterator[Setting]:
+@asynccontextmanager
+async def a_setting(limits: httpx.Timeout = PATIENT) -> AsyncIterator[Setting]:
     async with FakeUpstream() as api:
         redactor = Redactor()
-        upstream = AnthropicUpstream(api.url, api_key=Secret(KEY), limits=SHORT)
+        upstream = AnthropicUpstream(api.url, api_key=Secret(KEY), limits=limits)
         gateway = Gateway(upstream, redactor=redactor)
         await gateway.start()
         access = gateway.admit(RunId("run-1"))
         async with httpx.AsyncClient(base_url=access.url, trust_env=False, timeout=5) as client:
             yield Setting(api, gateway, redactor, access, client)
         await gateway.close()
+
+
+@pytest.fixture
+async def setting() -> AsyncIterator[Setting]:
+    async with a_setting() as setting:
+        yield setting
 
 
 def error_of(answer: httpx.Response) -> str:
@@ -90,6 +98,10 @@ async def test_without_its_token_nothing_passes(setting: Setting, header: dict[s
     answer = await setting.client.post("/v1/messages", json=QUESTION, headers=header)
     assert (answer.status_code, error_of(answer)) == (401, "authentication_error")
     assert setting.api.asked == []
+
+
+async def test_a_stranger_does_not_learn_which_paths_there_are(setting: Setting) -> None:
+    assert error_of(await setting.client.get("/v1/models")) == "authentication_error"
 
 
 async def test_the_token_of_a_dismissed_run_is_worthless(setting: Setting) -> None:
@@ -243,9 +255,10 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(setting: Settin
     assert setting.gateway.usage(setting.access).input_tokens == 1000
 
 
-async def test_silence_ends_in_a_timeout_that_is_worth_retrying(setting: Setting) -> None:
-    setting.api.behaviour = setting.api.hangs
-    answer = await setting.ask()
+async def test_silence_ends_in_a_timeout_that_is_worth_retrying() -> None:
+    async with a_setting(IMPATIENT) as setting:
+        setting.api.behaviour = setting.api.hangs
+        answer = await setting.ask()
     assert (answer.status_code, error_of(answer)) == (504, "timeout_error")
     assert answer.headers["x-should-retry"] == "true"
 
@@ -362,7 +375,7 @@ async def test_the_real_key_comes_back_in_no_answer_and_no_log(setting: Setting)
             gives(200, echoed_stream, "text/event-stream"),
             gives(500, echo, f"text/{KEY}"),
             gives(307, echo, location=f"/{KEY}"),
-            setting.api.hangs,
+            setting.api.breaks_off,
         ):
             setting.api.behaviour = behaviour
             answer = await setting.ask()
