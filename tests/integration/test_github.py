@@ -119,6 +119,17 @@ def test_the_fake_answers_every_operation_that_is_described() -> None:
         assert set(describe(flavour, prefix).operations) == set(OPERATIONS)
 
 
+def test_a_call_that_breaks_the_description_fails_the_test() -> None:
+    github = FakeGitHub()
+    github.add_repository("octo/repo")
+    pulls = {"head": 1, "base": "main", "title": "t"}
+    with pytest.raises(AssertionError) as caught, github.serve():
+        httpx.get(f"{github.api_url}/unheard/of")
+        httpx.post(f"{github.api_url}/repos/octo/repo/pulls", json=pulls)
+    assert "/unheard/of is not in the description" in str(caught.value)
+    assert "not valid for schema" in str(caught.value)
+
+
 # --- The way of a task -----------------------------------------------------------------------
 
 
@@ -213,6 +224,14 @@ async def test_the_newest_of_many_pull_requests_is_found_page_by_page(public: Sc
         assert newest is not None
         assert (newest.number, newest.state) == (250, "merged")
         assert await forge.find_pull_request(public.repository, "u/codebot/none") is None
+
+
+async def test_another_branchs_pull_request_is_never_taken_for_ours(public: Scene) -> None:
+    public.found.filters = False
+    public.found.pulls.append(Pull(1, "t", "b", "main-2", "main", draft=False))
+    async with public.forge() as forge:
+        opened = await forge.open_pull_request(public.repository, NEW, TASK)
+    assert opened.number == 2
 
 
 async def test_installations_are_read_to_the_last_page(public: Scene) -> None:

@@ -18,7 +18,7 @@ from codebot.errors import (
 from codebot.forge.github.answers import fault_of, read_answer
 from codebot.forge.github.cache import Cache
 from codebot.forge.github.gate import RateGate, pause_asked
-from codebot.forge.github.models import Pull, User
+from codebot.forge.github.models import InstallationToken, Pull, User
 from codebot.forge.github.transport import proxy_for
 from fakes.clock import Clock
 from fakes.github.clock import SleepClock
@@ -131,6 +131,13 @@ def test_a_senseless_answer_is_a_broken_forge(text: str) -> None:
     with pytest.raises(ForgeBroken) as caught:
         read_answer(answer(200, text), User)
     assert caught.value.retry_after
+
+
+def test_a_token_is_not_in_the_repr_of_its_answer() -> None:
+    issued = InstallationToken.model_validate(
+        {"token": "ghs_canary", "expires_at": "2026-01-01T00:00:00Z"}
+    )
+    assert "canary" not in repr(issued)
 
 
 def test_a_merged_pull_request_is_not_called_closed() -> None:

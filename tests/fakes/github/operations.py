@@ -130,13 +130,14 @@ def list_pulls(asked: Asked) -> Answer:
     _require(asked, "pull_requests", "read", repository)
     state, head = asked.query.get("state", "open"), asked.query.get("head", "")
     owner, colon, branch = head.partition(":")
+    # https://docs.github.com/en/rest/pulls/pulls#list-pull-requests: without "owner:" the filter
+    # is ignored, not an error.
+    filtered = bool(colon) and repository.filters
     found = [
         _pull(asked, repository, pull)
         for pull in sorted(repository.pulls, key=lambda pull: -pull.number)
         if state in {"all", pull.state}
-        # https://docs.github.com/en/rest/pulls/pulls#list-pull-requests: without "owner:" the
-        # filter is ignored, not an error.
-        and (not colon or (owner == repository.owner and branch == pull.head))
+        and (not filtered or (owner, branch) == (repository.owner, pull.head))
     ]
     return _paged(asked, found)
 

@@ -26,7 +26,10 @@ class Pull:
 
 @dataclass
 class Repository:
-    """A repository; its branches are those of the bare repository `folder`, where there is one."""
+    """A repository; its branches are those of the bare repository `folder`, where there is one.
+
+    Without `filters` its pull requests are all listed, whatever was asked for.
+    """
 
     id: int
     owner: str
@@ -36,6 +39,7 @@ class Repository:
     archived: bool = False
     drafts: bool = True
     pushable: bool = True
+    filters: bool = True
     former_names: set[str] = field(default_factory=set)
     branches: dict[str, str] = field(default_factory=lambda: {"main": "0" * 39 + "1"})
     pulls: list[Pull] = field(default_factory=list)

@@ -107,18 +107,17 @@ class GitHubForge:
         GitHub may have opened it although it answered with a fault, so every attempt looks
         first. Raises `PullRequestRefused` when GitHub says no to it, or a person closed it.
         """
-        for delay in (*RETRY_DELAYS, None):
-            found = await self.find_pull_request(repository, new.head)
-            if found is not None:
-                return _accept(found)
+        delays = iter(RETRY_DELAYS)
+        while (found := await self.find_pull_request(repository, new.head)) is None:
             try:
                 return await self._send(repository, new, task_id)
             except ForgeBroken as error:
+                delay = next(delays, None)
                 if delay is None:
                     raise
                 log.warning("github.pull_request_doubtful", problem=error.detail)
                 await self._sleep(delay)
-        raise AssertionError  # pragma: no cover - the last round returns or raises
+        return _accept(found)
 
     def branch_url(self, repository: Repository, branch: str) -> str:
         """Give the page of a branch."""
