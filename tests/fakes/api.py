@@ -84,9 +84,14 @@ _EMPTY: list[bytes] = []
 async def _open_store(path: Path) -> Store:
     if not _EMPTY:
         await (await Store.open(path)).close()
+    _copy_empty(path)
+    return await Store.open(path)
+
+
+def _copy_empty(path: Path) -> None:
+    if not _EMPTY:
         _EMPTY.append(path.read_bytes())
     path.write_bytes(_EMPTY[0])
-    return await Store.open(path)
 
 
 def with_service(api: Api, **changes: object) -> None:

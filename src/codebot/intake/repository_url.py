@@ -140,8 +140,6 @@ def _without_default_port(host: str, scheme: str) -> str:
 def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     if not rules.local_roots:
         raise _refusal("is a path, and no local repositories are set up here", rules)
-    if ".." in text.split("/"):
-        raise _refusal("goes up with `..`", rules)
     path = _resolved(Path(text))
     roots = [root for root in map(_resolved, rules.local_roots) if root]
     if path is None or not any(path.is_relative_to(root) for root in roots):
