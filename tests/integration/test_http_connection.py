@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fakes.api import KEY, TASK, Api, open_api, serve
-from structlog.testing import capture_logs
 
 MEGABYTE = 1024 * 1024
 BEARER = f"Authorization: Bearer {KEY}\r\n"
