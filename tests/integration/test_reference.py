@@ -2,13 +2,17 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
+from codebot.forge.github.checks import CREDENTIAL, INSTALLATION, PERMISSIONS
 from codebot.intake.openapi import openapi_document
 from codebot.settings.table import BY_NAME
 
@@ -61,6 +65,24 @@ def test_a_part_that_drifted_is_found_and_written_anew(
 def test_every_code_of_the_symptoms_is_an_error_that_exists(generate: ModuleType) -> None:
     told = generate._symptoms((DOCS / generate.SYMPTOMS).read_text())
     assert set(told) == {kind.code for kind in generate._tree(generate.errors.CodebotError)}
+
+
+def test_everything_that_the_doctor_looks_at_is_among_the_symptoms(
+    generate: ModuleType, tmp_path: Path
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "codebot", "doctor"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    looked_at = {*re.findall(r"(?m)^\S+ +([^:]+):", said), CREDENTIAL, PERMISSIONS, INSTALLATION}
+    page = (DOCS / generate.SYMPTOMS).read_text()
+
+    assert len(looked_at) > 10
+    assert {name for name in looked_at if f"`{name}`" not in page} == set()
 
 
 def test_every_route_is_described_by_hand_too() -> None:
