@@ -112,6 +112,14 @@ async def test_what_the_run_leaves_behind_is_named(run: Run, checkout: Checkout)
     assert verdict.leftovers == (".gitignore", "d/", "lay there before", "new")
 
 
+async def test_what_lay_beside_the_commit_is_named_even_if_the_run_removes_it(
+    run: Run, checkout: Checkout
+) -> None:
+    (checkout.tree / "helper").touch()
+    verdict = await run("rm helper")
+    assert verdict.leftovers == ("helper",)
+
+
 async def test_a_run_that_wrecks_the_repository_is_told(run: Run) -> None:
     verdict = await run("rm -rf .git")
     assert verdict.state is VerdictState.PASSED

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebot.domain.tree import Tree
-from codebot.verify.command import CLUES, LONGEST_CLUE, find_test_command, make_targets
+from codebot.verify.command import LONGEST_CLUE, MAKEFILES, find_test_command, make_targets
 
+READ = [*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json"]
 PACKAGE = json.dumps({"scripts": {"test": "vitest run"}})
 PLACEHOLDER = json.dumps({"scripts": {"test": 'echo "Error: no test specified" && exit 1'}})
 
@@ -109,7 +110,7 @@ def test_a_path_without_contents_is_no_reason_to_fail() -> None:
     assert find_test_command(None, Tree(frozenset({"Makefile", "package.json"}))) is None
 
 
-@given(st.dictionaries(st.sampled_from(CLUES), st.binary() | st.text().map(str.encode)))
+@given(st.dictionaries(st.sampled_from(READ), st.binary() | st.text().map(str.encode)))
 def test_no_contents_raise(files: dict[str, bytes]) -> None:
     find_test_command(None, Tree(frozenset(files), files))
 

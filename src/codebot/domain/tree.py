@@ -9,7 +9,7 @@ class Tree:
     """One commit's files, without a working tree and without running anything.
 
     `paths` are all its files, with `/` between folders (a symbolic link counts as one); `contents`
-    holds those that were asked for by path, are regular files, and are not too large to read.
+    holds those in the top folder that are regular files of a size that a person may have written.
     """
 
     paths: frozenset[str] = frozenset()

@@ -28,9 +28,6 @@ GIVEN = "task"
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
 
-CLUES = (*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json")
-"""The files that must be read, where they are there; of the others the name says enough."""
-
 LONGEST_CLUE = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
 
