@@ -79,9 +79,9 @@ class Git:
         """Run one git command; raises `GitFailed` when it fails, unless `check` is off.
 
         `cwd` is a trusted bare repository, never a tree that an agent touched; without it, the
-        command knows no repository. `settings` are git's, on top of those of every call. The network is reachable for the URL of `access` only. A
-        command that ran out of time is killed with its children: `Trouble.TIMED_OUT`. A full disk
-        is always `DiskFull`.
+        command knows no repository. `settings` are git's, on top of those of every call. The
+        network is reachable for the URL of `access` only. A command that ran out of time is
+        killed with its children: `Trouble.TIMED_OUT`. A full disk is always `DiskFull`.
         """
         started = time.monotonic()
         completed = await self._run(args, cwd, access, stdin, settings, timeout, max_output)

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
 from typing import BinaryIO
 
 CHUNK = 256 * 1024
@@ -49,38 +51,42 @@ async def run_program(
 
     `stdin` is what it reads: bytes, or an open file from where it stands.
     """
-    process = await _start(argv, env=env, cwd=cwd, stdin=stdin, descriptors=descriptors)
-    output = _Output(process, max_output)
+    process = _spawn(argv, env=env, cwd=cwd, stdin=stdin, descriptors=descriptors)
+    running = _Running(process, max_output)
     try:
         async with asyncio.timeout(time_limit.total_seconds()):
-            ending = await output.read()
+            ending = await running.wait()
     except TimeoutError:
         ending = Ending.TIMED_OUT
     finally:
-        if process.returncode is None:
-            await _end(process)
-    code = await process.wait()
-    return Completed(ending, code, bytes(output.stdout), bytes(output.stderr))
+        await running.end()
+    return Completed(ending, process.wait(), bytes(running.stdout), bytes(running.stderr))
 
 
-async def _start(
+def _spawn(
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
     cwd: Path,
     stdin: bytes | BinaryIO,
     descriptors: Sequence[int],
-) -> asyncio.subprocess.Process:
+) -> "subprocess.Popen[bytes]":
+    """Start the program, all at once.
+
+    asyncio's own start can be cancelled half way; on Python 3.11 it then waited for ever for a
+    pipe that the program's children held.
+    """
     source = _in_memory(stdin) if isinstance(stdin, bytes) else os.dup(stdin.fileno())
     try:
-        return await asyncio.create_subprocess_exec(
-            *argv,
+        return subprocess.Popen(  # noqa: S603 - the one place where git is started
+            argv,
+            bufsize=0,
             stdin=source,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
             cwd=cwd,
-            pass_fds=tuple(descriptors),
+            pass_fds=descriptors,
             start_new_session=True,
         )
     finally:
@@ -96,50 +102,87 @@ def _in_memory(content: bytes) -> int:
     return descriptor
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the process and its children; asked first, git removes its locks and half-made packs."""
-    try:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE.total_seconds())
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, SIGKILL)
+class _Running:
+    """A process that the event loop watches: its exit and both its pipes."""
 
-
-class _Output:
-    """What a process has written so far: all of stdout up to a bound, the end of stderr."""
-
-    def __init__(self, process: asyncio.subprocess.Process, max_output: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", max_output: int) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self._process = process
         self._max_output = max_output
+        self._loop = asyncio.get_running_loop()
+        self._exited = asyncio.Event()
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._watched: set[int] = set()
+        self._pidfd = os.pidfd_open(process.pid)
+        self._watch(self._pidfd, self._note_exit)
+        for pipe, keep in (
+            (process.stdout, self._keep_stdout),
+            (process.stderr, self._keep_stderr),
+        ):
+            if pipe is not None:
+                self._watch(pipe.fileno(), partial(self._read, pipe.fileno(), keep))
 
-    async def read(self) -> Ending:
-        """Read until the process is gone, or has written too much."""
-        stderr = asyncio.create_task(self._read_stderr())
+    async def wait(self) -> Ending:
+        """Wait until the process is gone and its pipes are closed, or stdout is full."""
+        return await self._ending
+
+    async def end(self) -> None:
+        """End what still runs; asked first, git removes its locks and half-made packs."""
         try:
-            if not await self._read_stdout():
-                return Ending.TOO_MUCH_OUTPUT
-            await stderr
-            await self._process.wait()
+            if not self._exited.is_set():
+                self._signal(SIGTERM)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._exited.wait(), GRACE.total_seconds())
         finally:
-            stderr.cancel()
-        return Ending.EXITED
+            if self._watched:
+                self._signal(SIGKILL)
+            self._release()
 
-    async def _read_stdout(self) -> bool:
-        stream = self._process.stdout
-        while stream is not None and (chunk := await stream.read(CHUNK)):
-            self.stdout += chunk
-            if len(self.stdout) > self._max_output:
-                del self.stdout[self._max_output :]
-                return False
-        return True
+    def _watch(self, descriptor: int, on_ready: Callable[[], None]) -> None:
+        self._watched.add(descriptor)
+        self._loop.add_reader(descriptor, on_ready)
 
-    async def _read_stderr(self) -> None:
-        stream = self._process.stderr
-        while stream is not None and (chunk := await stream.read(CHUNK)):
-            self.stderr += chunk
-            del self.stderr[:-STDERR_KEPT]
+    def _unwatch(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        self._watched.discard(descriptor)
+        if not self._watched:
+            self._finish(Ending.EXITED)
+
+    def _finish(self, ending: Ending) -> None:
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    def _note_exit(self) -> None:
+        self._exited.set()
+        self._unwatch(self._pidfd)
+
+    def _read(self, pipe: int, keep: Callable[[bytes], None]) -> None:
+        if chunk := os.read(pipe, CHUNK):
+            keep(chunk)
+        else:
+            self._unwatch(pipe)
+
+    def _keep_stdout(self, chunk: bytes) -> None:
+        self.stdout += chunk
+        if len(self.stdout) > self._max_output:
+            del self.stdout[self._max_output :]
+            self._finish(Ending.TOO_MUCH_OUTPUT)
+
+    def _keep_stderr(self, chunk: bytes) -> None:
+        self.stderr += chunk
+        del self.stderr[:-STDERR_KEPT]
+
+    def _signal(self, signal: Signals) -> None:
+        """Signal the whole group; its number stays ours until the leader is reaped."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal)
+
+    def _release(self) -> None:
+        for descriptor in tuple(self._watched):
+            self._unwatch(descriptor)
+        os.close(self._pidfd)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait()

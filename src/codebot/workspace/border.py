@@ -4,7 +4,6 @@ Nothing here opens a file of the agent's tree. The service's git works on object
 of its own, without a checkout: seen to execute nothing, whatever they hold.
 """
 
-import asyncio
 import os
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,8 +12,9 @@ from codebot.domain.outcome import Change, Checkout
 from codebot.domain.repository import Identity
 from codebot.errors import ChangeRefused, GitFailed, NothingChanged
 from codebot.git.git import Git
+from codebot.workspace.at_once import at_once
 from codebot.workspace.bundle import read_bundle_head
-from codebot.workspace.commits import read_commits, recreate
+from codebot.workspace.commits import Commit, read_commits, recreate
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, read_difference
 
@@ -37,23 +37,13 @@ class Border:
         os.lseek(bundle.fileno(), bundle.tell(), os.SEEK_SET)  # past what Python read ahead
         try:
             await self._index(bundle)
-            difference, commits, _, _ = await asyncio.gather(
-                self._compare(tip),
-                read_commits(self.git, self.checkout.repository, tip, self.base),
-                self._check_ancestry(tip),
-                self._check_sizes(tip),
+            difference, commits = await self._inspect(tip)
+            bots_tip = await recreate(
+                self.git, self.checkout.repository, commits, author=author, fallback=message
             )
-            self._check_files(difference)
-            if len(commits) > self.limits.max_commits:
-                raise ChangeRefused(f"The agent made {len(commits)} commits; that is too many.")
-            bots_tip = tip
-            if commits:
-                bots_tip = await recreate(
-                    self.git, self.checkout.repository, commits, author=author, fallback=message
-                )
         except GitFailed as exc:
             raise ChangeRefused(f"Git refuses what the agent made. {exc.detail}") from exc
-        return Change(self.base, bots_tip, tip, len(commits), difference.files)
+        return Change(self.base, bots_tip or tip, tip, len(commits), difference.files)
 
     @property
     def base(self) -> str:
@@ -69,6 +59,21 @@ class Border:
             stdin=pack,
             timeout=self.limits.collect_timeout,
         )
+
+    async def _inspect(self, tip: str) -> tuple[Difference, list[Commit]]:
+        """Look at the objects from every side at once, and hold them against the rules."""
+        async with at_once() as group:
+            comparing = group.create_task(self._compare(tip))
+            reading = group.create_task(
+                read_commits(self.git, self.checkout.repository, tip, self.base)
+            )
+            group.create_task(self._check_ancestry(tip))
+            group.create_task(self._check_sizes(tip))
+        difference, commits = comparing.result(), reading.result()
+        self._check_files(difference)
+        if len(commits) > self.limits.max_commits:
+            raise ChangeRefused(f"The agent made {len(commits)} commits; that is too many.")
+        return difference, commits
 
     async def _compare(self, tip: str) -> Difference:
         compared = await self.git.run(

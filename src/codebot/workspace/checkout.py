@@ -7,10 +7,10 @@ set up: there is nothing that the agent could push to.
 Measured with 236 files: `git clone --shared` 42 ms, `init` and `reset` 31 ms.
 """
 
-import asyncio
 from pathlib import Path
 
 from codebot.git.git import Git
+from codebot.workspace.at_once import at_once
 from codebot.workspace.folders import TaskFolders, disk_errors
 
 AGENT_SETTINGS = """\
@@ -30,10 +30,9 @@ async def check_out(
     git: Git, folders: TaskFolders, *, mirror: Path, branch: str, commit: str
 ) -> None:
     """Fill the folders of a task: the tree at `commit` on `branch`, and the trusted repository."""
-    await asyncio.gather(
-        _make_tree(git, folders.tree, mirror, branch, commit),
-        _init(git, "--bare", f"--initial-branch={branch}", str(folders.repository)),
-    )
+    async with at_once() as group:
+        group.create_task(_make_tree(git, folders.tree, mirror, branch, commit))
+        group.create_task(_init(git, "--bare", str(folders.repository)))
     with disk_errors():
         _borrow_from(mirror, folders.repository)
 

@@ -47,8 +47,10 @@ async def read_commits(git: Git, repository: Path, tip: str, base: str) -> list[
 
 async def recreate(
     git: Git, repository: Path, commits: Sequence[Commit], *, author: Identity, fallback: str
-) -> str:
-    """Make the commits again with `author`; give the last one's new id."""
+) -> str | None:
+    """Make the commits again with `author`; give the last one's new id, None without any."""
+    if not commits:
+        return None
     stream = b"".join(_stream(commits, author, fallback))
     made = await git.run("fast-import", "--quiet", "--force", cwd=repository, stdin=stream)
     return made.text

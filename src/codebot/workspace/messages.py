@@ -7,7 +7,8 @@ LONGEST_MESSAGE = 8000
 
 _NOT_FOR_TEXT = re.compile(r"[^\S\n]+$|[\x00-\x08\x0b-\x1f\x7f]", re.MULTILINE)
 _ADVERTISING = re.compile(
-    r"^\W*(?:co-authored-by|generated[- ](?:with|by)|claude-session(?:-id)?)\b.*$\n?",
+    r"^[^\w\n]*(?:co-authored-by:|generated-(?:with|by):|generated with \[|claude-session:"
+    r"|generated (?:with|by) claude).*$\n?",
     re.IGNORECASE | re.MULTILINE,
 )
 _GAPS = re.compile(r"\n{3,}")

@@ -12,6 +12,7 @@ from codebot.domain.tree import Tree
 from codebot.errors import NothingChanged
 from codebot.git.git import Git
 from codebot.workspace import contents
+from codebot.workspace.at_once import at_once
 from codebot.workspace.border import Border
 from codebot.workspace.box_git import bundle_file, write_bundle
 from codebot.workspace.checkout import check_out, mirror_of
@@ -40,18 +41,19 @@ class Workspaces:
         Raises `CloneFailed` (with `retry_after` when the network was at fault), `BranchMissing`,
         `DiskFull`, and what the forge raises when it is asked for the default branch.
         """
-        mirror, branch, _ = await asyncio.gather(
-            self._mirrors.refresh(repository, forge),
-            _choose_branch(base_branch, repository, forge),
-            self.remove(task_id),
-        )
+        async with at_once() as group:
+            refreshing = group.create_task(self._mirrors.refresh(repository, forge))
+            choosing = group.create_task(_choose_branch(base_branch, repository, forge))
+            group.create_task(self.remove(task_id))
+        mirror, branch = refreshing.result(), choosing.result()
         commit = await self._mirrors.tip(mirror, branch)
         folders = folders_of(self._work_dir, task_id)
         folders.make()
-        await asyncio.gather(
-            self._mirrors.keep(mirror, task_id, commit),
-            check_out(self._git, folders, mirror=mirror, branch=branch, commit=commit),
-        )
+        async with at_once() as group:
+            group.create_task(self._mirrors.keep(mirror, task_id, commit))
+            group.create_task(
+                check_out(self._git, folders, mirror=mirror, branch=branch, commit=commit)
+            )
         return Checkout(
             tree=folders.tree,
             home=folders.home,

@@ -1,0 +1,110 @@
+"""Everything between a remote repository and a task's tree, all of it real but the forge.
+
+async with open_workshop(tmp_path) as shop:
+    checkout = await shop.prepare(1)
+    (checkout.tree / "new.py").write_text("x = 1")
+    change = await shop.collect(1, checkout)
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codebot.domain.outcome import Change, Checkout
+from codebot.domain.repository import Identity, Repository
+from codebot.domain.secret import Secret
+from codebot.domain.task import TaskId
+from codebot.git.git import Git
+from codebot.sandbox.direct import DirectSandbox
+from codebot.workspace.limits import Limits
+from codebot.workspace.workspaces import Workspaces
+from fakes.forge import MemoryForge
+from fakes.git_http import GitServer, git
+
+BOT = Identity("codebot[bot]", "1+codebot[bot]@users.noreply.example", "codebot[bot]")
+FILES = {"README.md": "hello\n", "src/app.py": "print('hi')\n", ".gitignore": "*.log\n"}
+OWNER, NAME = "acme", "shop"
+
+
+def task_id(number: int) -> TaskId:
+    return TaskId(f"0193abcd-0000-7000-8000-{number:012x}")
+
+
+@dataclass
+class Workshop:
+    """A served repository, and the service's parts that work on it."""
+
+    root: Path
+    server: GitServer
+    limits: Limits = field(default_factory=Limits)
+    forge: MemoryForge = field(default_factory=MemoryForge)
+
+    def __post_init__(self) -> None:
+        self.forge.token = Secret(self.server.token)
+        self.git = Git(home=self.root / "git-home")
+        self.sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(self.root))
+        self.mirrors = self.root / "mirrors"
+        self.work_dir = self.root / "work"
+        self.workspaces = self.open_workspaces()
+
+    def open_workspaces(self) -> Workspaces:
+        """Start over on the same disk, as after a restart."""
+        return Workspaces(
+            self.git,
+            self.sandbox,
+            mirrors=self.mirrors,
+            work_dir=self.work_dir,
+            limits=self.limits,
+        )
+
+    @property
+    def repository(self) -> Repository:
+        return self.server.repository(OWNER, NAME)
+
+    @property
+    def mirror(self) -> Path:
+        return self.mirrors / self.server.host.replace(":", "_") / OWNER / f"{NAME}.git"
+
+    async def prepare(self, number: int = 1, base_branch: str | None = None) -> Checkout:
+        return await self.workspaces.prepare(
+            task_id(number), self.repository, base_branch, self.forge
+        )
+
+    async def collect(
+        self, checkout: Checkout, number: int = 1, message: str = "Do it", author: Identity = BOT
+    ) -> Change:
+        return await self.workspaces.collect(
+            task_id(number), checkout, message=message, author=author
+        )
+
+    def files_of(self, checkout: Checkout, commit: str) -> dict[str, str]:
+        """Give the text of every file of a commit in the trusted repository."""
+        where = ("-C", str(checkout.repository))
+        names = git(*where, "ls-tree", "-r", "-z", "--name-only", commit).split("\0")
+        return {name: git(*where, "show", f"{commit}:{name}") for name in names if name}
+
+    def log_of(self, checkout: Checkout, commit: str, what: str = "%s") -> list[str]:
+        """Give one line for each commit after the base, oldest first."""
+        span = f"{checkout.base_commit}..{commit}"
+        where = ("-C", str(checkout.repository))
+        return git(*where, "log", "--reverse", f"--format={what}", span).splitlines()
+
+
+@asynccontextmanager
+async def open_workshop(
+    root: Path,
+    files: Mapping[str, str | bytes] | None = FILES,
+    limits: Limits | None = None,
+) -> AsyncIterator[Workshop]:
+    """Serve a repository with these files (None: without a commit), and set the parts up."""
+    async with GitServer(root / "remote", token="ghs_cAnArYtOkEn1234567890") as server:
+        await asyncio.to_thread(server.create, OWNER, NAME, files)
+        yield Workshop(root, server, limits or Limits())
+
+
+def run_in(tree: Path, *args: str) -> str:
+    """Run git in a tree as the agent would; give its stdout."""
+    return git("-C", str(tree), *args)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from codebot.domain.repository import RemoteAccess
+from codebot.errors import GitFailed
+from codebot.git.environment import environment, protocol_of
+from codebot.git.trouble import Trouble, trouble_in
+
+SAID = [
+    ("fatal: Authentication failed for 'https://h/o/r.git/'", Trouble.UNAUTHORIZED),
+    (
+        "fatal: could not read Username for 'https://h': terminal prompts disabled",
+        Trouble.UNAUTHORIZED,
+    ),
+    ("fatal: unable to access 'u': The requested URL returned error: 403", Trouble.FORBIDDEN),
+    ("fatal: unable to access 'u': The requested URL returned error: 301", Trouble.MOVED),
+    ("fatal: unable to access 'u': The requested URL returned error: 429", Trouble.UNREACHABLE),
+    ("error: RPC failed; HTTP 502 curl 22 The requested URL", Trouble.UNREACHABLE),
+    ("fatal: unable to access 'u': Could not resolve host: h", Trouble.UNREACHABLE),
+    ("fatal: unable to access 'u': Empty reply from server", Trouble.UNREACHABLE),
+    ("error: RPC failed; curl 18 transfer closed with outstanding data", Trouble.UNREACHABLE),
+    (
+        "fatal: unable to access 'u': server certificate verification failed. CAfile: none",
+        Trouble.UNTRUSTED,
+    ),
+    ("fatal: repository 'https://h/o/r.git/' not found", Trouble.NOT_FOUND),
+    ("fatal: '/srv/x' does not appear to be a git repository", Trouble.NOT_FOUND),
+    ("fatal: write error: No space left on device", Trouble.DISK_FULL),
+    ("fatal: not a git repository: '/mirrors/x.git'", Trouble.DAMAGED),
+    ("error: object file ./objects/1f/0c is empty", Trouble.DAMAGED),
+    ("fatal: Unable to create '/m/packed-refs.lock': File exists.", Trouble.DAMAGED),
+    ("fatal: bad revision 'x'", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("stderr", "trouble"), SAID)
+def test_gits_words_have_one_meaning(stderr: str, trouble: Trouble | None) -> None:
+    assert trouble_in(stderr) is trouble
+
+
+def test_what_a_server_says_of_its_own_disk_is_not_taken_for_ours() -> None:
+    stderr = "remote: fatal: No space left on device\nfatal: the remote end hung up unexpectedly"
+    assert trouble_in(stderr) is Trouble.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org/o/r", "ssh://h/r", "ext::sh -c x", "file:///x", "git@h:o/r", "rel/x", ""],
+)
+def test_only_https_loopback_and_folders_are_spoken_to(url: str) -> None:
+    with pytest.raises(GitFailed):
+        protocol_of(url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:81", "localhost", "[::1]:9"])
+def test_http_is_for_this_machine_only(host: str) -> None:
+    assert protocol_of(f"http://{host}/o/r.git") == "http"
+
+
+def test_proxies_are_for_commands_that_reach_out() -> None:
+    def env(access: RemoteAccess | None) -> dict[str, str]:
+        return environment(
+            Path("/h"),
+            settings=(),
+            access=access,
+            certificate_file=Path("/ca.pem"),
+            proxies={"HTTPS_PROXY": "http://proxy:3128"},
+        )
+
+    reaching, staying = env(RemoteAccess("https://h/o/r.git")), env(None)
+    assert reaching["HTTPS_PROXY"] == "http://proxy:3128"
+    assert reaching["GIT_SSL_CAINFO"] == "/ca.pem"
+    assert reaching["GIT_ALLOW_PROTOCOL"] == "https"
+    assert "HTTPS_PROXY" not in staying
+    assert staying["GIT_ALLOW_PROTOCOL"] == "none"
