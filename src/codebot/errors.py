@@ -334,7 +334,7 @@ class ForgeNotFound(ForgeError):
 class ForgeRefused(ForgeError):
     """The forge understood the request and rejects its content (422).
 
-    `problems` are the forge's structured findings, such as `base: invalid`; some refusals have none.
+    `problems` are the forge's structured findings, such as `base: invalid`; some have none.
     """
 
     code = "forge_refused"

@@ -18,6 +18,7 @@ from codebot.domain.secret import Secret
 from codebot.gateway import anthropic, incoming
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.gateway import Gateway
+from codebot.gateway.upstream import NoUpstream
 from codebot.telemetry.redaction import Redactor
 from fakes.upstream import END, MODEL, START, FakeUpstream, gives, json_answer, whole_message
 
@@ -212,7 +213,21 @@ async def test_the_api_s_own_errors_pass_as_they_are(setting: Setting, status: i
     assert (answer.status_code, answer.content) == (status, body)
     assert answer.headers["retry-after"] == "7"
     assert "set-cookie" not in answer.headers
+    assert answer.headers.get("x-should-retry") == ("false" if status == 401 else None)
     assert setting.gateway.metered(setting.access).errors == {status: 1}
+
+
+async def test_without_a_credential_every_call_is_refused_for_good() -> None:
+    gateway = Gateway(NoUpstream(), redactor=Redactor())
+    await gateway.start()
+    access = gateway.admit(RunId("run"))
+    headers = {"authorization": f"Bearer {access.token.reveal()}"}
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{access.url}/v1/messages", json=QUESTION, headers=headers)
+    await gateway.close()
+    assert (answer.status_code, error_of(answer)) == (401, "authentication_error")
+    assert answer.headers["x-should-retry"] == "false"
+    assert "ANTHROPIC_API_KEY" in answer.text
 
 
 async def test_a_redirect_is_not_followed(setting: Setting) -> None:

@@ -29,6 +29,8 @@ from codebot.forge.github.forge import GitHubForge
 from codebot.git.git import Git
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work
+from codebot.store.pull_requests import PullRequests
+from codebot.store.store import Store
 from codebot.telemetry.redaction import Redactor
 from fakes.git_http import git
 from fakes.github import FakeGitHub, private_key
@@ -125,7 +127,14 @@ def work_of(repository: Repository, base: str, tip: str) -> Work:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+async def records(tmp_path: Path) -> AsyncIterator[PullRequests]:
+    store = await Store.open(tmp_path / "data" / "codebot.sqlite3")
+    yield store.pull_requests
+    await store.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, records: PullRequests) -> Iterator[Scene]:
     clock, redactor = SleepClock(), Redactor([CANARY])
     origin, checkout, tip = collected(tmp_path)
     github = FakeGitHub(now=clock)
@@ -140,7 +149,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             found,
             checkout,
             work_of(repository, checkout.base_commit, tip),
-            Publisher(Git(home=tmp_path / "git-home"), redactor),
+            Publisher(Git(home=tmp_path / "git-home"), records, redactor, clock),
             redactor,
         )
 
@@ -152,6 +161,9 @@ async def test_the_branch_is_pushed_before_the_pull_request_is_opened(scene: Sce
     assert scene.pushed == [0]
     assert published.commit == scene.work.change.tip_commit
     assert published.pull_request.url.endswith("/octo/repo/pull/1")
+    record = scene.publisher.pull_requests.find(scene.work.task.request.repository.url, BRANCH)
+    assert record is not None
+    assert record.pull_request == published.pull_request
     assert CANARY not in scene.found.pulls[0].title + scene.found.pulls[0].body
 
 

@@ -153,6 +153,19 @@ def test_unverified_work_says_so() -> None:
     assert not new.draft
 
 
+def test_a_guessed_command_that_is_not_here_is_told_with_what_it_said() -> None:
+    missing = replace(
+        PASSED,
+        state=VerdictState.NOT_VERIFIED,
+        command="go test ./...",
+        exit_code=127,
+        output="go: not found",
+    )
+    body = wording.body(replace(WORK, verdict=missing), str)
+    assert "**Not verified**: `go test ./...` could not be run here." in body
+    assert "go: not found" in body
+
+
 @pytest.mark.parametrize(
     ("usage", "words"),
     [

@@ -34,7 +34,7 @@ class Telling:
         await self._store.logs.append(self._run, in_words(event))
         told = as_event(event)
         if told is not None:
-            await self._store.events.append(self._run.task_id, self._run.id, *told)
+            await self._store.events.tell(self._run, *told)
 
 
 def as_event(event: AgentEvent) -> tuple[EventType, Mapping[str, Any]] | None:

@@ -10,7 +10,9 @@ from codebot.domain.outcome import AgentReport, Checkout, Usage, Verdict
 from codebot.domain.ports import Agent, AgentJob, GatewayAccess, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.task import Task
+from codebot.errors import AgentError
 from codebot.gateway.gateway import Gateway
+from codebot.store.steps import TaskChanges
 from codebot.store.store import Store
 
 
@@ -65,6 +67,10 @@ class AgentWork:
                 limits=self.limits,
                 on_event=telling.event,
             )
+        except AgentError:
+            spent_in_vain = TaskChanges(usage=self.gateway.usage(access))
+            await self.store.steps.note(run, spent_in_vain)
+            raise
         finally:
             self.gateway.dismiss(access)
 

@@ -18,11 +18,12 @@ from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
+from codebot.forge.github.transport import proxy_for
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.gateway import Gateway
 from codebot.gateway.scripted import ScriptedUpstream
-from codebot.gateway.upstream import Upstream
+from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
 from codebot.pipeline import Pipeline
@@ -130,7 +131,7 @@ async def open_parts(
                 workspaces=workspaces,
                 sandbox=sandbox,
                 agent=_agent_work(settings, agent, sandbox, gateway, store),
-                publisher=Publisher(git, redactor),
+                publisher=Publisher(git, store.pull_requests, redactor, now),
                 forges=forges,
                 test_timeout=settings.test_timeout,
                 redact=redactor,
@@ -186,12 +187,14 @@ def _upstream(settings: Settings) -> Upstream:
     """Give the model: a file of turns, or the API with the one credential there is."""
     if isinstance(settings.anthropic_base_url, Path):
         return ScriptedUpstream(settings.anthropic_base_url)
+    if not settings.has_model_credential:
+        return NoUpstream()
     return AnthropicUpstream(
         settings.anthropic_base_url,
         api_key=settings.anthropic_api_key,
         auth_token=settings.anthropic_auth_token,
         certificate_file=settings.certificate_file,
-        proxy=settings.proxies.get("HTTPS_PROXY"),
+        proxy=proxy_for(settings.anthropic_base_url, settings.proxies),
     )
 
 

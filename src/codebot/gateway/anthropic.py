@@ -23,6 +23,7 @@ LONGEST_LINE = 1024 * 1024
 PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
 RATE_LIMITS = "anthropic-ratelimit-"
 HIDDEN = b"***"
+REFUSED = frozenset({401, 403})
 
 
 class AnthropicUpstream:
@@ -133,8 +134,13 @@ class AnthropicUpstream:
         return refusal(502, "api_error", message + hint, retry=False)
 
     def _headers(self, response: httpx.Response) -> Mapping[str, str]:
+        """Give what the agent may see, and that a refused credential is not worth a retry.
+
+        Claude Code asks ten times in three minutes when nobody says so.
+        """
+        final = {"x-should-retry": "false"} if response.status_code in REFUSED else {}
         raw = ((name.decode("latin-1").lower(), value) for name, value in response.headers.raw)
-        return {
+        return final | {
             name: self._hide(value).decode("latin-1")
             for name, value in raw
             if name in PASSED_BACK or name.startswith(RATE_LIMITS)

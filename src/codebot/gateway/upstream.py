@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,3 +78,23 @@ def refusal(status: int, kind: str, message: str, *, retry: bool) -> Answer:
 async def once(body: bytes) -> AsyncIterator[bytes]:
     """Give a body that is there already as the one piece of a stream."""
     yield body
+
+
+class NoUpstream:
+    """Stands where no credential is configured: every call is refused, as the API would do.
+
+    The service starts all the same: an agent that asks no model needs none.
+    """
+
+    name = "none"
+    costs_money = False
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
+        """Say what is missing."""
+        del call
+        missing = "The service has no credential for a model: set ANTHROPIC_API_KEY."
+        yield refusal(401, "authentication_error", missing, retry=False)
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to close."""

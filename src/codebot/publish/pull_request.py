@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from codebot.domain.outcome import Checkout, Publication
 from codebot.domain.ports import Forge
@@ -11,6 +12,7 @@ from codebot.git.git import Git
 from codebot.publish import wording
 from codebot.publish.branch import push_branch
 from codebot.publish.wording import Work
+from codebot.store.pull_requests import PullRequestRecord, PullRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,9 @@ class Publisher:
     """Puts a run's work where people see it. Doing it twice changes nothing."""
 
     git: Git
+    pull_requests: PullRequests
     redact: Callable[[str], str]
+    now: Callable[[], datetime]
 
     async def publish(
         self,
@@ -29,14 +33,27 @@ class Publisher:
         on_pushed: Callable[[], Awaitable[None]],
         expected: str | None = None,
     ) -> Publication:
-        """Push the branch, tell `on_pushed`, and open the pull request or find it open.
+        """Push the branch, tell `on_pushed`, open the pull request or find it open, and keep it.
 
         `expected` is the commit that the branch was pushed at before, None when it is new.
         """
         await self._push(forge, checkout, work, expected)
         await on_pushed()
         new = wording.pull_request(work, base=checkout.base_branch, redact=self.redact)
-        opened = await forge.open_pull_request(work.task.request.repository, new, work.task.id)
+        repository = work.task.request.repository
+        opened = await forge.open_pull_request(repository, new, work.task.id)
+        await self.pull_requests.add(
+            PullRequestRecord(
+                task_id=work.task.id,
+                repository_url=repository.url,
+                pull_request=opened,
+                head=new.head,
+                base=new.base,
+                title=new.title,
+                body=new.body,
+                opened_at=self.now(),
+            )
+        )
         return Publication(work.task.branch_name, work.change.tip_commit, opened)
 
     async def _push(

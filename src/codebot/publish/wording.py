@@ -164,7 +164,7 @@ def _files(files: tuple[ChangedFile, ...]) -> Iterator[str]:
 
 def _evidence(work: Work, redact: Callable[[str], str]) -> str:
     verdict = work.verdict
-    if verdict.state is VerdictState.NOT_VERIFIED:
+    if verdict.state is VerdictState.NOT_VERIFIED and not verdict.command:
         return "Not verified: the task names no test command, and none was found in the repository."
     return "\n\n".join(
         part
@@ -184,6 +184,8 @@ def _result(verdict: Verdict) -> str:
     match verdict.state:
         case VerdictState.PASSED:
             return f"{command} passed (exit code {verdict.exit_code}) in {took}."
+        case VerdictState.NOT_VERIFIED:
+            return f"**Not verified**: {command} could not be run here."
         case VerdictState.TIMED_OUT:
             return f"{command} **did not end** within {took}."
         case _:

@@ -1,0 +1,133 @@
+"""A service that works for the fake GitHub, with a shell script as its agent."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakes.github import FakeGitHub, private_key
+from fakes.service import RunningService, run_service
+
+COMMAND = [sys.executable, "-m", "codebot"]
+FULL_NAME = "octo/shop"
+WORKS = "echo worked >> {count}; cat > /dev/null; echo '# mended' >> shop.py; echo done"
+"""An agent: it counts its launches outside of the workspace, and changes one file."""
+
+
+def make_repository(folder: Path, files: dict[str, str]) -> Path:
+    """Give a bare repository with one commit on `main`."""
+    tree, bare = folder / "origin-tree", folder / "origin.git"
+    tree.mkdir()
+    for name, text in files.items():
+        (tree / name).write_text(text)
+    for arguments in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        ["commit", "-qm", "A shop"],
+        ["clone", "-q", "--bare", str(tree), str(bare)],
+    ):
+        subprocess.run(["git", *arguments], cwd=tree, check=True)
+    return bare
+
+
+@dataclass
+class Shop:
+    """The world of one test: a GitHub with a repository, and what a service on it needs."""
+
+    folder: Path
+    github: FakeGitHub
+    bare: Path
+    agent: str = WORKS
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def launches(self) -> int:
+        """How often the agent was started."""
+        count = self.folder / "count"
+        return len(count.read_text().splitlines()) if count.exists() else 0
+
+    @contextmanager
+    def serve(self, *arguments: str) -> Iterator[RunningService]:
+        """Serve; a second time goes on with the same data."""
+        script = self.agent.replace("{count}", str(self.folder / "count"))
+        (self.folder / "agent.sh").write_text(script)
+        env = {
+            "CODEBOT_AGENT": f"command:/bin/sh {self.folder / 'agent.sh'}",
+            "GITHUB_API_URL": self.github.api_url,
+            "GITHUB_APP_ID": self.github.app_id,
+            "GITHUB_APP_PRIVATE_KEY_PATH": str(self.folder / "app.pem"),
+            "CODEBOT_LOG_FORMAT": "json",
+            **self.settings,
+        }
+        if self.github.api_url != self.github.web_url:
+            env["GITHUB_ENTERPRISE_URL"] = self.github.web_url
+        (self.folder / "app.pem").write_text(private_key())
+        with run_service(COMMAND, self.folder, *arguments, env=env) as service:
+            yield service
+
+    def submit(self, service: RunningService, **fields: Any) -> str:
+        """Submit a task for the repository and give its id."""
+        body = {
+            "repository_url": f"{self.github.web_url}/{FULL_NAME}.git",
+            "description": "Mend the shop",
+            "test_command": "grep -q mended shop.py",
+        } | fields
+        answer = service.http.post("/api/tasks/submit", json=body)
+        assert answer.status_code == 202, answer.text
+        task_id: str = answer.json()["task_id"]
+        return task_id
+
+    def pulls(self) -> list[Any]:
+        """Give the pull requests of the repository."""
+        repository = self.github.world.repository(FULL_NAME)
+        assert repository is not None
+        return repository.pulls
+
+    def git(self, *arguments: str) -> str:
+        """Ask the forge's bare repository."""
+        return subprocess.run(
+            ["git", *arguments], cwd=self.bare, check=True, capture_output=True, text=True
+        ).stdout
+
+
+@contextmanager
+def open_shop(folder: Path, flavour: str = "api.github.com") -> Iterator[Shop]:
+    """Give a GitHub of a flavour that holds the shop's repository."""
+    bare = make_repository(folder, {"shop.py": "# a shop\n"})
+    github = FakeGitHub(flavour)
+    github.add_repository(FULL_NAME, folder=bare)
+    with github.serve():
+        yield Shop(folder, github, bare)
+
+
+def wait_for(
+    service: RunningService,
+    task_id: str,
+    is_it: Callable[[dict[str, Any]], bool],
+    deadline: float = 40,
+) -> dict[str, Any]:
+    """Poll the status until it is so, and give it."""
+    until = time.monotonic() + deadline
+    while True:
+        status: dict[str, Any] = service.http.get(f"/api/tasks/{task_id}/status").json()
+        if is_it(status):
+            return status
+        assert time.monotonic() < until, f"{json.dumps(status)}\n{service.stderr}"
+        time.sleep(0.02)
+
+
+def is_over(status: dict[str, Any]) -> bool:
+    """Say whether the task has ended."""
+    return status["status"] in {"completed", "failed"}
+
+
+def events(service: RunningService, task_id: str) -> list[dict[str, Any]]:
+    """Give everything that happened to the task."""
+    answer = service.http.get(f"/api/v1/tasks/{task_id}/events", params={"limit": "1000"})
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
