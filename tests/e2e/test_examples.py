@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("service")
-    env = {"CODEBOT_AGENT": AGENT, "ANTHROPIC_API_KEY": "unused"}
+    env = {"CODEBOT_AGENT": AGENT}
     with run_service([sys.executable, "-m", "codebot"], folder, env=env) as running:
         yield running
 
@@ -172,7 +172,7 @@ def test_a_backup_of_a_running_service_can_be_restored(
     ).stdout
 
     assert re.fullmatch(r"ok\n[1-9]\d* tasks\n", said)
-    env = {"CODEBOT_AGENT": AGENT, "ANTHROPIC_API_KEY": "unused"}
+    env = {"CODEBOT_AGENT": AGENT}
     with run_service([sys.executable, "-m", "codebot"], tmp_path, env=env) as anew:
         answer = anew.http.get(f"/api/tasks/{task_id}/status").json()
     assert answer["status"] == "completed"
