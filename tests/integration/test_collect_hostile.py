@@ -8,12 +8,14 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from codebot.domain.box import BoxSpec, Exit, ExitReason
 from codebot.errors import ChangeRefused
 from codebot.publish.branch import push_branch
-from codebot.sandbox.direct import MARK
+from codebot.sandbox.direct import MARK, DirectSandbox
 from fakes.git_http import git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
@@ -268,3 +270,91 @@ async def test_what_the_box_says_is_no_more_than_data(shop: Workshop) -> None:
     change = await shop.collect(checkout)
     parents = git("-C", str(checkout.repository), "log", "-1", "--format=%P", change.tip_commit)
     assert parents == checkout.base_commit
+
+
+# --- a box that writes whatever it likes --------------------------------------------------------
+
+
+class PlayedBox:
+    """A box whose stdout is given."""
+
+    def __init__(self, output: bytes) -> None:
+        self._output = output
+
+    async def stdout(self) -> AsyncIterator[bytes]:
+        yield self._output
+
+    def stderr_tail(self) -> str:
+        return ""
+
+    async def wait(self) -> Exit:
+        return Exit(ExitReason.EXITED, 0)
+
+
+class PlayedSandbox(DirectSandbox):
+    """Starts nothing: every box says the same."""
+
+    output = b""
+
+    async def start(self, spec: BoxSpec) -> Any:
+        return PlayedBox(self.output)
+
+
+@pytest.fixture
+async def liar(tmp_path: Path) -> AsyncIterator[Workshop]:
+    async with open_workshop(tmp_path) as shop:
+        shop.sandbox = PlayedSandbox(path=os.environ["PATH"], mark="liar")
+        shop.workspaces = shop.open_workspaces()
+        yield shop
+
+
+def bundle_of(tip: str, pack: bytes) -> bytes:
+    return f"# v2 git bundle\n{tip} HEAD\n\n".encode() + pack
+
+
+def pack_of(repository: Path, *object_ids: str) -> bytes:
+    done = subprocess.run(
+        ["git", "-C", str(repository), "pack-objects", "--stdout", "-q"],
+        input="".join(f"{object_id}\n" for object_id in object_ids).encode(),
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "output", [b"no bundle", b"# v2 git bundle\n", b"# v2 git bundle\n" + b"1" * 40 + b" HEAD\n\n"]
+)
+async def test_what_is_no_bundle_is_refused(liar: Workshop, output: bytes) -> None:
+    checkout = await liar.prepare(1)
+    liar.sandbox.output = output  # type: ignore[attr-defined]
+    with pytest.raises(ChangeRefused):
+        await liar.collect(checkout)
+
+
+async def test_a_pack_that_lacks_what_its_trees_name_is_refused(liar: Workshop) -> None:
+    checkout = await liar.prepare(1)
+    (checkout.tree / "x").write_text("in the tree, not in the pack")
+    run_in(checkout.tree, "add", "-A")
+    run_in(checkout.tree, "commit", "-qm", "x")
+    tip, tree = (run_in(checkout.tree, "rev-parse", name) for name in ("HEAD", "HEAD^{tree}"))
+    liar.sandbox.output = bundle_of(tip, pack_of(checkout.tree, tip, tree))  # type: ignore[attr-defined]
+    with pytest.raises(ChangeRefused):
+        await liar.collect(checkout)
+
+
+async def test_a_commit_that_does_not_descend_from_the_base_is_refused(liar: Workshop) -> None:
+    checkout = await liar.prepare(1)
+    tree = run_in(checkout.tree, "rev-parse", "HEAD^{tree}")
+    tip = run_in(checkout.tree, "commit-tree", tree, "-m", "from nowhere")
+    liar.sandbox.output = bundle_of(tip, pack_of(checkout.tree, tip))  # type: ignore[attr-defined]
+    with pytest.raises(ChangeRefused, match="do not lead on"):
+        await liar.collect(checkout)
+
+
+async def test_a_tip_that_is_no_commit_is_refused(liar: Workshop) -> None:
+    checkout = await liar.prepare(1)
+    blob = write_object(checkout.tree, "blob", b"just text")
+    liar.sandbox.output = bundle_of(blob, pack_of(checkout.tree, blob))  # type: ignore[attr-defined]
+    with pytest.raises(ChangeRefused):
+        await liar.collect(checkout)
