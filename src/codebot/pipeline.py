@@ -4,7 +4,8 @@ Each step is a function from value to value, recorded when it is done: a run tha
 on at its first unfinished step, and the agent's paid work is never repeated.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ from codebot.domain.repository import ForgeKind
 from codebot.domain.run import Run, RunResult
 from codebot.domain.status import Phase
 from codebot.domain.task import Task
-from codebot.errors import NothingChanged, RunLost
+from codebot.errors import ForgeError, NothingChanged, RunLost
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work, commit_message
 from codebot.store.journal import Journal, Noted, Step
@@ -35,6 +36,9 @@ from codebot.workspace.workspaces import Workspaces
 
 ROUNDS = 3
 """Attempts at passing tests: the first, and two more with the tests' output as feedback."""
+
+PATIENCE = timedelta(minutes=1)
+"""At least so long a run with finished work waits when the forge says no."""
 
 LONGEST_DIFF = 4 * 1024 * 1024
 """Bytes of a diff kept for people to read; the branch has all of it."""
@@ -79,13 +83,15 @@ class Story:
         while True:
             round_ += 1
             report = await self.work(round_, checkout, spent, feedback)
-            change = await self.collect(round_, checkout, report)
+            with _work_at_stake():
+                change = await self.collect(round_, checkout, report)
             verdict = await self.verify(round_, checkout, change)
             spent, feedback = spent + report.usage, verdict
             if round_ == ROUNDS or is_settled(report, verdict) or self.parts.agent.is_spent(spent):
                 break
         work = Work(self.task, change, report, verdict, rounds=round_, usage=spent)
-        publication = await self.publish(checkout, work)
+        with _work_at_stake():
+            publication = await self.publish(checkout, work)
         return conclude(report, verdict, publication.pull_request.url)
 
     async def prepare(self) -> Checkout:
@@ -187,3 +193,16 @@ class Story:
         """Write down that the branch is there, before the pull request is: either may be last."""
         pushed = branch_pushed(self.task.branch_name, change)
         await self.parts.store.steps.note(self.run, TaskChanges(branch_pushed=True), [pushed])
+
+
+@contextmanager
+def _work_at_stake() -> Iterator[None]:
+    """Let any trouble with the forge be tried again: the agent's paid work waits for its end.
+
+    Somebody may give the App its permission back meanwhile; the retry policy says how often.
+    """
+    try:
+        yield
+    except ForgeError as error:
+        error.retry_after = error.retry_after or PATIENCE
+        raise

@@ -105,11 +105,7 @@ def test_any_fault_of_github_at_any_call_costs_no_finished_work(shop: Shop, kind
         task_id = shop.submit(service)
         status = wait_for(service, task_id, is_over, deadline=90)
 
-        assert shop.launches <= 1
-        if kind == "403":
-            assert status["status"] in {"completed", "failed"}
-            return
-        assert status["status"] == "completed", (status, events(service, task_id))
+        assert status["status"] == "completed", [status.get("error"), *events(service, task_id)[-4:]]
         assert shop.launches == 1
         assert len(shop.pulls()) == 1
         assert faults["pull request"].hits == 1

@@ -17,6 +17,7 @@ from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.limits import Limits
+from codebot.workspace.mirror import MOST_REPLACEMENTS, PAUSES
 from fakes.forge import MemoryForge
 from fakes.git_http import Fault, git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, task_id
@@ -123,8 +124,15 @@ async def test_a_token_refused_twice_says_so(shop: Workshop) -> None:
     ],
     ids=str,
 )
-async def test_a_fault_of_the_network_is_worth_another_try(shop: Workshop, fault: Fault) -> None:
+async def test_a_fault_of_the_network_is_got_over(shop: Workshop, fault: Fault) -> None:
     shop.server.fail_next("fetch", fault)
+    await shop.prepare(1)
+    assert shop.server.faults["fetch"] == []
+
+
+async def test_a_fault_that_stays_is_worth_another_run(shop: Workshop) -> None:
+    for _ in (None, *PAUSES):
+        shop.server.fail_next("fetch", Fault(status=502, method="POST"))
     with pytest.raises(CloneFailed) as failed:
         await shop.prepare(1)
     assert failed.value.retry_after
@@ -144,7 +152,8 @@ async def test_a_server_that_is_gone_is_worth_another_try(shop: Workshop) -> Non
     "fault", [Fault(status=403), Fault(status=404), Fault(status=301)], ids=str
 )
 async def test_a_refusal_is_final_and_names_a_remedy(shop: Workshop, fault: Fault) -> None:
-    shop.server.fail_next("fetch", fault)
+    for _ in range(1 + MOST_REPLACEMENTS if fault.status == 403 else 1):
+        shop.server.fail_next("fetch", fault)
     with pytest.raises(CloneFailed) as failed:
         await shop.prepare(1)
     assert failed.value.retry_after is None

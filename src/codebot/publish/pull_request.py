@@ -3,16 +3,19 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from codebot.domain.outcome import Checkout, Publication
+from codebot.domain.outcome import Checkout, NewPullRequest, Publication, PullRequest
 from codebot.domain.ports import Forge
-from codebot.domain.repository import RemoteAccess
-from codebot.errors import ForgeUnauthorized
+from codebot.domain.repository import Repository
+from codebot.errors import ForgeForbidden, ForgeUnauthorized
 from codebot.git.git import Git
 from codebot.publish import wording
 from codebot.publish.branch import push_branch
 from codebot.publish.wording import Work
 from codebot.store.pull_requests import PullRequestRecord, PullRequests
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,43 +40,50 @@ class Publisher:
 
         `expected` is the commit that the branch was pushed at before, None when it is new.
         """
-        await self._push(forge, checkout, work, expected)
-        await on_pushed()
+        repository = work.task.request.repository
         new = wording.pull_request(work, base=checkout.base_branch, redact=self.redact)
-        repository = work.task.request.repository
-        opened = await forge.open_pull_request(repository, new, work.task.id)
-        await self.pull_requests.add(
-            PullRequestRecord(
-                task_id=work.task.id,
-                repository_url=repository.url,
-                pull_request=opened,
-                head=new.head,
-                base=new.base,
-                title=new.title,
-                body=new.body,
-                opened_at=self.now(),
-            )
-        )
-        return Publication(work.task.branch_name, work.change.tip_commit, opened)
 
-    async def _push(
-        self, forge: Forge, checkout: Checkout, work: Work, expected: str | None
-    ) -> None:
-        """Push; a token that git is refused with is replaced, once."""
-        repository = work.task.request.repository
-
-        async def push(access: RemoteAccess) -> None:
+        async def push() -> None:
             await push_branch(
                 self.git,
                 repository=checkout.repository,
                 commit=work.change.tip_commit,
                 branch=work.task.branch_name,
-                access=access,
+                access=await forge.write_access(repository),
                 expected=expected,
             )
 
-        try:
-            await push(await forge.write_access(repository))
-        except ForgeUnauthorized:
-            await forge.forget_access(repository)
-            await push(await forge.write_access(repository))
+        async def open_it() -> PullRequest:
+            return await forge.open_pull_request(repository, new, work.task.id)
+
+        await _with_fresh_access(push, forge, repository)
+        await on_pushed()
+        opened = await _with_fresh_access(open_it, forge, repository)
+        await self.pull_requests.add(self._record(work, new, opened))
+        return Publication(work.task.branch_name, work.change.tip_commit, opened)
+
+    def _record(self, work: Work, new: NewPullRequest, opened: PullRequest) -> PullRequestRecord:
+        return PullRequestRecord(
+            task_id=work.task.id,
+            repository_url=work.task.request.repository.url,
+            pull_request=opened,
+            head=new.head,
+            base=new.base,
+            title=new.title,
+            body=new.body,
+            opened_at=self.now(),
+        )
+
+
+async def _with_fresh_access(
+    call: Callable[[], Awaitable[T]], forge: Forge, repository: Repository
+) -> T:
+    """Do it; when the credential is refused, do it once more with a new one.
+
+    A token may have been revoked, or its permissions changed, since it was made.
+    """
+    try:
+        return await call()
+    except (ForgeUnauthorized, ForgeForbidden):
+        await forge.forget_access(repository)
+        return await call()

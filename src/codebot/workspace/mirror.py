@@ -6,6 +6,7 @@ well, and with `--prune` delete the refs that keep the bases of live tasks.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,16 @@ None of them can make a checkout write where it should not; those that can stay 
 comes from an agent is checked without exceptions.
 """
 
+PAUSES = (0.5, 2.0)
+"""Seconds before a fetch that failed on the way is tried again; then the whole run waits."""
+
+MOST_REPLACEMENTS = 2
+"""A fetch is two calls, and GitHub may refuse either while it limits rates."""
+
+_REFUSED = frozenset({Trouble.UNAUTHORIZED, Trouble.FORBIDDEN})
+_MAY_PASS = frozenset({Trouble.UNREACHABLE, None})
+"""None stands for words that git has for an answer cut short: a fetch may always be repeated."""
+
 _LENIENT = tuple((f"fetch.fsck.{sin}", "ignore") for sin in OLD_SINS)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -42,10 +53,18 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 class Mirrors:
     """The mirrors below `folder`, which belongs to the service alone."""
 
-    def __init__(self, git: Git, folder: Path, *, fetch_timeout: timedelta) -> None:
+    def __init__(
+        self,
+        git: Git,
+        folder: Path,
+        *,
+        fetch_timeout: timedelta,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
         self._git = git
         self._folder = folder.absolute()
         self._fetch_timeout = fetch_timeout
+        self._pauses = pauses
         self._flights = SingleFlight()
 
     def path(self, repository: Repository) -> Path:
@@ -124,12 +143,19 @@ class Mirrors:
         await asyncio.to_thread(_put_in_place, new, mirror)
 
     async def _fetch(self, mirror: Path, repository: Repository, forge: Forge) -> GitResult:
-        """Fetch; a token that is refused is replaced once."""
-        fetched = await self._fetch_with(await forge.read_access(repository), mirror)
-        if fetched.trouble is Trouble.UNAUTHORIZED:
-            await forge.forget_access(repository)
+        """Fetch; what may pass is tried again soon, a token that is refused is replaced."""
+        pauses, replacements = iter(self._pauses), MOST_REPLACEMENTS
+        while True:
             fetched = await self._fetch_with(await forge.read_access(repository), mirror)
-        return fetched
+            if fetched.code == 0:
+                return fetched
+            if fetched.trouble in _REFUSED and replacements:
+                replacements -= 1
+                await forge.forget_access(repository)
+            elif fetched.trouble in _MAY_PASS and (pause := next(pauses, None)):
+                await asyncio.sleep(pause)
+            else:
+                return fetched
 
     async def _fetch_with(self, access: RemoteAccess, mirror: Path) -> GitResult:
         return await self._git.run(

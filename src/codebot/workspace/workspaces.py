@@ -9,7 +9,7 @@ from codebot.domain.ports import Forge, Sandbox
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.task import TaskId
 from codebot.domain.tree import Tree
-from codebot.errors import NothingChanged
+from codebot.errors import BranchMissing, CloneFailed, NothingChanged
 from codebot.git.git import Git
 from codebot.workspace import contents
 from codebot.workspace.at_once import at_once
@@ -46,7 +46,7 @@ class Workspaces:
             choosing = group.create_task(_choose_branch(base_branch, repository, forge))
             group.create_task(self.remove(task_id))
         mirror, branch = refreshing.result(), choosing.result()
-        commit = await self._mirrors.tip(mirror, branch)
+        commit = await self._find_tip(mirror, branch, repository, forge)
         folders = folders_of(self._work_dir, task_id)
         folders.make()
         async with at_once() as group:
@@ -62,6 +62,19 @@ class Workspaces:
             base_branch=branch,
             base_commit=commit,
         )
+
+    async def _find_tip(
+        self, mirror: Path, branch: str, repository: Repository, forge: Forge
+    ) -> str:
+        """Find the base's commit; a branch that is missing is looked for once more.
+
+        Git takes a page that a proxy answers with (200, HTML) for a repository without branches.
+        """
+        try:
+            return await self._mirrors.tip(mirror, branch)
+        except (BranchMissing, CloneFailed):
+            await self._mirrors.refresh(repository, forge)
+            return await self._mirrors.tip(mirror, branch)
 
     async def collect(
         self, task_id: TaskId, checkout: Checkout, *, message: str, author: Identity
