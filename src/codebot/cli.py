@@ -205,9 +205,10 @@ def _serve_once(call: Call) -> int:
     from codebot.app import serve
     from codebot.intake.banner import banner
 
-    for line in banner(settings):
-        print(line, flush=True)
-    serve(settings, redactor=call.redactor)
+    def announce() -> None:
+        print("\n".join(banner(settings)), flush=True)
+
+    serve(settings, redactor=call.redactor, announce=announce)
     return DONE
 
 
@@ -239,6 +240,8 @@ def _run(call: Call) -> int:
     file, text = call.arguments.task_prompt_file, call.arguments.task_prompt
     fields = read_prompt_file(file) if file else read_prompt(os.fsencode(text), Path.cwd())
     settings = _start(call, Command.RUN)
+    # Whoever ends the run ends its agent, too: both signals unwind the stack.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     import asyncio
 
@@ -275,8 +278,16 @@ def _doctor(call: Call) -> int:
 
     from codebot.app import check_parts
     from codebot.doctor import as_line, examine, is_healthy
+    from codebot.telemetry.log import configure
 
-    findings = asyncio.run(examine(_read(call, Command.DOCTOR), check_parts))
+    reading = _read(call, Command.DOCTOR)
+    configure(  # what goes wrong is told by the findings
+        level=LogLevel.ERROR,
+        format=reading.settings.log_format,
+        redactor=call.redactor,
+        stream=sys.stderr,
+    )
+    findings = asyncio.run(examine(reading, check_parts))
     for finding in findings:
         print(call.redactor(as_line(finding)))
     return DONE if is_healthy(findings) else FAILED

@@ -94,7 +94,7 @@ def test_a_missing_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("codebot.agent.claude.find_spec", lambda _: None)
     with pytest.raises(AgentMissing) as caught:
         ClaudeAgent(None, path="/nowhere").launch(a_job())
-    assert "pip install codebot[claude]" in caught.value.hint
+    assert "pip install claude-agent-sdk" in caught.value.hint
 
 
 def test_a_given_program_that_is_none_names_the_setting(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class ClaudeAgent:
         if self._program is None:
             raise AgentMissing(
                 "There is no Claude Code on this machine.",
-                hint="Install it with `pip install codebot[claude]`.",
+                hint="`pip install claude-agent-sdk` brings it; or set CODEBOT_CLAUDE_BIN.",
             )
         if not os.access(self._program, os.X_OK) or self._program.is_dir():
             hint = "Correct CODEBOT_CLAUDE_BIN." if self._is_given else "Install it again."

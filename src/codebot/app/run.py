@@ -15,6 +15,7 @@ from codebot.domain.task import Task, TaskId
 from codebot.errors import RunLost
 from codebot.intake.submission import task_request
 from codebot.queue.submit import submit_task
+from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.telemetry.redaction import Redactor
 
@@ -37,6 +38,7 @@ async def run_task(
     mirrors are shared with a running service; the rest is this run's own and goes with it. The
     workspace of a task that failed stays for a look. Raises `InvalidTask`.
     """
+    hide_environment()
     with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
         own = _own(settings, fields, Path(folder))
         async with open_parts(own, redactor, public_url="") as parts:

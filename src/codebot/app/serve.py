@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from codebot.intake.server import Server, listen
 from codebot.intake.service import Service
 from codebot.queue.lock import DataDirLock
 from codebot.queue.worker import Worker
+from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.telemetry.redaction import Redactor
 from codebot.web.pages import add_pages
@@ -30,13 +31,16 @@ SHORTEST_SWEEP_PAUSE = timedelta(seconds=1)
 LONGEST_SWEEP_PAUSE = timedelta(minutes=10)
 
 
-def serve(settings: Settings, *, redactor: Redactor) -> None:
+def serve(settings: Settings, *, redactor: Redactor, announce: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; raises `ConfigError` and `SandboxUnavailable` at the start.
 
     The first signal lets runs end within the drain timeout and interrupts the others so that they
-    go on after the next start; a second one does not wait.
+    go on after the next start; a second one does not wait. `announce` is called when nothing that
+    an operator has to mend stands in the way any more.
     """
+    hide_environment()
     with DataDirLock(settings.data_dir), listen(settings.host, settings.port) as listening:
+        announce()
         uvloop.run(_serve(settings, redactor, listening))
 
 

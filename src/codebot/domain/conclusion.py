@@ -51,7 +51,7 @@ def _partial(report: AgentReport, url: str) -> Failure:
     return Failure(
         code="budget_exhausted",
         detail=f"The agent reached its {limit} before it was done.",
-        hint=f"Its partial work is in the draft pull request {url}; raise {setting} to allow more.",
+        hint=f"Its partial work: {url} (a draft). Raise {setting} to allow more.",
         retryable=False,
     )
 
@@ -64,7 +64,7 @@ def _cap(report: AgentReport) -> tuple[str, str]:
 
 
 def _unproven(verdict: Verdict, url: str) -> Failure:
-    hint = f"The work is in the draft pull request {url}, with the tests' output."
+    hint = f"The work and the tests' output: {url} (a draft)."
     if verdict.state is VerdictState.TIMED_OUT:
         seconds = round(verdict.duration.total_seconds())
         detail = f"The test command `{verdict.command}` did not end within {seconds} seconds."
