@@ -27,6 +27,7 @@ from fakes.git_http import GitServer, git
 BOT = Identity("codebot[bot]", "1+codebot[bot]@users.noreply.example", "codebot[bot]")
 FILES = {"README.md": "hello\n", "src/app.py": "print('hi')\n", ".gitignore": "*.log\n"}
 OWNER, NAME = "acme", "shop"
+QUICK = Limits(fetch_pauses=(0.01, 0.02))
 
 
 def task_id(number: int) -> TaskId:
@@ -39,7 +40,7 @@ class Workshop:
 
     root: Path
     server: GitServer
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = QUICK
     forge: MemoryForge = field(default_factory=MemoryForge)
 
     def __post_init__(self) -> None:
@@ -97,12 +98,12 @@ class Workshop:
 async def open_workshop(
     root: Path,
     files: Mapping[str, str | bytes] | None = FILES,
-    limits: Limits | None = None,
+    limits: Limits = QUICK,
 ) -> AsyncIterator[Workshop]:
     """Serve a repository with these files (None: without a commit), and set the parts up."""
     async with GitServer(root / "remote", token="ghs_cAnArYtOkEn1234567890") as server:
         await asyncio.to_thread(server.create, OWNER, NAME, files)
-        yield Workshop(root, server, limits or Limits())
+        yield Workshop(root, server, limits)
 
 
 def run_in(tree: Path, *args: str) -> str:

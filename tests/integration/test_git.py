@@ -108,6 +108,19 @@ async def test_time_runs_out_for_git_and_its_children(host_git: Git, server: Git
     assert not processes_with(access.url.encode())
 
 
+async def test_git_is_asked_to_end_before_it_is_killed(host_git: Git, tmp_path: Path) -> None:
+    tidied = tmp_path / "tidied"
+    waits = f"!trap 'touch {tidied}; exit' TERM; sleep 30 & wait"
+    ended = await host_git.run(
+        "waits",
+        settings=[("alias.waits", waits)],
+        timeout=timedelta(seconds=0.3),
+        check=False,
+    )
+    assert ended.trouble is Trouble.TIMED_OUT
+    assert tidied.exists()
+
+
 async def test_a_cancelled_call_leaves_no_process(host_git: Git, server: GitServer) -> None:
     access = server.access("acme", "shop")
     server.fail_next("fetch", Fault(delay=30))

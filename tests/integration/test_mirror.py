@@ -17,7 +17,7 @@ from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.limits import Limits
-from codebot.workspace.mirror import MOST_REPLACEMENTS, PAUSES
+from codebot.workspace.mirror import MOST_REPLACEMENTS
 from fakes.forge import MemoryForge
 from fakes.git_http import Fault, git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, task_id
@@ -131,7 +131,7 @@ async def test_a_fault_of_the_network_is_got_over(shop: Workshop, fault: Fault) 
 
 
 async def test_a_fault_that_stays_is_worth_another_run(shop: Workshop) -> None:
-    for _ in (None, *PAUSES):
+    for _ in (None, *shop.limits.fetch_pauses):
         shop.server.fail_next("fetch", Fault(status=502, method="POST"))
     with pytest.raises(CloneFailed) as failed:
         await shop.prepare(1)
@@ -221,7 +221,7 @@ from codebot.domain.secret import Secret
 from codebot.git.git import Git
 from codebot.workspace.mirror import Mirrors
 from codebot.domain.repository import ForgeKind, Repository
-from datetime import timedelta
+from codebot.workspace.limits import Limits
 from fakes.forge import MemoryForge
 
 repository = Repository(ForgeKind.GITHUB, {shop.server.host!r}, {OWNER!r}, {NAME!r},
@@ -229,7 +229,7 @@ repository = Repository(ForgeKind.GITHUB, {shop.server.host!r}, {OWNER!r}, {NAME
 forge = MemoryForge()
 forge.token = Secret({shop.server.token!r})
 mirrors = Mirrors(Git(home=Path({str(shop.root / "other-home")!r})), Path({str(shop.mirrors)!r}),
-                  fetch_timeout=timedelta(seconds=60))
+                  Limits())
 asyncio.run(mirrors.refresh(repository, forge))
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

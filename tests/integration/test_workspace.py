@@ -27,6 +27,23 @@ async def test_a_task_gets_a_clean_tree_at_the_tip_of_its_base(shop: Workshop) -
     assert run_in(checkout.tree, "log", "-1", "--format=%H") == tip
 
 
+async def test_a_tree_begun_from_what_the_mirror_knew_moves_on_with_the_news(
+    shop: Workshop,
+) -> None:
+    await shop.prepare(1)
+    person = shop.root / "person"
+    git("clone", "-q", str(shop.server.path(OWNER, NAME)), str(person))
+    run_in(person, "mv", "src/app.py", "README.txt")
+    run_in(person, "commit", "-qm", "move")
+    run_in(person, "push", "-q", "--force", "origin", "HEAD:main")
+    checkout = await shop.prepare(2)
+    assert checkout.base_commit == run_in(person, "rev-parse", "HEAD")
+    assert {path.name for path in checkout.tree.iterdir()} == {
+        *(".git", ".gitignore", "README.md", "README.txt")
+    }
+    assert run_in(checkout.tree, "status", "--porcelain", "--branch") == "## main"
+
+
 async def test_without_a_base_branch_the_forge_names_it(tmp_path: Path) -> None:
     async with open_workshop(tmp_path) as shop:
         shop.server.commit(OWNER, NAME, {"x": "y"}, branch="trunk")

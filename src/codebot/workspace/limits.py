@@ -6,9 +6,14 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a workspace. `max_file_bytes` is what GitHub accepts in a push at most."""
+    """Bounds of a workspace.
+
+    `fetch_pauses` are the seconds before a fetch that failed on its way is tried again; after
+    them the whole run waits. `max_file_bytes` is what GitHub accepts in a push at most.
+    """
 
     fetch_timeout: timedelta = timedelta(hours=1)
+    fetch_pauses: tuple[float, ...] = (0.5, 2.0)
     collect_timeout: timedelta = timedelta(minutes=10)
     max_files: int = 10_000
     max_commits: int = 1_000

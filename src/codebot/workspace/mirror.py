@@ -6,8 +6,6 @@ well, and with `--prune` delete the refs that keep the bases of live tasks.
 
 import asyncio
 import re
-from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from codebot.git.trouble import Trouble
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
+from codebot.workspace.limits import Limits
 from codebot.workspace.single_flight import SingleFlight
 
 REFSPEC = "+refs/heads/*:refs/heads/*"
@@ -36,9 +35,6 @@ None of them can make a checkout write where it should not; those that can stay 
 comes from an agent is checked without exceptions.
 """
 
-PAUSES = (0.5, 2.0)
-"""Seconds before a fetch that failed on the way is tried again; then the whole run waits."""
-
 MOST_REPLACEMENTS = 2
 """A fetch is two calls, and GitHub may refuse either while it limits rates."""
 
@@ -53,18 +49,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 class Mirrors:
     """The mirrors below `folder`, which belongs to the service alone."""
 
-    def __init__(
-        self,
-        git: Git,
-        folder: Path,
-        *,
-        fetch_timeout: timedelta,
-        pauses: Sequence[float] = PAUSES,
-    ) -> None:
+    def __init__(self, git: Git, folder: Path, limits: Limits) -> None:
         self._git = git
         self._folder = folder.absolute()
-        self._fetch_timeout = fetch_timeout
-        self._pauses = pauses
+        self._limits = limits
         self._flights = SingleFlight()
 
     def path(self, repository: Repository) -> Path:
@@ -84,13 +72,23 @@ class Mirrors:
         await self._flights.join(str(mirror), partial(self._refresh, mirror, repository, forge))
         return mirror
 
-    async def tip(self, mirror: Path, branch: str) -> str:
-        """Give the commit of a branch; raises `BranchMissing`, or `CloneFailed` without any."""
+    async def known_tip(self, mirror: Path, branch: str) -> str | None:
+        """Give the commit of a branch as of the last fetch; None without one, or without a mirror.
+
+        Raises `GitFailed` when the mirror is damaged.
+        """
+        if not _is_there(mirror):
+            return None
         listed = await self._git.run(
             "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}", cwd=mirror
         )
-        if listed.text:
-            return listed.text
+        return listed.text or None
+
+    async def tip(self, mirror: Path, branch: str) -> str:
+        """Give the commit of a branch; raises `BranchMissing`, or `CloneFailed` without any."""
+        known = await self.known_tip(mirror, branch)
+        if known is not None:
+            return known
         others = await self._git.run(
             "for-each-ref", "--count=5", "--format=%(refname:lstrip=2)", "refs/heads", cwd=mirror
         )
@@ -144,7 +142,7 @@ class Mirrors:
 
     async def _fetch(self, mirror: Path, repository: Repository, forge: Forge) -> GitResult:
         """Fetch; what may pass is tried again soon, a token that is refused is replaced."""
-        pauses, replacements = iter(self._pauses), MOST_REPLACEMENTS
+        pauses, replacements = iter(self._limits.fetch_pauses), MOST_REPLACEMENTS
         while True:
             fetched = await self._fetch_with(await forge.read_access(repository), mirror)
             if fetched.code == 0:
@@ -164,7 +162,7 @@ class Mirrors:
             cwd=mirror,
             access=access,
             settings=_LENIENT,
-            timeout=self._fetch_timeout,
+            timeout=self._limits.fetch_timeout,
             check=False,
         )
 

@@ -9,16 +9,16 @@ from codebot.domain.ports import Forge, Sandbox
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.task import TaskId
 from codebot.domain.tree import Tree
-from codebot.errors import BranchMissing, CloneFailed, NothingChanged
+from codebot.errors import CodebotError, NothingChanged
 from codebot.git.git import Git
 from codebot.workspace import contents
-from codebot.workspace.at_once import at_once
 from codebot.workspace.border import Border
 from codebot.workspace.box_git import bundle_file, write_bundle
-from codebot.workspace.checkout import check_out, mirror_of
+from codebot.workspace.checkout import mirror_of
 from codebot.workspace.folders import delete_folder, disk_errors, find_task_ids, folders_of
 from codebot.workspace.limits import Limits
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.prepare import Preparation
 
 
 class Workspaces:
@@ -29,7 +29,7 @@ class Workspaces:
     ) -> None:
         self._git = git
         self._sandbox = sandbox
-        self._mirrors = Mirrors(git, mirrors, fetch_timeout=limits.fetch_timeout)
+        self._mirrors = Mirrors(git, mirrors, limits)
         self._work_dir = work_dir
         self._limits = limits
 
@@ -41,40 +41,14 @@ class Workspaces:
         Raises `CloneFailed` (with `retry_after` when the network was at fault), `BranchMissing`,
         `DiskFull`, and what the forge raises when it is asked for the default branch.
         """
-        async with at_once() as group:
-            refreshing = group.create_task(self._mirrors.refresh(repository, forge))
-            choosing = group.create_task(_choose_branch(base_branch, repository, forge))
-            group.create_task(self.remove(task_id))
-        mirror, branch = refreshing.result(), choosing.result()
-        commit = await self._find_tip(mirror, branch, repository, forge)
+        await self.remove(task_id)
         folders = folders_of(self._work_dir, task_id)
-        folders.make()
-        async with at_once() as group:
-            group.create_task(self._mirrors.keep(mirror, task_id, commit))
-            group.create_task(
-                check_out(self._git, folders, mirror=mirror, branch=branch, commit=commit)
-            )
-        return Checkout(
-            tree=folders.tree,
-            home=folders.home,
-            repository=folders.repository,
-            mirror=mirror,
-            base_branch=branch,
-            base_commit=commit,
-        )
-
-    async def _find_tip(
-        self, mirror: Path, branch: str, repository: Repository, forge: Forge
-    ) -> str:
-        """Find the base's commit; a branch that is missing is looked for once more.
-
-        Git takes a page that a proxy answers with (200, HTML) for a repository without branches.
-        """
+        preparation = Preparation(self._git, self._mirrors, folders, task_id, repository, forge)
         try:
-            return await self._mirrors.tip(mirror, branch)
-        except (BranchMissing, CloneFailed):
-            await self._mirrors.refresh(repository, forge)
-            return await self._mirrors.tip(mirror, branch)
+            return await preparation.prepare(base_branch)
+        except CodebotError:
+            await self.remove(task_id)
+            raise
 
     async def collect(
         self, task_id: TaskId, checkout: Checkout, *, message: str, author: Identity
@@ -126,7 +100,3 @@ class Workspaces:
     def task_ids(self) -> set[TaskId]:
         """Say which tasks have a folder on this disk."""
         return find_task_ids(self._work_dir)
-
-
-async def _choose_branch(base_branch: str | None, repository: Repository, forge: Forge) -> str:
-    return base_branch or await forge.default_branch(repository)

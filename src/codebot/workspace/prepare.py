@@ -1,0 +1,81 @@
+"""Step `prepare`: from a repository's name to a clean tree, with as little waiting as there can be.
+
+Asking the remote what is new takes as long as checking out (36 and 30 ms for 236 files on one
+machine, ten times as long as that over the world), so both go on at once: the tree is filled with
+what the mirror knows already, and moved on in the rare case that there was news.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebot.domain.outcome import Checkout
+from codebot.domain.ports import Forge
+from codebot.domain.repository import Repository
+from codebot.domain.task import TaskId
+from codebot.errors import BranchMissing, CloneFailed, GitFailed
+from codebot.git.git import Git
+from codebot.workspace.at_once import at_once
+from codebot.workspace.checkout import check_out, make_repositories
+from codebot.workspace.folders import TaskFolders
+from codebot.workspace.mirror import Mirrors
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Prepares one task; `folders` may not be there yet."""
+
+    git: Git
+    mirrors: Mirrors
+    folders: TaskFolders
+    task_id: TaskId
+    repository: Repository
+    forge: Forge
+
+    async def prepare(self, base_branch: str | None) -> Checkout:
+        """Give the tree at the tip of its base branch, which the forge names if nobody did."""
+        self.folders.make()
+        async with at_once() as group:
+            refreshing = group.create_task(self.mirrors.refresh(self.repository, self.forge))
+            beginning = group.create_task(self._begin(base_branch))
+        mirror, (branch, known) = refreshing.result(), beginning.result()
+        commit = await self._find_tip(mirror, branch)
+        async with at_once() as group:
+            group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
+            if commit != known:
+                group.create_task(check_out(self.git, self.folders.tree, commit))
+        return Checkout(
+            tree=self.folders.tree,
+            home=self.folders.home,
+            repository=self.folders.repository,
+            mirror=mirror,
+            base_branch=branch,
+            base_commit=commit,
+        )
+
+    async def _begin(self, base_branch: str | None) -> tuple[str, str | None]:
+        """Choose the branch and check out what is known of it; say which commit that is."""
+        branch = base_branch or await self.forge.default_branch(self.repository)
+        mirror = self.mirrors.path(self.repository)
+        await make_repositories(self.git, self.folders, mirror=mirror, branch=branch)
+        return branch, await self._check_out_known(mirror, branch)
+
+    async def _check_out_known(self, mirror: Path, branch: str) -> str | None:
+        """Check out what an existing mirror has; None when it has nothing (any more)."""
+        try:
+            known = await self.mirrors.known_tip(mirror, branch)
+            if known is not None:
+                await check_out(self.git, self.folders.tree, known)
+        except GitFailed:  # the mirror is damaged, and being made anew meanwhile
+            return None
+        return known
+
+    async def _find_tip(self, mirror: Path, branch: str) -> str:
+        """Find the base's commit; a branch that is missing is looked for once more.
+
+        Git takes a page that a proxy answers with (200, HTML) for a repository without branches.
+        """
+        try:
+            return await self.mirrors.tip(mirror, branch)
+        except (BranchMissing, CloneFailed):
+            await self.mirrors.refresh(self.repository, self.forge)
+            return await self.mirrors.tip(mirror, branch)
