@@ -57,8 +57,9 @@ async def _serve(settings: Settings, redactor: Redactor, listening: socket.socke
             _meanwhile(_look_around(parts, findings)),
         ):
             worker.start()
-            gc.collect()
-            gc.freeze()  # measured: the 99th percentile of a submit falls from 56 to 22 ms
+            # Measured: the 99th percentile of a submit falls from 56 to 22 ms. Nothing is collected
+            # before: among 100,000 objects there are a handful to be found, in 70 ms.
+            gc.freeze()
             await server.serve([listening])
             await _stop(worker, parts)
 

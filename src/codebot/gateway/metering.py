@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import genai_prices
-
 from codebot.domain.outcome import Usage
 
 PROVIDER = "anthropic"
@@ -118,6 +116,8 @@ def price(model: str, reported: Mapping[str, Any]) -> float | None:
 
     `reported` is the `usage` object of the Messages API; what it says is not trusted to be sane.
     """
+    import genai_prices  # the list of all prices: 0.1 s and 10 MB that no start waits for
+
     usage = {"input_tokens": 0, "output_tokens": 0, **reported}
     try:
         found = genai_prices.extract_usage({"model": model, "usage": usage}, provider_id=PROVIDER)

@@ -6,8 +6,11 @@ meaning and leaves it readable, in prose and in code alike, where an escape woul
 """
 
 import re
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 BREAK = "\N{ZERO WIDTH SPACE}"
 
@@ -32,7 +35,6 @@ _CLOSING = re.compile(
 
 _RUN_OF_TICKS = re.compile("`+")
 _SENTINEL = "Here ends what somebody else wrote."
-_PARSER = MarkdownIt("commonmark")
 
 
 def clean(text: str) -> str:
@@ -140,9 +142,17 @@ def code(text: str, limit: int = 300) -> str:
 
 def _stands_alone(text: str) -> bool:
     """Ask a CommonMark parser whether a paragraph after the text is one of its own."""
-    tokens = _PARSER.parse(f"{text}\n\n{_SENTINEL}")
+    tokens = _parser().parse(f"{text}\n\n{_SENTINEL}")
     is_own = [token.content for token in tokens if token.level == 1][-1:] == [_SENTINEL]
     return is_own and not any(token.type == "heading_open" for token in tokens)
+
+
+@cache
+def _parser() -> "MarkdownIt":
+    """Give the parser, made when it is first needed: no start waits for it."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark")
 
 
 def _without_comments(text: str) -> str:

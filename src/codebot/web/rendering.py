@@ -3,29 +3,22 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
-from markdown_it.common.utils import escapeHtml
-from markdown_it.token import Token
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 LONGEST_DIFF = 500_000
 """In characters; a page shows this much of a diff, the API all of it."""
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SUMMARY = re.compile(r"<details><summary>([^<>]*)</summary>")
-
-# Images would be fetched from wherever a stranger's text says; the page's policy forbids them too.
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("codebot.web"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +31,7 @@ class DiffLine:
 
 def render(template: str, **values: object) -> str:
     """Fill a page of `templates/`; every value is escaped unless it is `Markup`."""
-    return _TEMPLATES.get_template(template).render(values)
+    return _templates().get_template(template).render(values)
 
 
 def markdown(text: str) -> Markup:
@@ -47,10 +40,11 @@ def markdown(text: str) -> Markup:
     Comments are left out. Collapsed sections of the form that our own pull requests use stay
     collapsible.
     """
-    tokens = _MARKDOWN.parse(_COMMENT.sub("", text))
+    parser = _parser()
+    tokens = parser.parse(_COMMENT.sub("", text))
     for inline in (token for token in tokens if token.type == "inline"):
         _mark_links(inline.children or ())
-    html = _MARKDOWN.renderer.render(list(_with_details(tokens)), _MARKDOWN.options, {})
+    html = parser.renderer.render(list(_with_details(tokens)), parser.options, {})
     return Markup(html)  # noqa: S704  the renderer escaped every text in it
 
 
@@ -74,14 +68,40 @@ def diff_lines(diff: str) -> Iterator[DiffLine]:
             yield DiffLine("meta", text)
 
 
-def _mark_links(tokens: Sequence[Token]) -> None:
+# Both libraries are loaded for the first page: no start waits for them.
+
+
+@cache
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("codebot.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _parser() -> "MarkdownIt":
+    """Give the parser; an image would be fetched from wherever a stranger's text says."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _mark_links(tokens: "Sequence[Token]") -> None:
     for token in tokens:
         if token.type == "link_open":
             token.attrSet("rel", "noopener noreferrer nofollow")
 
 
-def _with_details(tokens: Sequence[Token]) -> Iterator[Token]:
+def _with_details(tokens: "Sequence[Token]") -> "Iterator[Token]":
     """Turn paragraphs that are nothing but the one known form of a collapsed section into one."""
+    from markdown_it.token import Token
+
     rest = list(tokens)
     while rest:
         html = _details(rest[1]) if rest[0].type == "paragraph_open" and rest[0].level == 0 else ""
@@ -92,8 +112,8 @@ def _with_details(tokens: Sequence[Token]) -> Iterator[Token]:
             yield rest.pop(0)
 
 
-def _details(inline: Token) -> str:
+def _details(inline: "Token") -> str:
     if inline.content == "</details>":
         return "</details>\n"
     match = _SUMMARY.fullmatch(inline.content)
-    return f"<details><summary>{escapeHtml(match[1])}</summary>\n" if match else ""
+    return f"<details><summary>{escape(match[1])}</summary>\n" if match else ""

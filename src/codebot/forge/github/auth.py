@@ -7,9 +7,6 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-import jwt
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from codebot.domain.repository import Repository
 from codebot.domain.secret import Secret
 from codebot.errors import ForgeForbidden, ForgeRefused, ForgeUnauthorized
@@ -83,6 +80,9 @@ class AppLogin:
         now: Callable[[], datetime],
         redactor: Redactor,
     ) -> None:
+        # Whoever has no App does without: 50 ms of every start.
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         self._client = client
         self._app_id = app_id
         self._key: Any = load_pem_private_key(private_key.reveal().encode(), password=None)
@@ -184,6 +184,8 @@ class AppLogin:
 
     async def _sign(self) -> Secret:
         """Sign what proves to GitHub that we are the App; good for minutes."""
+        import jwt
+
         now = self._now()
         claims = {
             "iss": self._app_id,
