@@ -15,10 +15,15 @@ READY := $(VENV)/.ready
 LOCK := $(UV) pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 
-# A slow line is not an error, and uv should look where pip was told to look (a company's mirror).
+# A slow line is not an error. uv trusts whom this system and pip trust, and looks where pip was told
+# to look: behind a company's proxy or mirror, what pip can fetch, uv can.
 export UV_HTTP_TIMEOUT ?= 300
-INDEX := index="$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}"; \
-	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi;
+export UV_SYSTEM_CERTS ?= true
+LIKE_PIP := told() { $(BIN)/pip config get "global.$$1" 2>/dev/null || true; }; \
+	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(told index-url)}}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	trusted="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
+	if [ -n "$$trusted" ]; then export SSL_CERT_FILE="$$trusted"; fi;
 
 .PHONY: help setup demo test check lint bench serve lock clean
 
@@ -38,7 +43,7 @@ $(TOOLS): requirements/bootstrap.txt requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/bootstrap.txt
 	@echo "[3/4] what Codebot needs and the Claude Code program (about 120 MB, once)"
-	@$(INDEX) $(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode \
+	@$(LIKE_PIP) $(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode \
 		requirements/dev.txt
 	@touch $@
 
@@ -53,9 +58,10 @@ $(READY): $(TOOLS) pyproject.toml
 debian-venv:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "      installing the package python3-venv"; \
-		apt-get update -qq >/dev/null; \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			python3-venv >/dev/null; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		told="$$(apt-get update -qq 2>&1 && \
+			apt-get install -y -qq --no-install-recommends python3-venv 2>&1)" \
+			|| { echo "$$told" >&2; exit 1; }; \
 	else \
 		echo "Python's venv is missing: install the package python3-venv" \
 			"(sudo apt-get install python3-venv), then run make again." >&2; exit 1; \
@@ -83,8 +89,8 @@ serve: $(READY) ## the service, with the settings of the environment and of .env
 	@$(BIN)/codebot serve
 
 lock: $(READY) ## pin again what pyproject.toml and requirements/*.in ask for
-	@$(INDEX) $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
-	@$(INDEX) $(LOCK) pyproject.toml requirements/dev.in --extra claude -o requirements/dev.txt
+	@$(LIKE_PIP) $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(LIKE_PIP) $(LOCK) pyproject.toml requirements/dev.in --extra claude -o requirements/dev.txt
 
 clean: ## remove everything that make made
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
