@@ -32,6 +32,7 @@ async def examine(reading: Reading, check_parts: CheckParts) -> list[Finding]:
     return [
         *findings,
         _model(settings),
+        _forge(settings),
         _api_keys(settings),
         _webhooks(settings),
         _store(settings.database),
@@ -92,6 +93,17 @@ def _model(settings: Settings) -> Finding:
         detail=f"{settings.anthropic_base_url}, {'credential set' if good else 'no credential'}",
         remedy="Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN).",
     )
+
+
+def _forge(settings: Settings) -> Finding:
+    """Say where repositories may live; whether GitHub lets us in is for its own findings."""
+    github = [settings.github.web_url] if settings.github.is_configured else []
+    places = ", ".join([*github, *map(str, settings.local_repos)])
+    remedy = (
+        "`codebot serve` needs a GitHub App, or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS;"
+        " `codebot run` needs none for a folder of this machine."
+    )
+    return Finding("forge", bool(places), places or "none is set up", remedy, required=False)
 
 
 def _api_keys(settings: Settings) -> Finding:

@@ -47,6 +47,13 @@ async def test_what_is_missing_says_how_to_mend_it(tmp_path: Path) -> None:
     assert not is_healthy(list(findings.values()))
 
 
+async def test_a_service_without_a_forge_is_told_before_it_is_started(tmp_path: Path) -> None:
+    assert not (await found(reading(tmp_path)))["forge"].ok
+
+    for given in ({"GITHUB_TOKEN": "ghp_12345678"}, {"CODEBOT_LOCAL_REPOS": str(tmp_path)}):
+        assert (await found(reading(tmp_path, **given)))["forge"].ok
+
+
 async def test_it_starts_with_settings_that_nothing_else_starts_with(tmp_path: Path) -> None:
     async def check_parts(settings: Settings) -> Sequence[Finding]:
         raise AssertionError("the parts cannot be made of broken settings")
