@@ -114,6 +114,20 @@ def test_plain_http_is_for_loopback_alone() -> None:
         parse_repository_url("http://ghe.example.com/a/b", exposed)
 
 
+@pytest.mark.parametrize(
+    ("text", "rules", "mend"),
+    [
+        (URL, RepositoryRules(None), "GITHUB_TOKEN"),
+        (URL, RepositoryRules(None, local_roots=(Path("/srv"),)), "GITHUB_TOKEN"),
+        ("/srv/project", GITHUB, "CODEBOT_LOCAL_REPOS"),
+        ("/srv/missing", RepositoryRules(None, local_roots=(Path("/srv"),)), "is not there"),
+    ],
+)
+def test_a_refusal_says_what_is_not_set_up(text: str, rules: RepositoryRules, mend: str) -> None:
+    with pytest.raises(InvalidTask, match=mend):
+        parse_repository_url(text, rules)
+
+
 def test_patterns_know_no_case_and_let_nothing_else_in() -> None:
     rules = RepositoryRules("github.com", allowed_patterns=("Acme/*", "me/tool-?"))
     for text in ("acme/Thing", "ACME/x", "me/tool-1"):

@@ -95,8 +95,10 @@ def _github_repository(text: str, rules: RepositoryRules) -> Repository:
     match = _WEB.fullmatch(text) or _SCP.fullmatch(text)
     if match is None:
         raise _refusal("is not the address of a repository", rules)
+    if rules.github_host is None:
+        raise _refusal("needs a GitHub, and none is set up here: GITHUB_TOKEN, or an App", rules)
     parts = match.groupdict()
-    if rules.github_host is None or not _is_our_github(parts, rules.github_host, rules.scheme):
+    if not _is_our_github(parts, rules.github_host, rules.scheme):
         raise _refusal("does not name this service's GitHub", rules)
     owner, name = parts["owner"], parts["name"]
     if name in {".", ".."} or name.lower().endswith(".git"):
@@ -139,11 +141,11 @@ def _without_default_port(host: str, scheme: str) -> str:
 
 def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     if not rules.local_roots:
-        raise _refusal("is a path, and no local repositories are set up here", rules)
+        raise _refusal("is a path, and none is allowed here: CODEBOT_LOCAL_REPOS is not set", rules)
     path = _resolved(Path(text))
     roots = [root for root in map(_resolved, rules.local_roots) if root]
     if path is None or not any(path.is_relative_to(root) for root in roots):
-        raise _refusal("is not a folder below those allowed here", rules)
+        raise _refusal("is not there, or not below a folder that is allowed here", rules)
     if not _is_repository(path):
         raise _refusal("is not a Git repository (neither bare nor with a `.git` folder)", rules)
     # Two folders of one name must not share a mirror: the path tells their owners apart.
