@@ -18,7 +18,6 @@ from codebot import errors
 from codebot.cli import build_parser
 from codebot.intake.problems import http_status
 from codebot.settings import settings_reference
-from codebot.settings.table import BY_FLAG
 
 DOCS = Path(__file__).resolve().parent
 SYMPTOMS = "howto/troubleshooting.md"
@@ -74,9 +73,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 def _flag_row(action: argparse.Action) -> str:
     flag = action.option_strings[0]
     shown = f"{flag} {action.metavar}" if action.metavar else flag
-    later = BY_FLAG[flag].later if flag in BY_FLAG else ""
-    told = (action.help or "") % () + (f" *No effect yet: waits for {later}.*" if later else "")
-    return f"| `{shown}` | {told} |"
+    return f"| `{shown}` | {(action.help or '') % ()} |"
 
 
 def error_codes() -> str:

@@ -133,7 +133,7 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "--enable-polling",
         action="store_const",
         const="on",
-        help=BY_FLAG["--enable-polling"].doc,
+        help=_flag_help("--enable-polling"),
     )
     _add_debug(serve, "Log everything, and start again when Codebot's own code changes.")
 
@@ -179,13 +179,14 @@ def _add_flag(command: argparse.ArgumentParser, flag: str, metavar: str, warning
             raise argparse.ArgumentTypeError(str(exc)) from exc
         return text
 
+    command.add_argument(flag, metavar=metavar, type=check, help=_flag_help(flag, warning))
+
+
+def _flag_help(flag: str, warning: str = "") -> str:
+    setting = BY_FLAG[flag]
     default = f" (default: {setting.default})" if setting.default else ""
-    command.add_argument(
-        flag,
-        metavar=metavar,
-        type=check,
-        help=f"{setting.doc}{warning}{default}".replace("%", "%%"),
-    )
+    later = f" No effect yet: waits for {setting.later}." if setting.later else ""
+    return f"{setting.doc}{warning}{default}{later}".replace("%", "%%")
 
 
 def _add_debug(command: argparse.ArgumentParser, help_: str) -> None:
