@@ -52,7 +52,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CODEBOT_MAX_WORKERS", "workers", parse.integer(1, 128), "1",
             "Tasks worked on at once.", flag="--workers"),
     Setting("CODEBOT_MAX_REVIEW_WORKERS", "review_workers", parse.integer(1, 128), "1",
-            "Review answers worked on at once."),
+            "Review answers worked on at once.", later="review answers"),
     Setting("CODEBOT_MAX_QUEUE_SIZE", "max_queue_size", parse.integer(1, 1_000_000), "100",
             "Tasks that may wait; one more is answered with 429."),
     Setting("CODEBOT_TASK_RETENTION", "task_retention", parse.seconds(1, 3650 * DAY), "86400",
