@@ -277,3 +277,10 @@ async def test_a_call_cancelled_while_it_starts_leaves_no_process(
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(call, 5)
         await wait_until("git is gone", lambda: not processes_with(access.url.encode()))
+
+
+async def test_git_in_a_folder_that_is_gone_fails_by_its_name(
+    host_git: Git, tmp_path: Path
+) -> None:
+    with pytest.raises(GitFailed, match=f"{tmp_path}/gone is not there"):
+        await host_git.run("rev-parse", "HEAD", cwd=tmp_path / "gone")

@@ -115,15 +115,18 @@ class Git:
             env.update(handover.variables)
             if cwd is not None:
                 env["GIT_DIR"] = str(cwd)  # no search upwards, no other repository
-            return await run_program(
-                ("git", *args),
-                env=env,
-                cwd=cwd or self._home,
-                stdin=stdin,
-                descriptors=handover.descriptors,
-                time_limit=time_limit,
-                max_output=max_output,
-            )
+            try:
+                return await run_program(
+                    ("git", *args),
+                    env=env,
+                    cwd=cwd or self._home,
+                    stdin=stdin,
+                    descriptors=handover.descriptors,
+                    time_limit=time_limit,
+                    max_output=max_output,
+                )
+            except FileNotFoundError as exc:
+                raise GitFailed(f"Git cannot be started: {exc.filename} is not there.") from exc
 
 
 def _read(completed: Completed, access: RemoteAccess | None) -> GitResult:

@@ -138,11 +138,18 @@ def _spawn(spec: BoxSpec, env: Mapping[str, str]) -> tuple[subprocess.Popen[byte
         os.close(err)
         if isinstance(exc, FileNotFoundError) and exc.filename != spec.workspace:
             raise
-        raise SandboxError(f"{spec.argv[0]} cannot be started: {exc}.") from exc
+        raise SandboxError(f"{spec.argv[0]} cannot be started: {_reason(exc)}.") from exc
     finally:
         for descriptor in (out_writer, err_writer, stdin):
             os.close(descriptor)
     return process, out, err
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Give the fact alone: the folder or program that is in the way, and what is wrong with it."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return "its arguments hold a NUL"
 
 
 def _file_in_memory(content: bytes) -> int:

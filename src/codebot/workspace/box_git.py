@@ -58,10 +58,14 @@ async def write_bundle(
     Raises `ChangeRefused` when git in the box cannot make sense of the tree.
     """
     box = await sandbox.start(_spec(sandbox, task_id, checkout, message, limits))
-    async for chunk in box.stdout():
-        bundle.write(chunk)
-    bundle.flush()
-    _check(await box.wait(), box.stderr_tail(), limits.collect_timeout)
+    try:
+        async for chunk in box.stdout():
+            bundle.write(chunk)
+        bundle.flush()
+        ended = await box.wait()
+    finally:  # a full disk or a cancellation must not leave it running beside its successor
+        await box.kill()
+    _check(ended, box.stderr_tail(), limits.collect_timeout)
     return bundle.seek(0, 2) > 0
 
 
