@@ -1,7 +1,7 @@
 """One round of an agent's work on a task: its words, its way to the model, its limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codebot.agent import prompts
 from codebot.agent.runner import AgentLimits, run_agent
@@ -10,7 +10,6 @@ from codebot.domain.outcome import AgentReport, Checkout, Usage, Verdict
 from codebot.domain.ports import Agent, AgentJob, GatewayAccess, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.task import Task
-from codebot.errors import AgentError
 from codebot.gateway.gateway import Gateway
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store
@@ -52,13 +51,14 @@ class AgentWork:
     ) -> AgentReport:
         """Let the agent work in the checkout; raises the `AgentError` that names how it failed.
 
-        `rules` are the repository's own files for agents, `spent` is what earlier rounds used,
-        `feedback` what the tests said of their work (None in the first round).
+        `rules` are the repository's own files for agents, `spent` is what the task has used
+        before, `feedback` what the tests said of that work (None in the first round).
         """
         access = self.gateway.admit(run.id)
         telling = Telling(self.store, run)
+        report = None
         try:
-            return await run_agent(
+            report = await run_agent(
                 self.agent,
                 self.sandbox,
                 self._job(task, checkout, rules, spent, feedback, access),
@@ -67,12 +67,12 @@ class AgentWork:
                 limits=self.limits,
                 on_event=telling.event,
             )
-        except AgentError:
-            spent_in_vain = TaskChanges(usage=self.gateway.usage(access))
-            await self.store.steps.note(run, spent_in_vain)
-            raise
         finally:
-            self.gateway.dismiss(access)
+            metered = self.gateway.dismiss(access).usage
+            if report is None:  # failed or interrupted: paid for all the same
+                await self.store.steps.note(run, TaskChanges(usage=metered))
+        # An agent that does not count for itself is counted by the gateway.
+        return report if report.usage.turns else replace(report, usage=metered)
 
     def _job(
         self,

@@ -27,6 +27,7 @@ from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
 from codebot.pipeline import Pipeline
+from codebot.pipeline.steps import Tools
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
@@ -127,14 +128,16 @@ async def open_parts(
             sandbox,
             workspaces,
             Pipeline(
-                store=store,
-                workspaces=workspaces,
-                sandbox=sandbox,
-                agent=_agent_work(settings, agent, sandbox, gateway, store),
-                publisher=Publisher(git, store.pull_requests, redactor, now),
-                forges=forges,
-                test_timeout=settings.test_timeout,
-                redact=redactor,
+                Tools(
+                    store=store,
+                    workspaces=workspaces,
+                    sandbox=sandbox,
+                    agent=_agent_work(settings, agent, sandbox, gateway, store),
+                    publisher=Publisher(git, store.pull_requests, redactor, now),
+                    test_timeout=settings.test_timeout,
+                    redact=redactor,
+                ),
+                forges,
             ),
             (agent,) if github is None else (agent, github),
         )

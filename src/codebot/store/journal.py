@@ -41,22 +41,29 @@ class Journal:
         self._store = store
         self._run = run
 
+    def has(self, step: Step) -> bool:
+        """Say whether the step has finished."""
+        return self._recorded(step) is not None
+
     async def once(
         self,
         step: Step,
         kind: type[T],
         work: Callable[[], Awaitable[T]],
         note: Callable[[T], Noted] = lambda _: Noted(),
+        *,
+        still_holds: Callable[[T], bool] = lambda _: True,
     ) -> T:
         """Give the step's value: from the record when it finished before, else by doing it.
 
         The value, what it changes on the task and its events are stored in one transaction. A
-        step that raises is recorded as failed with its code, and the error goes on.
+        step that raises is recorded as failed with its code, and the error goes on. A recorded
+        value of which `still_holds` says no counts as not recorded.
         """
         codec = TypeAdapter(kind)
-        recorded = self._store.steps.result(self._run.id, step.name, step.round)
-        if recorded is not None:
-            return codec.validate_json(recorded)
+        recorded = self._recorded(step)
+        if recorded is not None and still_holds(value := codec.validate_json(recorded)):
+            return value
         await self._store.steps.start(self._run, step.name, step.round, step.phase)
         try:
             value = await work()
@@ -73,3 +80,6 @@ class Journal:
             noted.events,
         )
         return value
+
+    def _recorded(self, step: Step) -> str | None:
+        return self._store.steps.result(self._run.id, step.name, step.round)

@@ -1,0 +1,73 @@
+"""The way of a run, on one page: prepare, rounds of (work, collect, verify), publish.
+
+Each step is a function from value to value, recorded when it is done (`steps.py`): a run that was
+killed goes on at its first unfinished step, and the agent's paid work is never repeated.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from codebot.domain.conclusion import conclude, is_settled
+from codebot.domain.ports import Forge
+from codebot.domain.repository import ForgeKind
+from codebot.domain.run import Run, RunResult
+from codebot.errors import ForgeError, RunLost
+from codebot.pipeline.steps import TaskSteps, Tools
+from codebot.publish.wording import Work
+from codebot.store.journal import Journal
+
+ROUNDS = 3
+"""Attempts at passing tests: the first, and two more with the tests' output as feedback."""
+
+PATIENCE = timedelta(minutes=1)
+"""At least so long a run with finished work waits when the forge says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What every run goes through; `work_on` is what a worker calls."""
+
+    tools: Tools
+    forges: Mapping[ForgeKind, Forge]
+
+    async def work_on(self, run: Run) -> RunResult:
+        """Take one run from its task's words to its pull request; raises what ended it early."""
+        task = self.tools.store.tasks.get(run.task_id)
+        if task is None:
+            raise RunLost(f"The task {run.task_id} is gone.")
+        forge = self.forges[task.request.repository.forge]
+        journal = Journal(self.tools.store, run)
+        return await _tell(TaskSteps(self.tools, journal, run, task, forge))
+
+
+async def _tell(steps: TaskSteps) -> RunResult:
+    """Do every step that is not recorded as done, in order."""
+    checkout = await steps.prepare()
+    feedback, round_ = None, 0
+    while True:
+        round_ += 1
+        report = await steps.work(round_, checkout, feedback)
+        with _work_at_stake():
+            change = await steps.collect(round_, checkout, report)
+        verdict = feedback = await steps.verify(round_, checkout, change)
+        if round_ == ROUNDS or is_settled(report, verdict) or not steps.can_afford(round_ + 1):
+            break
+    work = Work(steps.task, change, report, verdict, rounds=round_, usage=steps.spent())
+    with _work_at_stake():
+        publication = await steps.publish(checkout, work)
+    return conclude(report, verdict, publication.pull_request.url)
+
+
+@contextmanager
+def _work_at_stake() -> Iterator[None]:
+    """Let any trouble with the forge be tried again: the agent's paid work waits for its end.
+
+    Somebody may give the App its permission back meanwhile; the retry policy says how often.
+    """
+    try:
+        yield
+    except ForgeError as error:
+        error.retry_after = error.retry_after or PATIENCE
+        raise

@@ -1,0 +1,195 @@
+"""The steps of a run, each recorded with its value, what it changes on the task, and its events."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from codebot.agent.prompts import INSTRUCTION_FILES
+from codebot.agent.work import AgentWork
+from codebot.domain.conclusion import unchanged
+from codebot.domain.event import (
+    branch_pushed,
+    change_collected,
+    pull_request_opened,
+    tests_finished,
+)
+from codebot.domain.outcome import AgentReport, Change, Checkout, Publication, Usage, Verdict
+from codebot.domain.ports import Forge, Sandbox
+from codebot.domain.run import Run
+from codebot.domain.status import Phase
+from codebot.domain.task import Task
+from codebot.errors import NothingChanged, WorkspaceError
+from codebot.publish.pull_request import Publisher
+from codebot.publish.wording import Work, commit_message
+from codebot.store.journal import Journal, Noted, Step
+from codebot.store.steps import TaskChanges
+from codebot.store.store import Store
+from codebot.verify.command import find_test_command
+from codebot.verify.tests import run_tests
+from codebot.workspace.workspaces import Workspaces
+
+T = TypeVar("T")
+
+LONGEST_DIFF = 4 * 1024 * 1024
+"""Bytes of a diff kept for people to read; the branch has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the steps of every run work with."""
+
+    store: Store
+    workspaces: Workspaces
+    sandbox: Sandbox
+    agent: AgentWork
+    publisher: Publisher
+    test_timeout: timedelta
+    redact: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSteps:
+    """The steps of one run of one task; one that is recorded as done gives its value at once."""
+
+    tools: Tools
+    journal: Journal
+    run: Run
+    task: Task
+    forge: Forge
+
+    async def prepare(self) -> Checkout:
+        """Give the task a clean tree at the tip of its base branch.
+
+        A tree that somebody removed is made anew, unless the agent has worked in it already.
+        """
+        request = self.task.request
+        return await self.journal.once(
+            Step("prepare", Phase.PREPARING),
+            Checkout,
+            lambda: self.tools.workspaces.prepare(
+                self.task.id, request.repository, request.base_branch, self.forge
+            ),
+            lambda checkout: Noted(TaskChanges(work_dir=str(checkout.tree))),
+            still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
+        )
+
+    async def work(self, round_: int, checkout: Checkout, feedback: Verdict | None) -> AgentReport:
+        """Let the agent work in the tree: on the task, or on what the tests said of its work."""
+
+        async def work() -> AgentReport:
+            rules = await self.tools.workspaces.read_texts(
+                checkout, checkout.base_commit, INSTRUCTION_FILES
+            )
+            return await self.tools.agent.do_round(
+                self.run, self.task, checkout, rules=rules, spent=self.spent(), feedback=feedback
+            )
+
+        return await self.journal.once(
+            _work_step(round_),
+            AgentReport,
+            _within(checkout, work),
+            lambda report: Noted(TaskChanges(usage=report.usage)),
+        )
+
+    def spent(self) -> Usage:
+        """Say what the task has used so far, attempts that failed included."""
+        stored = self.tools.store.tasks.get(self.task.id)
+        return self.task.usage if stored is None else stored.usage
+
+    def can_afford(self, round_: int) -> bool:
+        """Say whether there may be this round: turns and dollars are left, or it was done before.
+
+        What a later round has used already must not undo it when the run goes on after a restart.
+        """
+        return self.journal.has(_work_step(round_)) or not self.tools.agent.is_spent(self.spent())
+
+    async def collect(self, round_: int, checkout: Checkout, report: AgentReport) -> Change:
+        """Take the agent's work out of the tree, as commits of the bot."""
+
+        async def collect() -> Change:
+            author = await self.forge.identity()
+            message = commit_message(self.task, report, self.tools.redact)
+            try:
+                change = await self.tools.workspaces.collect(
+                    self.task.id, checkout, message=message, author=author
+                )
+            except NothingChanged as error:
+                raise unchanged(report) from error
+            diff = await self.tools.workspaces.diff(checkout, change, LONGEST_DIFF)
+            await self.tools.store.diffs.put(self.run, diff)
+            return change
+
+        return await self.journal.once(
+            Step("collect", Phase.AGENT, round_),
+            Change,
+            _within(checkout, collect),
+            lambda change: Noted(events=[change_collected(change)]),
+        )
+
+    async def verify(self, round_: int, checkout: Checkout, change: Change) -> Verdict:
+        """Run the repository's own tests on the collected change."""
+
+        async def verify() -> Verdict:
+            tree = await self.tools.workspaces.read_tree(checkout, change.tip_commit)
+            command = find_test_command(self.task.request.test_command, tree)
+            return await run_tests(
+                self.tools.sandbox,
+                self.task.id,
+                checkout,
+                change,
+                command,
+                self.tools.test_timeout,
+            )
+
+        return await self.journal.once(
+            Step("verify", Phase.TESTING, round_),
+            Verdict,
+            _within(checkout, verify),
+            lambda verdict: Noted(events=[tests_finished(verdict)]),
+        )
+
+    async def publish(self, checkout: Checkout, work: Work) -> Publication:
+        """Push the branch and open the pull request: as a draft, unless the work is finished."""
+
+        async def publish() -> Publication:
+            return await self.tools.publisher.publish(
+                self.forge, checkout, work, on_pushed=lambda: self._note_push(work.change)
+            )
+
+        return await self.journal.once(
+            Step("publish", Phase.PUBLISHING),
+            Publication,
+            _within(checkout, publish),
+            lambda publication: Noted(
+                TaskChanges(pull_request=publication.pull_request),
+                [pull_request_opened(publication)],
+            ),
+        )
+
+    async def _note_push(self, change: Change) -> None:
+        """Write down that the branch is there, before the pull request is: either may be last."""
+        pushed = branch_pushed(self.task.branch_name, change)
+        await self.tools.store.steps.note(self.run, TaskChanges(branch_pushed=True), [pushed])
+
+
+def _work_step(round_: int) -> Step:
+    return Step("work", Phase.AGENT, round_)
+
+
+def _is_there(checkout: Checkout) -> bool:
+    return checkout.tree.is_dir() and checkout.repository.is_dir()
+
+
+def _within(checkout: Checkout, work: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """Give the work, begun only when its workspace is there: a restored backup may lack it."""
+
+    async def checked() -> T:
+        if not _is_there(checkout):
+            raise WorkspaceError(
+                f"The task's workspace is gone: there is no {checkout.tree.parent}.",
+                hint="Whatever the agent did there is lost. Submit the task again.",
+            )
+        return await work()
+
+    return checked

@@ -1,0 +1,232 @@
+"""A pipeline on real parts (store, git, boxes, gateway, local forge), and an agent that is played.
+
+async with open_story(tmp_path, Act("echo x = 2 > shop.py")) as story:
+    result = await story.tell()
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from codebot.agent.runner import AgentLimits
+from codebot.agent.work import AgentWork, Caps
+from codebot.domain.agent_event import AgentEvent, Said
+from codebot.domain.event import Event
+from codebot.domain.outcome import (
+    AgentOutcome,
+    AgentReport,
+    NewPullRequest,
+    PullRequest,
+    Usage,
+)
+from codebot.domain.ports import AgentJob, Ended, Finding, Launch
+from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.run import QueueName, Run, RunResult
+from codebot.domain.task import NewTask, Task, TaskId, TaskRequest
+from codebot.errors import CodebotError, ForgeError
+from codebot.forge.local.forge import LocalForge
+from codebot.gateway.gateway import Gateway
+from codebot.gateway.upstream import NoUpstream, Upstream
+from codebot.git.git import Git
+from codebot.pipeline import Pipeline
+from codebot.pipeline.steps import Tools
+from codebot.publish.pull_request import Publisher
+from codebot.queue.embedded import EmbeddedQueue
+from codebot.queue.submit import submit_task
+from codebot.sandbox.direct import DirectSandbox
+from codebot.store.store import Store, new_uuid7
+from codebot.telemetry.redaction import Redactor
+from codebot.workspace.limits import Limits
+from codebot.workspace.workspaces import Workspaces
+from fakes.clock import Clock, until
+from fakes.git_http import git
+
+PASSES = "grep -q mended shop.py"
+MENDS = "echo '# mended' >> shop.py"
+GENEROUS = Caps(max_turns=100, max_budget_usd=10.0)
+BREAKS = "echo '# broken' >> shop.py"
+
+
+@dataclass(frozen=True)
+class Act:
+    """One launch of the agent: what it does in the tree, and how that is judged."""
+
+    script: str
+    outcome: AgentOutcome = AgentOutcome.DONE
+    usage: Usage = field(default_factory=lambda: Usage(1, 100, 10, 0.25))
+    words: str = "I did it."
+    error: CodebotError | None = None
+
+
+class PlayedAgent:
+    """Does one act after the other, and the last one again and again; keeps the jobs it got."""
+
+    name = "played"
+
+    def __init__(self, acts: Sequence[Act]) -> None:
+        self._acts = acts
+        self.jobs: list[AgentJob] = []
+
+    async def check(self) -> Sequence[Finding]:
+        return [Finding("agent", ok=True, detail="played")]
+
+    def launch(self, job: AgentJob) -> Launch:
+        self.jobs.append(job)
+        env = {
+            "ANTHROPIC_BASE_URL": job.gateway.url,
+            "ANTHROPIC_AUTH_TOKEN": job.gateway.token.reveal(),
+        }
+        return Launch(("/bin/sh", "-c", self._act.script), env, job.prompt.encode(), {})
+
+    def session(self, job: AgentJob) -> str:
+        return ""
+
+    def parse(self, line: bytes) -> Sequence[AgentEvent]:
+        return (Said(line.decode().rstrip()),)
+
+    def judge(self, job: AgentJob, ended: Ended) -> AgentReport:
+        act = self._act
+        if act.error is not None:
+            raise act.error
+        return AgentReport(
+            outcome=act.outcome,
+            session_id=job.session_id,
+            title="Mend the shop",
+            summary="It was broken.",
+            commit_message="Mend the shop",
+            closing_words=act.words,
+            usage=act.usage,
+            duration=timedelta(seconds=1),
+        )
+
+    @property
+    def _act(self) -> Act:
+        return self._acts[min(len(self.jobs), len(self._acts)) - 1]
+
+
+class MoodyForge(LocalForge):
+    """A local forge that refuses every pull request while `refusal` is set."""
+
+    refusal: ForgeError | None = None
+
+    async def open_pull_request(
+        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+    ) -> PullRequest:
+        if self.refusal is not None:
+            raise self.refusal
+        return await super().open_pull_request(repository, new, task_id)
+
+
+@dataclass
+class Story:
+    """One task on its way; `run` is its only run, as it was claimed last."""
+
+    store: Store
+    queue: EmbeddedQueue
+    pipeline: Pipeline
+    workspaces: Workspaces
+    agent: PlayedAgent
+    forge: MoodyForge
+    origin: Path
+    new: NewTask
+    run: Run
+
+    @property
+    def task(self) -> Task:
+        task = self.store.tasks.get(self.new.id)
+        assert task is not None
+        return task
+
+    @property
+    def folder(self) -> Path:
+        """Where the task's workspace is."""
+        return Path(self.task.work_dir or "").parent
+
+    def events(self) -> list[Event]:
+        return self.store.events.after(self.new.id, 0, 1000)
+
+    def kinds(self) -> list[str]:
+        return [event.type.value for event in self.events()]
+
+    def finished(self) -> list[tuple[str, int]]:
+        """Name each step that finished, and its round, in order."""
+        done = [event.data for event in self.events() if event.type.value == "step.finished"]
+        return [(data["step"], data["round"]) for data in done]
+
+    async def tell(self) -> RunResult:
+        return await self.pipeline.work_on(self.run)
+
+    async def tell_until(self, kind: str, step: str | None = None) -> None:
+        """Work on the run until this is recorded, stop as a service that stops, and claim again."""
+        telling = asyncio.create_task(self.tell())
+        try:
+            await until(lambda: telling.done() or self._has_happened(kind, step))
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+        await self.claim_again()
+
+    def _has_happened(self, kind: str, step: str | None) -> bool:
+        return any(e.type.value == kind and e.data.get("step") == step for e in self.events())
+
+    async def claim_again(self) -> None:
+        """Put the run back, as the worker does when the service stops, and claim it anew."""
+        await self.queue.interrupt(self.run)
+        self.run = await self.queue.claim(QueueName.TASKS)
+
+
+@asynccontextmanager
+async def open_story(
+    root: Path,
+    *acts: Act,
+    test_command: str | None = PASSES,
+    caps: Caps = GENEROUS,
+    upstream: Upstream | None = None,
+) -> AsyncIterator[Story]:
+    """Give a task on a folder with one file, claimed and ready to be worked on."""
+    origin = _origin(root)
+    clock, redactor = Clock(), Redactor()
+    store = await Store.open(root / "data" / "store.db", redact=redactor, now=clock)
+    gateway = Gateway(upstream or NoUpstream(), redactor=redactor)
+    await gateway.start()
+    queue = EmbeddedQueue(store, max_pending=10, now=clock, new_id=new_uuid7)
+    host_git = Git(home=root / "git-home")
+    sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(root))
+    workspaces = Workspaces(
+        host_git, sandbox, mirrors=root / "mirrors", work_dir=root / "work", limits=Limits()
+    )
+    forge = MoodyForge(git=host_git, pull_requests=store.pull_requests, now=clock)
+    agent = PlayedAgent(acts)
+    limits = AgentLimits(timedelta(seconds=30), timedelta(seconds=30))
+    tools = Tools(
+        store=store,
+        workspaces=workspaces,
+        sandbox=sandbox,
+        agent=AgentWork(agent, sandbox, gateway, store, limits, caps, model=None),
+        publisher=Publisher(host_git, store.pull_requests, redactor, clock),
+        test_timeout=timedelta(seconds=20),
+        redact=redactor,
+    )
+    repository = Repository(ForgeKind.LOCAL, "localhost", "local", "shop", str(origin), origin)
+    request = TaskRequest(repository, "Mend the shop", test_command=test_command)
+    new = await submit_task(queue, request, key_fingerprint="", now=clock, new_id=new_uuid7)
+    run = await queue.claim(QueueName.TASKS)
+    pipeline = Pipeline(tools, {ForgeKind.LOCAL: forge})
+    try:
+        yield Story(store, queue, pipeline, workspaces, agent, forge, origin, new, run)
+    finally:
+        await gateway.close()
+        await store.close()
+
+
+def _origin(root: Path) -> Path:
+    origin = root / "shop"
+    git("init", "-q", "-b", "main", str(origin))
+    (origin / "shop.py").write_text("# a shop\n")
+    git("add", ".", cwd=origin)
+    git("commit", "-q", "-m", "Begin", cwd=origin)
+    return origin

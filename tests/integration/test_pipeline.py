@@ -1,0 +1,272 @@
+"""The story of a run, told with real parts and a played agent: what comes after what, and once."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from codebot.agent.work import Caps
+from codebot.domain.outcome import AgentOutcome, Usage
+from codebot.domain.status import Outcome, TaskStatus
+from codebot.errors import (
+    AgentCrashed,
+    AgentLimited,
+    BudgetExhausted,
+    ForgeForbidden,
+    NothingChanged,
+    RunLost,
+    WorkspaceError,
+)
+from codebot.gateway.scripted import ScriptedUpstream
+from codebot.pipeline import PATIENCE
+from fakes.git_http import git
+from fakes.story import BREAKS, MENDS, Act, open_story
+
+ONE_ROUND = [("prepare", 0), ("work", 1), ("collect", 1), ("verify", 1), ("publish", 0)]
+
+ASK_THE_MODEL = f"""{sys.executable} - <<'END'
+import json, os, urllib.request
+body = {{"model": "m", "max_tokens": 9, "stream": True,
+        "messages": [{{"role": "user", "content": "hi"}}]}}
+urllib.request.urlopen(urllib.request.Request(
+    os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", json.dumps(body).encode(),
+    {{"authorization": "Bearer " + os.environ["ANTHROPIC_AUTH_TOKEN"],
+     "content-type": "application/json"}})).read()
+END
+"""
+
+
+def a_script(folder: Path) -> ScriptedUpstream:
+    """Give a model that answers every call with 40 and 2 tokens."""
+    turns = folder / "turns.json"
+    turn = '{"text": "hi", "usage": {"input_tokens": 40, "output_tokens": 2}}'
+    turns.write_text(f'{{"turns": [{turn}, {turn}, {turn}]}}')
+    return ScriptedUpstream(turns)
+
+
+async def test_a_task_goes_through_every_step_once(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        result = await story.tell()
+
+        assert (result.status, result.outcome) == (TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
+        assert story.finished() == ONE_ROUND
+        assert "# mended" in git("show", f"{story.new.branch_name}:shop.py", cwd=story.origin)
+        opened = story.store.pull_requests.get(story.new.id)
+        assert opened is not None
+        assert (opened.head, opened.base) == (story.new.branch_name, "main")
+        assert not opened.pull_request.draft
+        assert story.task.pull_request == opened.pull_request
+        assert story.task.branch_pushed
+        assert story.task.usage == Usage(1, 100, 10, 0.25)
+        assert "+# mended" in (story.store.diffs.get(story.new.id) or "")
+        order = [k for k in story.kinds() if k.split(".")[0] not in {"step", "task", "run"}]
+        assert order == [
+            "change.collected",
+            "tests.finished",
+            "branch.pushed",
+            "pull_request.opened",
+        ]
+
+
+async def test_the_tests_output_goes_back_into_the_same_conversation(tmp_path: Path) -> None:
+    failing = "echo the shelf is empty; grep -q mended shop.py"
+    async with open_story(tmp_path, Act(BREAKS), Act(MENDS), test_command=failing) as story:
+        result = await story.tell()
+
+        assert result.status is TaskStatus.COMPLETED
+        first, second = story.agent.jobs
+        assert (first.resume, first.session_id) == (False, second.session_id)
+        assert "the shelf is empty" in second.prompt
+        assert "the shelf is empty" not in first.prompt.replace(failing, "")
+        assert second.spent == Usage(1, 100, 10, 0.25)
+        assert story.task.usage == Usage(2, 200, 20, 0.5)
+        opened = story.store.pull_requests.get(story.new.id)
+        assert opened is not None
+        assert not opened.pull_request.draft
+        both = git("show", f"{story.new.branch_name}:shop.py", cwd=story.origin)
+        assert "# broken" in both
+        assert "# mended" in both
+
+
+async def test_after_three_failing_rounds_the_work_is_shown_as_a_draft(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(BREAKS), test_command="exit 3") as story:
+        result = await story.tell()
+
+        assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.TESTS_FAILED)
+        assert result.failure is not None
+        assert "`exit 3` failed with exit code 3" in result.failure.detail
+        assert len(story.agent.jobs) == 3
+        assert story.task.pull_request is not None
+        assert story.task.pull_request.draft
+
+
+async def test_a_change_without_a_test_command_is_published_unverified(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(BREAKS), test_command=None) as story:
+        result = await story.tell()
+        opened = story.store.pull_requests.get(story.new.id)
+
+        assert result.status is TaskStatus.COMPLETED
+        assert opened is not None
+        assert "not verified" in opened.body.lower()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "named"),
+    [
+        (AgentOutcome.MAX_BUDGET, "CODEBOT_MAX_BUDGET_USD"),
+        (AgentOutcome.MAX_TURNS, "CODEBOT_MAX_TURNS"),
+    ],
+)
+async def test_partial_work_at_a_cap_becomes_a_draft(
+    tmp_path: Path, outcome: AgentOutcome, named: str
+) -> None:
+    async with open_story(tmp_path, Act(MENDS, outcome)) as story:
+        result = await story.tell()
+
+        assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.BUDGET_EXHAUSTED)
+        assert result.failure is not None
+        assert named in result.failure.hint
+        assert len(story.agent.jobs) == 1
+        assert story.task.pull_request is not None
+        assert story.task.pull_request.draft
+
+
+async def test_there_is_no_further_round_without_turns_or_dollars(tmp_path: Path) -> None:
+    caps = Caps(max_turns=100, max_budget_usd=0.4)
+    async with open_story(tmp_path, Act(BREAKS), test_command="exit 3", caps=caps) as story:
+        result = await story.tell()
+
+        assert result.outcome is Outcome.TESTS_FAILED
+        assert len(story.agent.jobs) == 2, "0.25 of 0.40 dollars leave room for one more round"
+
+
+async def test_a_cap_reached_before_anything_changed_says_so(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act("true", AgentOutcome.MAX_TURNS)) as story:
+        with pytest.raises(BudgetExhausted, match="turn limit before it changed anything"):
+            await story.tell()
+
+
+async def test_an_agent_that_changes_nothing_is_quoted(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act("true", words="All is well.")) as story:
+        with pytest.raises(NothingChanged, match=r"The agent made no changes: All is well\."):
+            await story.tell()
+        assert story.store.pull_requests.get(story.new.id) is None
+        assert story.task.usage == Usage(1, 100, 10, 0.25)
+
+
+async def test_what_a_failed_attempt_used_counts_and_limits_the_next(tmp_path: Path) -> None:
+    busy = Act(ASK_THE_MODEL, error=AgentLimited("Busy."))
+    async with open_story(tmp_path, busy, Act(MENDS), upstream=a_script(tmp_path)) as story:
+        with pytest.raises(AgentLimited):
+            await story.tell()
+        assert story.task.usage == Usage(1, 40, 2)
+
+        await story.claim_again()
+        await story.tell()
+        assert story.agent.jobs[1].spent == Usage(1, 40, 2)
+        assert story.task.usage == Usage(2, 140, 12, 0.25)
+
+
+async def test_what_an_interrupted_attempt_used_counts(tmp_path: Path) -> None:
+    slow = Act(f"{ASK_THE_MODEL}\necho asked; exec sleep 60", error=AgentCrashed("Interrupted."))
+    async with open_story(tmp_path, slow, upstream=a_script(tmp_path)) as story:
+        await story.tell_until("agent.said")
+        assert story.task.usage == Usage(1, 40, 2)
+
+
+async def test_the_gateway_counts_for_an_agent_that_does_not(tmp_path: Path) -> None:
+    silent = Act(f"{ASK_THE_MODEL}\n{MENDS}", usage=Usage())
+    async with open_story(tmp_path, silent, upstream=a_script(tmp_path)) as story:
+        await story.tell()
+        assert story.task.usage == Usage(1, 40, 2)
+
+
+@pytest.mark.parametrize("step", [step for step, _ in ONE_ROUND])
+@pytest.mark.parametrize("moment", ["step.started", "step.finished"])
+async def test_a_run_goes_on_at_its_first_unfinished_step(
+    tmp_path: Path, moment: str, step: str
+) -> None:
+    async with open_story(tmp_path, Act(f"sleep 0.1; {MENDS}")) as story:
+        await story.tell_until(moment, step)
+        result = await story.tell()
+
+        assert result.status is TaskStatus.COMPLETED
+        assert story.finished() == ONE_ROUND
+        assert story.kinds().count("pull_request.opened") == 1
+        if (moment, step) not in {("step.started", "prepare"), ("step.started", "work")}:
+            assert len(story.agent.jobs) == 1
+
+
+async def test_a_later_round_that_is_done_is_not_undone_by_what_it_cost(tmp_path: Path) -> None:
+    caps = Caps(max_turns=100, max_budget_usd=0.4)
+    async with open_story(
+        tmp_path, Act(BREAKS), Act(MENDS), test_command="sleep 0.1; grep -q mended shop.py",
+        caps=caps,
+    ) as story:  # fmt: skip
+        await story.tell_until("step.finished", "publish")
+        result = await story.tell()
+
+        assert result.status is TaskStatus.COMPLETED
+        assert len(story.agent.jobs) == 2
+
+
+async def test_a_workspace_that_is_lost_before_the_agent_worked_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        await story.tell_until("step.finished", "prepare")
+        shutil.rmtree(story.folder)
+        result = await story.tell()
+
+        assert result.status is TaskStatus.COMPLETED
+        assert story.finished() == [("prepare", 0), *ONE_ROUND]
+
+
+@pytest.mark.parametrize(("step", "next_step"), [("work", "collect"), ("collect", "verify")])
+async def test_a_workspace_that_is_lost_with_the_agents_work_ends_the_run_clearly(
+    tmp_path: Path, step: str, next_step: str
+) -> None:
+    async with open_story(tmp_path, Act(MENDS), test_command="sleep 0.1") as story:
+        await story.tell_until("step.finished", step)
+        assert story.finished()[-1][0] == step, f"{next_step} was too quick for this test"
+        shutil.rmtree(story.folder)
+        with pytest.raises(WorkspaceError, match="workspace is gone: there is no") as lost:
+            await story.tell()
+
+        assert lost.value.retry_after is None
+        assert "Submit the task again" in lost.value.hint
+        assert len(story.agent.jobs) == 1
+
+
+async def test_finished_work_waits_for_a_forge_that_says_no(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        story.forge.refusal = ForgeForbidden("The App may not open pull requests.")
+        with pytest.raises(ForgeForbidden) as refused:
+            await story.tell()
+        assert refused.value.retry_after == PATIENCE
+        assert story.task.branch_pushed
+
+        story.forge.refusal = None
+        await story.claim_again()
+        assert (await story.tell()).status is TaskStatus.COMPLETED
+        assert len(story.agent.jobs) == 1
+        assert story.finished() == ONE_ROUND
+
+
+async def test_a_run_of_a_task_that_is_gone_is_lost(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        await story.store.tasks.delete(story.new.id)
+        with pytest.raises(RunLost):
+            await story.tell()
+
+
+async def test_a_worker_that_lost_its_run_pushes_nothing(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        await story.tell_until("step.finished", "collect")
+        stale = story.run
+        await story.claim_again()
+        story.run = stale
+        with pytest.raises(RunLost):
+            await story.tell()
+        assert story.new.branch_name not in git("branch", cwd=story.origin)
