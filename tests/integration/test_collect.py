@@ -1,3 +1,4 @@
+import os
 import random
 import shutil
 from collections.abc import AsyncIterator
@@ -219,6 +220,13 @@ def _leave_locks(tree: Path) -> None:
         (tree / ".git" / lock).touch()
 
 
+def _leave_pipes(tree: Path) -> None:
+    (tree / ".git" / "config").unlink()
+    (tree / ".git" / "info").mkdir(exist_ok=True)
+    for pipe in (".git/config", ".git/info/exclude", ".gitattributes", "src/pipe"):
+        os.mkfifo(tree / pipe)
+
+
 def _go_to_another_branch(tree: Path) -> None:
     run_in(tree, "checkout", "-q", "-b", "topic/of-mine")
 
@@ -265,6 +273,7 @@ WAYS = [
     _break_the_config,
     _forget_the_mirror,
     _leave_locks,
+    _leave_pipes,
     _go_to_another_branch,
     _detach,
     _orphan,
@@ -292,6 +301,20 @@ async def test_the_work_in_the_tree_is_what_counts(shop: Workshop, way: object) 
     here = (f"--git-dir={checkout.tree / '.git'}", f"--work-tree={checkout.tree}")
     assert git(*here, "status", "--porcelain", "--untracked-files=all") == ""
     assert git(*here, "rev-parse", "HEAD") == change.agent_commit
+
+
+@pytest.mark.parametrize("name", ["tree", "repository.git"])
+@pytest.mark.parametrize("by", ["nothing", "a link"])
+async def test_a_workspace_without_its_folders_is_refused_by_name(
+    shop: Workshop, name: str, by: str
+) -> None:
+    checkout = await shop.prepare()
+    folder = checkout.tree.parent / name
+    folder.rename(folder.with_name("elsewhere"))
+    if by == "a link":
+        folder.symlink_to("elsewhere")
+    with pytest.raises(ChangeRefused, match=f"the folder {name} of its own workspace"):
+        await shop.collect(checkout)
 
 
 async def test_a_merge_half_done_is_collected_as_it_lies(shop: Workshop) -> None:

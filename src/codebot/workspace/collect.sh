@@ -26,6 +26,9 @@ make_new() {
     git read-tree "$base"
 }
 
+# Git would wait for ever for somebody to write to a pipe, and can keep none of these in a commit.
+find . ! -type f ! -type d ! -type l -exec rm -f {} + 2>/dev/null || :
+
 if [ -d .git ] && [ ! -L .git ]; then  # locks of a git that was killed with the agent
     find .git -path .git/objects -prune -o -type f -name '*.lock' -exec rm -f {} +
 fi

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codebot.domain.task import TaskId
-from codebot.errors import DiskFull, WorkspaceError
+from codebot.errors import ChangeRefused, DiskFull, WorkspaceError
 
 PRIVATE = 0o700
 
@@ -63,6 +63,19 @@ def find_task_ids(work_dir: Path) -> set[TaskId]:
 def make_private(folder: Path) -> None:
     """Make a folder of the service's own, and those above it, unless they are there."""
     folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+
+
+def check_folders(*folders: Path) -> None:
+    """Make sure that each is what the service made: a folder, and no link that leads elsewhere.
+
+    Raises `ChangeRefused`: only what ran in the workspace can have taken it away.
+    """
+    for folder in folders:
+        if folder.is_symlink() or not folder.is_dir():
+            raise ChangeRefused(
+                f"The agent removed or replaced the folder {folder.name} of its own workspace.",
+                hint="Nothing of its work can be taken over; submit the task again.",
+            )
 
 
 def delete_folder(folder: Path) -> None:

@@ -15,7 +15,13 @@ from codebot.workspace import contents
 from codebot.workspace.border import Border
 from codebot.workspace.box_git import bundle_file, write_bundle
 from codebot.workspace.checkout import mirror_of
-from codebot.workspace.folders import delete_folder, disk_errors, find_task_ids, folders_of
+from codebot.workspace.folders import (
+    check_folders,
+    delete_folder,
+    disk_errors,
+    find_task_ids,
+    folders_of,
+)
 from codebot.workspace.limits import Limits
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.prepare import Preparation
@@ -58,6 +64,7 @@ class Workspaces:
         What is not committed yet goes under `message`; files that .gitignore names stay out.
         Raises `NothingChanged`, and `ChangeRefused` for what may not cross the border.
         """
+        check_folders(checkout.tree, checkout.repository)
         with bundle_file(checkout) as bundle:
             is_changed = await write_bundle(
                 self._sandbox,
