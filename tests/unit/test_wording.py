@@ -81,7 +81,7 @@ Adds it.
 
 `make test` passed (exit code 0) in 2.3 s.
 
-Run by codebot at commit `0123456789ab`, in round 2 of the agent's work; command: task.
+Run by codebot at commit `0123456789ab`, in round 2 of the agent's work; the command is named by the task.
 
 <details><summary>Output</summary>
 
