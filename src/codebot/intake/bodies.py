@@ -16,12 +16,14 @@ LONGEST_LISTED_DESCRIPTION = 1000
 
 Json = dict[str, Any]
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def json_response(
     body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Give the answer with this body."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    content = _encode(body).encode(errors="replace")
     return Response(content, status, headers, media_type="application/json")
 
 

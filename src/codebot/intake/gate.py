@@ -49,6 +49,7 @@ class Gate:
         """Stand in front of `app`."""
         self._app = app
         self._keys = keys
+        self._log = log.bind()  # once: structlog's own way makes a logger for every line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, pass on, answer what went wrong, and log one line."""
@@ -61,7 +62,7 @@ class Gate:
         try:
             await self._pass(scope, exchange)
         finally:
-            _log_request(scope, exchange, perf_counter() - began)
+            self._tell(scope, exchange, perf_counter() - began)
 
     async def _pass(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
@@ -104,6 +105,20 @@ class Gate:
         response.headers["Connection"] = "close"
         await response(scope, exchange.receive, exchange.send_all_but_the_end)
         await exchange.drain()
+
+    def _tell(self, scope: Scope, exchange: "_Exchange", seconds: float) -> None:
+        """Log the request, without its query and headers: they may hold what nobody should read."""
+        went_well = exchange.status < 400  # noqa: PLR2004  as HTTP counts
+        tell = self._log.debug if went_well else self._log.info
+        tell(
+            "http.answered",
+            method=scope["method"],
+            path=scope["path"][:_LONGEST_LOGGED_PATH],
+            status=exchange.status,
+            milliseconds=round(seconds * 1000, 2),
+            request_id=exchange.request_id,
+            key_fingerprint=scope.get(_KEY),
+        )
 
 
 class _Exchange:
@@ -173,18 +188,4 @@ def _announced_size(headers: Headers) -> float:
 def _too_large() -> BodyTooLarge:
     return BodyTooLarge(
         f"The body is longer than {LARGEST_BODY:,} bytes.", hint="Send a shorter description."
-    )
-
-
-def _log_request(scope: Scope, exchange: _Exchange, seconds: float) -> None:
-    """Log the request without its query and headers: either may hold what nobody should read."""
-    tell = log.info if exchange.status >= 400 else log.debug  # noqa: PLR2004  as HTTP counts
-    tell(
-        "http.answered",
-        method=scope["method"],
-        path=scope["path"][:_LONGEST_LOGGED_PATH],
-        status=exchange.status,
-        milliseconds=round(seconds * 1000, 2),
-        request_id=exchange.request_id,
-        key_fingerprint=scope.get(_KEY),
     )

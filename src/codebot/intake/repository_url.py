@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def parse_repository_url(text: str, rules: RepositoryRules) -> Repository:
     return _github_repository(text, rules)
 
 
+@lru_cache(16)  # asked for the same host at every submit
 def is_loopback(host: str) -> bool:
     """Say whether a host, without its port, is this very machine.
 

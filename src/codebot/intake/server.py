@@ -38,6 +38,7 @@ class Server(uvicorn.Server):
                 app,
                 http="httptools",
                 ws="none",
+                proxy_headers=False,  # nothing asks who the caller is but by its key
                 lifespan="off",
                 access_log=False,
                 log_config=None,

@@ -28,9 +28,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     A key given twice is refused: which of the two counts would be anyone's guess.
     """
     try:
-        value = json.loads(
-            body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
-        )
+        value = _DECODER.decode(body.decode())
     except UnicodeDecodeError as exc:
         raise _bad_body("is not UTF-8") from exc
     except json.JSONDecodeError as exc:
@@ -144,3 +142,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _bad_body(message: str) -> InvalidRequest:
     return InvalidRequest((FieldProblem("body", message),))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)

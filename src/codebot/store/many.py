@@ -9,6 +9,8 @@ from sqlalchemy.dialects import sqlite
 Columns = Mapping[str, Any]
 
 LARGEST_CHUNK = 64
+SMALL = 16
+STEP = 8
 
 
 class InsertMany:
@@ -34,11 +36,13 @@ class InsertMany:
 
 
 def _sizes_up_to(largest: int) -> Iterator[int]:
-    """Give the powers of two: few sizes, so that SQLite keeps every statement prepared."""
-    size = 1
-    while size <= largest:
-        yield size
-        size *= 2
+    """Give every size of a small batch, and steps of eight beyond.
+
+    So a batch takes one statement or two, and there are few enough of them for the driver to keep
+    each one prepared.
+    """
+    yield from range(1, SMALL)
+    yield from range(SMALL, largest + 1, STEP)
 
 
 def _chunks(rows: Sequence[Columns]) -> Iterator[Sequence[Columns]]:
@@ -46,6 +50,6 @@ def _chunks(rows: Sequence[Columns]) -> Iterator[Sequence[Columns]]:
     start = 0
     while start < len(rows):
         left = min(len(rows) - start, LARGEST_CHUNK)
-        size = 1 << (left.bit_length() - 1)
+        size = left if left < SMALL else left // STEP * STEP
         yield rows[start : start + size]
         start += size
