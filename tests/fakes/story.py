@@ -131,6 +131,7 @@ class Story:
     workspaces: Workspaces
     agent: PlayedAgent
     forge: MoodyForge
+    redactor: Redactor
     origin: Path
     new: NewTask
     run: Run
@@ -197,7 +198,12 @@ async def open_story(
     host_git = Git(home=root / "git-home")
     sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(root))
     workspaces = Workspaces(
-        host_git, sandbox, mirrors=root / "mirrors", work_dir=root / "work", limits=Limits()
+        host_git,
+        sandbox,
+        mirrors=root / "mirrors",
+        work_dir=root / "work",
+        limits=Limits(),
+        holds_secret=redactor.is_betrayed_by,
     )
     forge = MoodyForge(git=host_git, pull_requests=store.pull_requests, now=clock)
     agent = PlayedAgent(acts)
@@ -217,7 +223,7 @@ async def open_story(
     run = await queue.claim(QueueName.TASKS)
     pipeline = Pipeline(tools, {ForgeKind.LOCAL: forge})
     try:
-        yield Story(store, queue, pipeline, workspaces, agent, forge, origin, new, run)
+        yield Story(store, queue, pipeline, workspaces, agent, forge, redactor, origin, new, run)
     finally:
         await gateway.close()
         await store.close()

@@ -290,6 +290,9 @@ class PlayedBox:
     async def wait(self) -> Exit:
         return Exit(ExitReason.EXITED, 0)
 
+    async def kill(self) -> None:
+        pass
+
 
 class PlayedSandbox(DirectSandbox):
     """Starts nothing: every box says the same."""

@@ -13,6 +13,7 @@ from codebot.errors import (
     AgentCrashed,
     AgentLimited,
     BudgetExhausted,
+    ChangeRefused,
     ForgeForbidden,
     NothingChanged,
     RunLost,
@@ -24,6 +25,8 @@ from fakes.git_http import git
 from fakes.story import BREAKS, MENDS, Act, open_story
 
 ONE_ROUND = [("prepare", 0), ("work", 1), ("collect", 1), ("verify", 1), ("publish", 0)]
+
+SECRET = "sk-ant-cAnArY-0123456789"
 
 ASK_THE_MODEL = f"""{sys.executable} - <<'END'
 import json, os, urllib.request
@@ -252,6 +255,27 @@ async def test_finished_work_waits_for_a_forge_that_says_no(tmp_path: Path) -> N
         assert (await story.tell()).status is TaskStatus.COMPLETED
         assert len(story.agent.jobs) == 1
         assert story.finished() == ONE_ROUND
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"echo {SECRET} > found.txt",
+        f"echo {SECRET} > oops; git add . && git commit -qm Oops && git rm -q oops; {MENDS}",
+        f"{MENDS}; git commit -qam 'Use {SECRET}'",
+        f"{MENDS}; mkdir {SECRET} && echo hi > {SECRET}/file",
+        f"(head -c 20000000 /dev/zero; echo {SECRET}) > found.bin",
+    ],
+    ids=["in a file", "in a file that is gone again", "in a message", "in a name", "far inside"],
+)
+async def test_a_change_that_holds_a_credential_is_not_pushed(tmp_path: Path, script: str) -> None:
+    async with open_story(tmp_path, Act(script), test_command=None) as story:
+        story.redactor.add(SECRET)
+        with pytest.raises(ChangeRefused, match="holds a credential of this service") as refused:
+            await story.tell()
+
+        assert SECRET not in refused.value.sentence
+        assert story.new.branch_name not in git("branch", cwd=story.origin)
 
 
 async def test_a_run_of_a_task_that_is_gone_is_lost(tmp_path: Path) -> None:

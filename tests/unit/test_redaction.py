@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from codebot.domain.secret import Secret
 from codebot.telemetry.redaction import MASK, SHORTEST, Redactor
 
+LONG_TOKEN = "ghs_cAnArYtOkEn1234567890"
 TOKEN = 'gh"s_/a b+ü\\9'  # everything an encoding may change
 
 
@@ -95,3 +96,22 @@ def test_a_megabyte_with_fifty_secrets_is_read_in_passing() -> None:
     started = time.process_time()
     assert known[7] not in redact(text)
     assert time.process_time() - started < 0.6
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        LONG_TOKEN.encode(),
+        base64.b64encode(LONG_TOKEN.encode()),
+        base64.b64encode(f"x-access-token:{LONG_TOKEN}".encode()),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 1024 * 1024 - 7, 3 * 1024 * 1024])
+def test_a_file_betrays_a_secret_wherever_it_stands(form: bytes, before: int) -> None:
+    redact = Redactor([LONG_TOKEN])
+    assert redact.is_betrayed_by(b"\xff" * before + form + b"\n")
+    assert not redact.is_betrayed_by(b"\xff" * before + form[:-4] + b"\n")
+
+
+def test_a_short_secret_is_betrayed_by_no_file() -> None:
+    assert not Redactor(["secret-key-1"]).is_betrayed_by(b"CODEBOT_API_KEYS=secret-key-1")

@@ -120,7 +120,7 @@ async def open_parts(
             stack.push_async_callback(github.close)
             forges[ForgeKind.GITHUB] = github
         sandbox, agent = _sandbox(settings), _agent(settings)
-        workspaces = _workspaces(settings, git, sandbox)
+        workspaces = _workspaces(settings, git, sandbox, redactor)
         yield Parts(
             settings,
             store,
@@ -156,13 +156,14 @@ def _sandbox(settings: Settings) -> Sandbox:
     return DirectSandbox(path=settings.path, mark=str(settings.work_dir))
 
 
-def _workspaces(settings: Settings, git: Git, sandbox: Sandbox) -> Workspaces:
+def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor) -> Workspaces:
     return Workspaces(
         git,
         sandbox,
         mirrors=settings.data_dir / "mirrors",
         work_dir=settings.work_dir,
         limits=Limits(),
+        holds_secret=redactor.is_betrayed_by,
     )
 
 

@@ -20,6 +20,10 @@ MASK = "***"
 SHORTEST = 4
 """Anything shorter is part of ordinary words: masking it would garble every text."""
 
+LONGEST_BY_CHANCE = 15
+"""Characters that a repository may well hold without anybody having betrayed anything."""
+
+_CHUNK = 1024 * 1024
 _SHORTEST_LINE = 16
 _SHORTEST_BASE64 = 8
 
@@ -59,6 +63,24 @@ class Redactor:
         if self._pattern is None:
             self._pattern = _compile(frozenset().union(*self._secrets.values()))
         return self._pattern.sub(MASK, text)
+
+    def is_betrayed_by(self, content: bytes) -> bool:
+        """Say whether a file holds a secret, or a line of one, too long to be there by chance.
+
+        For any thread: it reads a piece at a time, so that others get their turn.
+        """
+        forms = [
+            form.encode(errors="replace")
+            for secret in self._secrets.values()
+            for form in secret
+            if len(form) > LONGEST_BY_CHANCE
+        ]
+        overlap = max(map(len, forms), default=0)
+        return any(
+            content.find(form, start, start + _CHUNK + overlap) >= 0
+            for start in range(0, len(content), _CHUNK)
+            for form in forms
+        )
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - JSON-like in, the same shape out
         """Give a JSON-like value with every text in it masked, keys of mappings included."""

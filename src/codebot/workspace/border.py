@@ -4,7 +4,9 @@ Nothing here opens a file of the agent's tree. The service's git works on object
 of its own, without a checkout: seen to execute nothing, whatever they hold.
 """
 
+import asyncio
 import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,14 +20,24 @@ from codebot.workspace.commits import Commit, read_commits, recreate
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, read_difference
 
+PORTION = 16 * 1024 * 1024
+"""Bytes of unpacked objects that are looked through at once; a larger one comes alone."""
+
+LONGEST_HEAD = 100
+"""Bytes that git writes around an object: its id, type and size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """Judges by `limits` what comes into `checkout.repository`."""
+    """Judges by `limits` what comes into `checkout.repository`.
+
+    `holds_secret` says of some bytes whether they may not leave this machine.
+    """
 
     git: Git
     checkout: Checkout
     limits: Limits
+    holds_secret: Callable[[bytes], bool]
 
     async def take_in(self, bundle: BinaryIO, *, author: Identity, message: str) -> Change:
         """Give the bundle's commits as a change of the bot; `message` is for those without one.
@@ -68,7 +80,7 @@ class Border:
                 read_commits(self.git, self.checkout.repository, tip, self.base)
             )
             group.create_task(self._check_ancestry(tip))
-            group.create_task(self._check_sizes(tip))
+            group.create_task(self._check_objects(tip))
         difference, commits = comparing.result(), reading.result()
         self._check_files(difference)
         if len(commits) > self.limits.max_commits:
@@ -91,25 +103,43 @@ class Border:
         if ancestry.code != 0:
             raise ChangeRefused(f"The agent's commits do not lead on from {self.base}.")
 
-    async def _check_sizes(self, tip: str) -> None:
-        """Look at every new object: all must be there, and none too large once unpacked."""
+    async def _check_objects(self, tip: str) -> None:
+        """Look at every new object, also those that a later commit took back: all are pushed."""
         listed = await self.git.run(
             *("rev-list", "--objects", tip, "--not", self.base), cwd=self.checkout.repository
         )
-        lines = listed.stdout.splitlines()
-        sizes = await self.git.run(
-            *("cat-file", "--batch-check=%(objectsize)"),
-            cwd=self.checkout.repository,
-            stdin=b"".join(line.split(b" ", 1)[0] + b"\n" for line in lines),
-        )
-        for line, size in zip(lines, sizes.stdout.split(), strict=True):
-            if int(size) > self.limits.max_file_bytes:
-                path = line.partition(b" ")[2].decode(errors="replace")
-                megabytes = self.limits.max_file_bytes // 2**20
+        names = [line.partition(b" ") for line in listed.stdout.splitlines()]
+        sizes = await self._ask_for("--batch-check=%(objectsize)", [id_ for id_, _, _ in names])
+        objects = [
+            _Object(id_, int(size), path)
+            for (id_, _, path), size in zip(names, sizes.split(), strict=True)
+        ]
+        for one in objects:
+            self._check_size(one)
+        for some in _in_portions(objects):
+            contents = await self._ask_for("--batch", [one.id for one in some])
+            if await asyncio.to_thread(self.holds_secret, contents):
                 raise ChangeRefused(
-                    f"The agent added {path}, a file of more than {megabytes} MiB.",
-                    hint="Say in the task that such files must not be committed, then retry.",
+                    "The agent's change holds a credential of this service; it is not pushed.",
+                    hint="Replace that credential, and find out how the agent came by it.",
                 )
+
+    async def _ask_for(self, what: str, ids: Sequence[bytes]) -> bytes:
+        asked = await self.git.run(
+            *("cat-file", what),
+            cwd=self.checkout.repository,
+            stdin=b"".join(id_ + b"\n" for id_ in ids),
+            max_output=PORTION + self.limits.max_file_bytes + LONGEST_HEAD * len(ids),
+        )
+        return asked.stdout
+
+    def _check_size(self, one: "_Object") -> None:
+        if one.size > self.limits.max_file_bytes:
+            path, megabytes = one.path.decode(errors="replace"), self.limits.max_file_bytes // 2**20
+            raise ChangeRefused(
+                f"The agent added {path}, a file of more than {megabytes} MiB.",
+                hint="Say in the task that such files must not be committed, then retry.",
+            )
 
     def _check_files(self, difference: Difference) -> None:
         if not difference.files:
@@ -124,3 +154,25 @@ class Border:
                 f"The agent changed {len(difference.files)} files; that is too many.",
                 hint="Build output that .gitignore does not name is the usual cause.",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A commit, tree or file that is new; `path` is empty for a commit."""
+
+    id: bytes
+    size: int
+    path: bytes
+
+
+def _in_portions(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
+    portion: list[_Object] = []
+    room = PORTION
+    for one in objects:
+        if portion and one.size > room:
+            yield portion
+            portion, room = [], PORTION
+        portion.append(one)
+        room -= one.size
+    if portion:
+        yield portion

@@ -1,7 +1,7 @@
 """Workspaces: a clean tree for each task, and the agent's work out of it as commits of the bot."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from codebot.domain.outcome import Change, Checkout
@@ -28,16 +28,27 @@ from codebot.workspace.prepare import Preparation
 
 
 class Workspaces:
-    """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own."""
+    """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own.
+
+    `holds_secret` says of some bytes whether a change must not carry them out.
+    """
 
     def __init__(
-        self, git: Git, sandbox: Sandbox, *, mirrors: Path, work_dir: Path, limits: Limits
+        self,
+        git: Git,
+        sandbox: Sandbox,
+        *,
+        mirrors: Path,
+        work_dir: Path,
+        limits: Limits,
+        holds_secret: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
         self._mirrors = Mirrors(git, mirrors, limits)
         self._work_dir = work_dir
         self._limits = limits
+        self._holds_secret = holds_secret
 
     async def prepare(
         self, task_id: TaskId, repository: Repository, base_branch: str | None, forge: Forge
@@ -76,7 +87,7 @@ class Workspaces:
             )
             if not is_changed:
                 raise NothingChanged("The agent made no changes.")
-            border = Border(self._git, checkout, self._limits)
+            border = Border(self._git, checkout, self._limits, self._holds_secret)
             return await border.take_in(bundle, author=author, message=message)
 
     async def diff(self, checkout: Checkout, change: Change, max_bytes: int) -> str:
