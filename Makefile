@@ -25,6 +25,19 @@ LIKE_PIP := told() { $(BIN)/pip config get "global.$$1" 2>/dev/null || true; }; 
 	trusted="$${SSL_CERT_FILE:-$${PIP_CERT:-$$(told cert)}}"; \
 	if [ -n "$$trusted" ]; then export SSL_CERT_FILE="$$trusted"; fi;
 
+# `need PACKAGE` installs what a bare Debian lacks; who may not do that is told its name.
+NEED := need() { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "      installing the package $$1"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		told="$$(apt-get update -qq 2>&1 && \
+			apt-get install -y -qq --no-install-recommends "$$1" 2>&1)" \
+			|| { echo "$$told" >&2; exit 1; }; \
+	else \
+		echo "The package $$1 is missing: install it (sudo apt-get install $$1)," \
+			"then run make again." >&2; exit 1; \
+	fi; };
+
 .PHONY: help setup demo test check lint bench serve lock clean
 
 help: ## say what can be made
@@ -37,7 +50,7 @@ $(TOOLS): requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Codebot needs Python 3.11 or newer: make PYTHON=python3.12 setup" >&2; exit 1; }
 	@echo "[1/4] Python's own venv"
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) debian-venv
+	@$(NEED) $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	@echo "[2/4] uv, the installer"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
@@ -53,24 +66,11 @@ $(READY): $(TOOLS) pyproject.toml
 	@touch $@
 	@echo "Ready: $(BIN)/codebot --help"
 
-# Debian keeps `venv` in a package of its own.
-.PHONY: debian-venv
-debian-venv:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "      installing the package python3-venv"; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		told="$$(apt-get update -qq 2>&1 && \
-			apt-get install -y -qq --no-install-recommends python3-venv 2>&1)" \
-			|| { echo "$$told" >&2; exit 1; }; \
-	else \
-		echo "Python's venv is missing: install the package python3-venv" \
-			"(sudo apt-get install python3-venv), then run make again." >&2; exit 1; \
-	fi
-
 demo: $(READY) ## the whole way of a task on this machine, nothing configured
 	@$(BIN)/codebot demo
 
 test: $(READY) ## every test, the wheel and the docs included
+	@$(NEED) command -v jq >/dev/null || need jq  # the examples in docs/ read JSON with it
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: lint ## format, lint, types, layers, unit tests: under 30 seconds

@@ -53,14 +53,6 @@ def _empty(arguments: tuple[str, ...]) -> list[str]:
     return ["--allow-empty"] if "commit" in arguments else []
 
 
-@pytest.fixture(scope="module")
-def jq(outside_environment: Mapping[str, str]) -> None:
-    """The jobs read JSON with it, and a bare Debian does not have it."""
-    if shutil.which("jq") is None:
-        for arguments in (("update", "-qq"), ("install", "-yqq", "jq")):
-            subprocess.run(["apt-get", *arguments], env=dict(outside_environment), check=True)
-
-
 def test_the_program_prints_the_pull_request(environment: dict[str, str], repository: Path) -> None:
     ended = submit(environment, str(repository), "Add dark mode support")
 
@@ -91,7 +83,6 @@ def submit(
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.usefixtures("jq")
 @pytest.mark.parametrize(
     "event",
     [
@@ -121,7 +112,6 @@ def test_the_workflow_ends_with_the_pull_request(
     assert event["TICKET"] in branch
 
 
-@pytest.mark.usefixtures("jq")
 def test_the_gitlab_job_ends_with_the_pull_request(
     environment: dict[str, str], repository: Path, tmp_path: Path
 ) -> None:
@@ -133,7 +123,6 @@ def test_the_gitlab_job_ends_with_the_pull_request(
     assert said.splitlines()[-1].endswith("/pull-request")
 
 
-@pytest.mark.usefixtures("jq")
 def test_a_refused_task_stops_the_jobs(environment: dict[str, str], tmp_path: Path) -> None:
     environment |= {
         "GITHUB_ENV": str(tmp_path / "env"),
