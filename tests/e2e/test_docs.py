@@ -33,7 +33,12 @@ def test_what_a_page_tells_to_type_works(name: str, tmp_path: Path) -> None:
     steps = read_steps(_on_a_free_port((ROOT / name).read_text()))
     home = tmp_path / "home"
     home.mkdir()
-    env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8"}
+    env = {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+    }
 
     assert run_steps(steps, cwd=tmp_path, env=env, timeout=100) == ""
 

@@ -63,7 +63,10 @@ def test_the_installed_service_becomes_healthy(bin_folder: Path, tmp_path: Path)
         assert service.http.get("/docs").status_code == 200
 
 
-def test_the_installed_demo_goes_all_the_way(bin_folder: Path, tmp_path: Path) -> None:
+def test_the_installed_demo_goes_all_the_way(
+    bin_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     ended = subprocess.run(
         [bin_folder / "codebot", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
