@@ -212,7 +212,7 @@ async def open_story(
         store=store,
         workspaces=workspaces,
         sandbox=sandbox,
-        agent=AgentWork(agent, sandbox, gateway, store, limits, caps, model=None),
+        agent=AgentWork(agent, sandbox, gateway, store, limits, caps, None, redactor),
         publisher=Publisher(host_git, store.pull_requests, redactor, clock),
         test_timeout=timedelta(seconds=20),
         redact=redactor,

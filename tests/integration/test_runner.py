@@ -16,6 +16,7 @@ from codebot.agent import runner
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits, run_agent
+from codebot.agent.texts import LONGEST_TEXT
 from codebot.domain.agent_event import AgentEvent, Finished, Said
 from codebot.domain.outcome import AgentOutcome, AgentReport, Checkout
 from codebot.domain.ports import Agent
@@ -55,6 +56,8 @@ while :; do sleep 0.05; done
 """
 """Says what it has used when it is interrupted, as Claude Code does."""
 
+SECRET = "cAnArY-0123456789"
+
 DAEMON = """
 (setsid sh -c 'echo $$ > pid; sleep 60' >/dev/null 2>&1 &)
 until test -s pid; do sleep 0.01; done
@@ -68,7 +71,6 @@ class Desk:
     checkout: Checkout
     sandbox: DirectSandbox
     events: list[AgentEvent] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     slowness: float = 0
 
@@ -76,9 +78,6 @@ class Desk:
         await asyncio.sleep(self.slowness)
         self.events.append(event)
         self.told.set()
-
-    async def note(self, line: str) -> None:
-        self.lines.append(line)
 
     async def run(
         self, agent: Agent, *, wall: float = 20, idle: float = 20, **job: Any
@@ -91,7 +90,7 @@ class Desk:
             checkout=self.checkout,
             limits=AgentLimits(timedelta(seconds=wall), timedelta(seconds=idle)),
             on_event=self.hear,
-            on_line=self.note,
+            redact=lambda text: text.replace(SECRET, "***"),
         )
 
     def claude(self, script: str) -> ClaudeAgent:
@@ -122,7 +121,6 @@ async def test_an_agent_that_works_gives_its_report(desk: Desk) -> None:
     assert report.outcome is AgentOutcome.DONE
     assert (report.title, report.usage.turns, report.usage.cost_usd) == ("T", 2, 0.25)
     assert kinds(desk.events) == ["Started", "Finished"]
-    assert desk.lines == [INIT + "\n", "noise\n", RESULT + "\n"]
     assert (desk.checkout.tree / "prompt").read_text() == "Say hello."
     assert (desk.checkout.home / ".codebot/instructions.md").read_text() == "Be brief."
 
@@ -143,6 +141,19 @@ async def test_a_crash_tells_exit_code_and_last_words(desk: Desk) -> None:
         await desk.run(desk.claude('echo "$INIT"; echo out of cheese >&2; exit 7'))
 
 
+async def test_no_secret_is_cut_in_two_and_so_overlooked(desk: Desk) -> None:
+    before = LONGEST_TEXT - 5
+    script = f"head -c {before} /dev/zero | tr '\\0' x; echo {SECRET}"
+    await desk.run(sh(script))
+    assert isinstance(desk.events[0], Said)
+    assert "cAnAr" not in desk.events[0].text
+
+    flood = f"yes | head -c 5000 >&2; echo {SECRET} >&2; yes no | head -c 990 >&2; exit 3"
+    with pytest.raises(AgentCrashed, match="Its last words") as crashed:
+        await desk.run(sh(flood))
+    assert "0123" not in crashed.value.detail
+
+
 async def test_a_prompt_that_nobody_reads_blocks_nobody(desk: Desk) -> None:
     report = await desk.run(sh("exit 0"), prompt="x" * 5_000_000)
     assert report.outcome is AgentOutcome.DONE
@@ -152,7 +163,8 @@ async def test_a_line_of_twenty_megabytes_is_one_line(desk: Desk) -> None:
     report = await desk.run(sh("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo over"))
     assert report.closing_words == "over"
     assert len(desk.events) == 2
-    assert max(map(len, desk.lines)) < 100_000
+    assert isinstance(desk.events[0], Said)
+    assert len(desk.events[0].text) < 100_000
 
 
 async def test_a_silent_hang_is_idle(desk: Desk) -> None:

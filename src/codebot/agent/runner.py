@@ -14,7 +14,6 @@ from typing import Any
 
 from codebot.agent.home import forget_session, has_session, write_files
 from codebot.agent.prompts import interrupted
-from codebot.agent.texts import clip
 from codebot.domain.agent_event import AgentEvent, Finished, Started, ToolCall, ToolResult
 from codebot.domain.box import BoxSpec, Exit, ExitReason, Network
 from codebot.domain.outcome import AgentReport, Checkout
@@ -23,7 +22,6 @@ from codebot.domain.task import TaskId
 from codebot.errors import AgentMissing
 
 OnEvent = Callable[[AgentEvent], Awaitable[None]]
-OnLine = Callable[[str], Awaitable[None]]
 
 LONGEST_TOOL = timedelta(minutes=11)
 """Claude Code lets a command run for up to 10 minutes, silently; one more to stop it itself."""
@@ -54,20 +52,21 @@ async def run_agent(
     checkout: Checkout,
     limits: AgentLimits,
     on_event: OnEvent,
-    on_line: OnLine | None = None,
+    redact: Callable[[str], str] = str,
 ) -> AgentReport:
     """Let the agent work one round; raises the `AgentError` that names how it failed.
 
-    `on_event` hears all that the agent does, in order; `on_line` the raw lines of its output. A
-    session that is there is resumed, one that is lost is started anew with `job.opening` before
-    the prompt, whatever `job.resume` expected.
+    `on_event` hears all that the agent does, in order. `redact` masks secrets in its output
+    before anything is cut from it: half a secret is still one. A session that is there is
+    resumed, one that is lost is started anew with `job.opening` before the prompt, whatever
+    `job.resume` expected.
     """
 
     async def launch(job: AgentJob) -> Ended:
         start = agent.launch(job)
         await asyncio.to_thread(write_files, checkout.home, start.files)
         box = await _start(sandbox, start, task_id, checkout, limits)
-        return await _Watch(agent, box, limits, on_event, on_line).to_the_end()
+        return await _Watch(agent, box, limits, on_event, redact).to_the_end()
 
     pattern = agent.session(job)
     resumable = await asyncio.to_thread(has_session, checkout.home, pattern)
@@ -135,11 +134,11 @@ class _Watch:
         box: Box,
         limits: AgentLimits,
         on_event: OnEvent,
-        on_line: OnLine | None,
+        redact: Callable[[str], str],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._agent, self._box, self._limits = agent, box, limits
-        self._on_event, self._on_line = on_event, on_line
+        self._on_event, self._redact = on_event, redact
         self._events: deque[AgentEvent] = deque(maxlen=MOST_EVENTS)
         self._running_tools: set[str] = set()
         self._last_word: asyncio.Future[None] = self._loop.create_future()
@@ -166,9 +165,8 @@ class _Watch:
         """Tell everybody what the agent prints, to the end of its box."""
         async for line in self._box.stdout():
             self._last_heard = self._loop.time()
-            if self._on_line is not None:
-                await self._on_line(clip(line.decode(errors="replace")))
-            for event in self._agent.parse(line):
+            masked = self._redact(line.decode(errors="replace"))
+            for event in self._agent.parse(masked.encode()):
                 self._note(event)
                 await self._on_event(event)
         return await self._box.wait()
@@ -222,6 +220,6 @@ class _Watch:
             exit=Exit(ExitReason.TIMEOUT, how.code) if stopped is _Stop.TIMEOUT else how,
             duration=timedelta(seconds=self._loop.time() - self._started),
             events=tuple(self._events),
-            stderr_tail=self._box.stderr_tail(),
+            stderr_tail=self._redact(self._box.stderr_tail()),
             idle=stopped is _Stop.IDLE,
         )

@@ -1,6 +1,6 @@
 """One round of an agent's work on a task: its words, its way to the model, its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from codebot.agent import prompts
@@ -34,6 +34,7 @@ class AgentWork:
     limits: AgentLimits
     caps: Caps
     model: str | None
+    redact: Callable[[str], str]
 
     def is_spent(self, spent: Usage) -> bool:
         """Say whether a task that has used this much gets no further round."""
@@ -66,6 +67,7 @@ class AgentWork:
                 checkout=checkout,
                 limits=self.limits,
                 on_event=telling.event,
+                redact=self.redact,
             )
         finally:
             metered = self.gateway.dismiss(access).usage

@@ -132,7 +132,7 @@ async def open_parts(
                     store=store,
                     workspaces=workspaces,
                     sandbox=sandbox,
-                    agent=_agent_work(settings, agent, sandbox, gateway, store),
+                    agent=_agent_work(settings, agent, sandbox, gateway, store, redactor),
                     publisher=Publisher(git, store.pull_requests, redactor, now),
                     test_timeout=settings.test_timeout,
                     redact=redactor,
@@ -174,7 +174,12 @@ def _agent(settings: Settings) -> Agent:
 
 
 def _agent_work(
-    settings: Settings, agent: Agent, sandbox: Sandbox, gateway: Gateway, store: Store
+    settings: Settings,
+    agent: Agent,
+    sandbox: Sandbox,
+    gateway: Gateway,
+    store: Store,
+    redactor: Redactor,
 ) -> AgentWork:
     return AgentWork(
         agent=agent,
@@ -184,6 +189,7 @@ def _agent_work(
         limits=AgentLimits(settings.agent_timeout, settings.agent_idle_timeout),
         caps=Caps(settings.max_turns, settings.max_budget_usd),
         model=settings.model,
+        redact=redactor,
     )
 
 

@@ -44,7 +44,10 @@ class Box(Protocol):
         ...
 
     def stderr_tail(self) -> str:
-        """Give the last 8 KiB of stderr so far, decoded leniently."""
+        """Give the last 8 KiB of stderr so far, decoded leniently, whole lines where it was cut.
+
+        Half a line may hold half a secret, which nobody would know for one.
+        """
         ...
 
     async def wait(self) -> Exit:

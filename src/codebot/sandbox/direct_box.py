@@ -38,8 +38,10 @@ class DirectBox:
         return self._stdout.lines()
 
     def stderr_tail(self) -> str:
-        """Give the last 8 KiB of stderr so far, decoded leniently."""
-        return self._tail.decode(errors="replace")
+        """Give the last 8 KiB of stderr so far, decoded leniently, whole lines where it was cut."""
+        is_cut = len(self._tail) == STDERR_TAIL
+        tail = self._tail.partition(b"\n")[2] or self._tail if is_cut else self._tail
+        return tail.decode(errors="replace")
 
     async def wait(self) -> Exit:
         """Wait for the end; the same answer every time. Nothing of the box runs afterwards."""

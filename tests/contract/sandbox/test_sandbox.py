@@ -149,6 +149,12 @@ async def test_only_the_end_of_stderr_is_kept(place: Place) -> None:
     assert len(err) == 8192
 
 
+async def test_a_stderr_that_is_cut_begins_with_a_whole_line(place: Place) -> None:
+    _, _, err = await place.sh("seq 10000 99999 >&2")
+    assert len(err) > 8000
+    assert {len(line) for line in err.splitlines()} == {5}
+
+
 async def test_output_can_still_be_read_after_the_end(place: Place) -> None:
     box = await place.start("echo", "hi")
     await box.wait()

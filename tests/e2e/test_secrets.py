@@ -1,0 +1,144 @@
+"""Canaries: no secret of the service leaves it, whatever the agent is made to do with them.
+
+Without a box an agent runs as the service's own user. What it cannot be kept from is reading that
+user's files (the App's key) and, where that user is root, the environment of the service itself.
+So these tests hand every secret to the agent, and look at what becomes of them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.github_service import FULL_NAME, Shop, events, is_over, open_shop, wait_for
+from fakes.github import private_key
+from fakes.service import KEY, RunningService
+
+pytestmark = pytest.mark.e2e
+
+MODEL_KEY = "sk-ant-cAnArY-0123456789abcdef"
+APP_KEY_LINE = private_key().splitlines()[3]
+GIVEN = (MODEL_KEY, KEY, APP_KEY_LINE)
+
+SPY = """cat > /dev/null
+env > {count}.env
+for one in /proc/[0-9]*; do tr '\\0' ' ' < $one/cmdline; echo; done > {count}.argv 2> /dev/null
+ls -l /proc/self/fd > {count}.fds
+echo '# mended' >> shop.py
+"""
+
+HOSTILE = """cat > /dev/null
+cat {canaries}; cat {canaries} >&2
+echo '# mended' >> shop.py
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with open_shop(tmp_path) as shop:
+        shop.settings["ANTHROPIC_API_KEY"] = MODEL_KEY
+        shop.settings["CODEBOT_LOG_LEVEL"] = "debug"
+        yield shop
+
+
+def test_the_agent_is_given_no_secret(shop: Shop) -> None:
+    shop.agent = SPY
+    with shop.serve() as service:
+        assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"
+
+    seen = {kind: (shop.folder / f"count.{kind}").read_text() for kind in ("env", "argv", "fds")}
+    tokens = list(shop.github.world.tokens)
+    assert tokens, "the service has asked for tokens, so there was something to see"
+    for secret in (*GIVEN, *tokens):
+        assert not any(secret in text for text in seen.values())
+    names = {line.partition("=")[0] for line in seen["env"].splitlines()}
+    assert names <= {
+        *("PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"),
+        *("CODEBOT_BOX", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"),
+    }
+    assert "codebot serve" in seen["argv"], "the processes of the service were there to be seen"
+    assert not any(kind in seen["fds"] for kind in ("socket:", "store", "sqlite"))
+
+
+def test_what_a_hostile_agent_and_its_tests_print_is_masked_everywhere(shop: Shop) -> None:
+    canaries = _canaries(shop)
+    shop.agent = HOSTILE.replace("{canaries}", str(canaries))
+    with shop.serve() as service:
+        task_id = shop.submit(service, test_command=f"cat {canaries}; grep -q mended shop.py")
+        assert wait_for(service, task_id, is_over)["status"] == "completed"
+        said = _everything_said(service, task_id)
+
+    [pull] = shop.pulls()
+    said |= {"title": pull.title, "body": pull.body, "git": shop.git("log", "-p", "--all")}
+    assert "canaries follow" in said["log"], "the agent did print them"
+    assert "canaries follow" in said["body"], "and so did the tests"
+    for secret in (*GIVEN, *shop.github.world.tokens):
+        assert [name for name, text in said.items() if secret in text] == []
+
+
+def test_an_error_that_quotes_a_secret_is_masked(shop: Shop) -> None:
+    canaries = _canaries(shop)
+    shop.agent = f"cat {canaries} >&2; exit 3"
+    with shop.serve() as service:
+        task_id = shop.submit(service)
+        status = wait_for(service, task_id, is_over)
+        said = _everything_said(service, task_id)
+
+    assert "Its last words" in status["error"]
+    assert "***" in status["error"]
+    for secret in (*GIVEN, *(line[-8:] for line in private_key().splitlines()[1:-1])):
+        assert [name for name, text in said.items() if secret in text] == []
+
+
+@pytest.mark.parametrize("secret", GIVEN, ids=["model key", "API key", "a line of the App's key"])
+def test_a_change_with_a_secret_in_it_is_not_pushed(shop: Shop, secret: str) -> None:
+    shop.agent = f"cat > /dev/null; echo 'x = \"{secret}\"' >> shop.py; echo done"
+    with shop.serve() as service:
+        task_id = shop.submit(service, test_command="true")
+        status = wait_for(service, task_id, is_over)
+        said = _everything_said(service, task_id)
+
+    assert status["status"] == "failed"
+    assert "holds a credential of this service" in status["error"]
+    assert shop.pulls() == []
+    assert "u/codebot" not in shop.git("branch", "--all")
+    assert [name for name, text in said.items() if secret in text] == []
+
+
+def test_no_secret_is_left_in_what_git_keeps(shop: Shop) -> None:
+    with shop.serve() as service:
+        assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"
+    tokens = [token.encode() for token in shop.github.world.tokens]
+    kept = [
+        path
+        for folder in ("codebot_data", "codebot_workspace")
+        for path in (shop.folder / folder).rglob("*")
+        if path.is_file()
+    ]
+    assert any(path.name == "config" for path in kept)
+    for path in kept:
+        content = path.read_bytes()
+        assert not any(token in content for token in (*tokens, MODEL_KEY.encode())), path
+
+
+def _canaries(shop: Shop) -> Path:
+    """Write every secret to a file that the agent can read, as if it had found them."""
+    path = shop.folder / "canaries"
+    path.write_text("canaries follow\n" + "\n".join((*GIVEN, private_key())))
+    return path
+
+
+def _everything_said(service: RunningService, task_id: str) -> dict[str, str]:
+    """Give every text that the service shows of a task, and its own output."""
+    paths = {
+        "status": f"/api/tasks/{task_id}/status",
+        "list": "/api/tasks",
+        "task": f"/api/v1/tasks/{task_id}",
+        "log": f"/api/v1/tasks/{task_id}/log",
+        "diff": f"/api/v1/tasks/{task_id}/diff",
+    }
+    answers = {name: service.http.get(path).text for name, path in paths.items()}
+    happened = json.dumps(events(service, task_id))
+    assert FULL_NAME in answers["list"]
+    return answers | {"events": happened, "stdout": service.stdout, "stderr": service.stderr}
