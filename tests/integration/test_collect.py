@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codebot.domain.repository import Identity
-from codebot.errors import ChangeRefused, NothingChanged
+from codebot.errors import ChangeRefused, DiskFull, NothingChanged
 from codebot.workspace.limits import Limits
 from fakes.git_http import git
 from fakes.workshop import BOT, FILES, NAME, OWNER, Workshop, open_workshop, run_in
@@ -137,6 +137,27 @@ async def test_modes_links_and_binaries_come_through(shop: Workshop) -> None:
     diff = await shop.workspaces.diff(checkout, change, 100_000)
     assert "Binary files /dev/null and b/data.bin differ" in diff
     assert "root:" not in diff
+
+
+def _write_each(folder: Path, names: list[bytes]) -> None:
+    for name in names:
+        (folder / os.fsdecode(name)).write_text("x\n")
+
+
+async def test_names_of_any_kind_come_through(shop: Workshop) -> None:
+    checkout = await shop.prepare()
+    names = [
+        b"HEAD",
+        b"main",
+        b"--upload-pack=x",
+        b"new\nline",
+        b"\xff\xfe",
+        b'quo"te\\',
+        b":(glob)*",
+    ]
+    _write_each(checkout.tree, names)
+    change = await shop.collect(checkout)
+    assert {file.path for file in change.files} == {name.decode(errors="replace") for name in names}
 
 
 async def test_a_rename_counts_as_one_file(shop: Workshop) -> None:
@@ -301,6 +322,17 @@ async def test_the_work_in_the_tree_is_what_counts(shop: Workshop, way: object) 
     here = (f"--git-dir={checkout.tree / '.git'}", f"--work-tree={checkout.tree}")
     assert git(*here, "status", "--porcelain", "--untracked-files=all") == ""
     assert git(*here, "rev-parse", "HEAD") == change.agent_commit
+
+
+async def test_a_disk_that_is_full_is_named_as_such(shop: Workshop) -> None:
+    checkout = await shop.prepare()
+    (checkout.tree / "work.txt").write_text("paid for\n")
+    says_full = "cat >/dev/null; echo 'fatal: write error: No space left on device' >&2; exit 1"
+    run_in(checkout.tree, "config", "filter.full.clean", says_full)
+    run_in(checkout.tree, "config", "filter.full.required", "true")
+    (checkout.tree / ".gitattributes").write_text("*.txt filter=full\n")
+    with pytest.raises(DiskFull):
+        await shop.collect(checkout)
 
 
 @pytest.mark.parametrize("name", ["tree", "repository.git"])

@@ -25,6 +25,7 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.stuck: set[TaskId] = set()
+        self.unreadable = False
 
     def make(self, task_id: TaskId) -> None:
         (self.root / task_id).mkdir(parents=True)
@@ -35,6 +36,8 @@ class Folders:
         rmtree(self.root / task_id, ignore_errors=True)
 
     def task_ids(self) -> set[TaskId]:
+        if self.unreadable:
+            raise WorkspaceError("The disk reports an error.")
         return {TaskId(folder.name) for folder in self.root.iterdir()}
 
 
@@ -175,6 +178,20 @@ async def test_sweeping_goes_on_after_the_store_was_locked(
     assert store.tasks.is_known(task_id)
     backup.close()
     await until(lambda: not store.tasks.is_known(task_id))
+
+    assert not sweeping.done()
+    sweeping.cancel()
+
+
+async def test_sweeping_goes_on_after_the_folders_could_not_be_read(
+    folders: Folders, retention: Retention
+) -> None:
+    folders.make(TaskId(new_uuid7()))
+    folders.unreadable = True
+    sweeping = asyncio.create_task(retention.keep_sweeping(timedelta(seconds=0.01)))
+    await asyncio.sleep(0.05)
+    folders.unreadable = False
+    await until(lambda: not folders.task_ids())
 
     assert not sweeping.done()
     sweeping.cancel()

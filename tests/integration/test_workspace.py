@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -194,6 +195,23 @@ async def test_removing_a_workspace_takes_odd_permissions_and_links(
     assert not checkout.tree.parent.exists()
     assert (outside / "precious").exists()
     await shop.workspaces.remove(task_id(1))
+
+
+async def test_a_tree_deeper_than_any_path_is_removed(shop: Workshop) -> None:
+    checkout = await shop.prepare(1)
+    _dig(checkout.tree, 1500)
+    await shop.workspaces.remove(task_id(1))
+    assert not checkout.tree.parent.exists()
+
+
+def _dig(folder: Path, levels: int) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("deeper", dir_fd=here)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
 
 
 async def test_only_tasks_are_listed(shop: Workshop) -> None:

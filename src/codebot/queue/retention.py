@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from codebot.domain.task import TaskId
-from codebot.errors import CodebotError, StoreUnavailable
+from codebot.errors import CodebotError
 from codebot.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -52,11 +52,11 @@ class Retention:
         return swept
 
     async def keep_sweeping(self, every: timedelta) -> None:
-        """Sweep now and then on a timer, until cancelled; a store that is down is waited for."""
+        """Sweep now and then on a timer, until cancelled; whatever is in trouble is waited for."""
         while True:
             try:
                 await self.sweep()
-            except StoreUnavailable as error:
+            except CodebotError as error:
                 log.warning("sweep.stopped", detail=error.detail, hint=error.hint)
             await asyncio.sleep(every.total_seconds())
 

@@ -16,8 +16,9 @@ from codebot.domain.box import BoxSpec, Exit, ExitReason, Network
 from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import TaskId
-from codebot.errors import ChangeRefused, WorkspaceError
+from codebot.errors import ChangeRefused, DiskFull, WorkspaceError
 from codebot.git.environment import numbered
+from codebot.git.trouble import Trouble, trouble_in
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.limits import Limits
 
@@ -108,6 +109,8 @@ def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
         raise WorkspaceError(f"Collecting the agent's work took longer than {seconds} seconds.")
     if ended.reason is not ExitReason.EXITED:
         raise WorkspaceError(f"Collecting the agent's work was stopped ({ended.reason}).")
+    if trouble_in(stderr) is Trouble.DISK_FULL:
+        raise DiskFull("The disk is full.", hint="Free some space, then submit the task again.")
     raise ChangeRefused(
         f"The agent's work could not be collected: {stderr.strip() or f'exit code {ended.code}'}",
         hint="A repository inside the repository, or a file that cannot be read, is in the way.",

@@ -55,7 +55,7 @@ def mirror_of(repository: Path) -> Path | None:
     """Say which mirror a trusted repository borrows from; None when it is not complete."""
     try:
         objects = _alternates(repository).read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return Path(objects.rstrip("\n")).parent
 

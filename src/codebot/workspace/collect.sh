@@ -49,4 +49,4 @@ if [ "$tree" != "$(git rev-parse "$parent^{tree}")" ]; then
     commit=$(git commit-tree "$tree" -p "$parent" -F -)
     git update-ref HEAD "$commit"
 fi
-git bundle create --quiet - HEAD "^$base"
+git bundle create --quiet - HEAD "^$base" --
