@@ -81,7 +81,7 @@ Adds it.
 
 `make test` passed (exit code 0) in 2.3 s.
 
-Run by codebot at commit `0123456789ab`, in round 2 of the agent's work; the command is named by the task.
+Run by codebot at commit `0123456789ab`, in round 2 of the agent's work; the command is the task's.
 
 <details><summary>Output</summary>
 

@@ -194,8 +194,8 @@ def _result(verdict: Verdict) -> str:
 
 def _circumstances(verdict: Verdict, rounds: int, redact: Callable[[str], str]) -> str:
     where = f"Run by codebot at commit {code(verdict.commit[:12])}"
-    named = "named by the task" if verdict.source == "task" else line(redact(verdict.source), 200)
-    return f"{where}, in round {rounds} of the agent's work; the command is {named}."
+    whose = "the task's" if verdict.source == "task" else line(redact(verdict.source), 200)
+    return f"{where}, in round {rounds} of the agent's work; the command is {whose}."
 
 
 def _output(output: str) -> str:
