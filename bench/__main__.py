@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import demo, idle, lists, load, way
+from bench import demo, idle, lists, load, way, workers
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -13,8 +13,8 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "single": load.measure_single,
     "status": load.measure_status,
     "list": lists.measure,
-    "way": way.measure_way,
-    "workers": way.measure_workers,
+    "way": way.measure,
+    "workers": workers.measure,
     "idle": idle.measure,
     "start": idle.measure_start,
     "demo": demo.measure,

@@ -25,11 +25,6 @@ TASKS = 8
 NOTE = "date +%s.%N >> {count}"
 NOTES_TIMES = f"{NOTE}; cat > /dev/null; echo '# x' >> new.py; {NOTE}"
 
-AGENTS = 16
-WORKERS = 4
-AGENT_SECONDS = 2
-SLEEPS = f"cat > /dev/null; sleep {AGENT_SECONDS}; echo '# x' >> new.py"
-
 
 @dataclass(frozen=True)
 class Times:
@@ -40,7 +35,7 @@ class Times:
     tests: float
 
 
-def measure_way(folder: Path) -> Figures:
+def measure(folder: Path) -> Figures:
     """Let one task after the other through an idle service that knows the repository."""
     with _shop(folder, NOTES_TIMES) as shop, shop.serve() as service:
         for _ in range(WARM_UP):
@@ -56,16 +51,6 @@ def measure_way(folder: Path) -> Figures:
     yield figure("agent ended to pull request open: p50", 400,
                  lambda times: times.to_pull_request - times.tests,
                  note=f"the tests' own {tests:.0f} ms not counted")  # fmt: skip
-
-
-def measure_workers(folder: Path) -> Figures:
-    """Let four workers run sixteen agents of two seconds."""
-    with _shop(folder, SLEEPS) as shop, shop.serve("--workers", str(WORKERS)) as service:
-        wait_for(service, shop.submit(service, test_command="true"), is_over)
-        rounds = [_time_agents(shop, service) for _ in range(ROUNDS)]
-    ideal = AGENTS * AGENT_SECONDS / WORKERS
-    yield Figure(f"{AGENTS} agents of {AGENT_SECONDS} s on {WORKERS} workers, against {ideal:g} s",
-                 [seconds / ideal for seconds in rounds], 1.3)  # fmt: skip
 
 
 @contextmanager
@@ -92,14 +77,3 @@ def _time_task(shop: Shop, service: RunningService) -> Times:
 
 def _moment(event: dict[str, Any]) -> float:
     return datetime.fromisoformat(event["time"]).timestamp()
-
-
-def _time_agents(shop: Shop, service: RunningService) -> float:
-    """Give the seconds from the first submit to the last pull request."""
-    began = time.perf_counter()
-    tasks = [shop.submit(service, test_command="true") for _ in range(AGENTS)]
-    for task_id in tasks:
-        status = wait_for(service, task_id, is_over)
-        if status["status"] != "completed":
-            raise RuntimeError(f"A task did not end well: {status}")
-    return time.perf_counter() - began
