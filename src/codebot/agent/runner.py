@@ -31,6 +31,8 @@ INTERRUPT_GRACE = timedelta(seconds=5)
 TERMINATE_GRACE = timedelta(seconds=3)
 LAST_WORDS = timedelta(seconds=1)
 """For telling what a cancelled agent said while it was stopped: its usage above all."""
+PIECE = 1024 * 1024
+"""Characters that are masked at once: some 20 ms."""
 MOST_EVENTS = 1000
 """Events kept to judge the ending by: the last ones. A task's log keeps them all."""
 
@@ -165,11 +167,19 @@ class _Watch:
         """Tell everybody what the agent prints, to the end of its box."""
         async for line in self._box.stdout():
             self._last_heard = self._loop.time()
-            masked = self._redact(line.decode(errors="replace"))
-            for event in self._agent.parse(masked.encode()):
+            for event in self._agent.parse(await self._masked(line)):
                 self._note(event)
                 await self._on_event(event)
         return await self._box.wait()
+
+    async def _masked(self, line: bytes) -> bytes:
+        """Mask the secrets in a line: a long one in pieces, so that others get their turn."""
+        text = line.decode(errors="replace")
+        pieces = []
+        for start in range(0, len(text), PIECE):
+            pieces.append(self._redact(text[start : start + PIECE]))
+            await asyncio.sleep(0)
+        return "".join(pieces).encode()
 
     def _note(self, event: AgentEvent) -> None:
         self._events.append(event)
