@@ -281,12 +281,6 @@ class PullRequestRefused(PublishError):
     code = "pull_request_refused"
 
 
-class RunInterrupted(StepFailed):
-    """The service is stopping; the run goes on at its first unfinished step after a restart."""
-
-    code = "interrupted"
-
-
 class RunPoisoned(StepFailed):
     """The run took its worker down too often to be tried again."""
 

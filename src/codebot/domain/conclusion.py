@@ -3,7 +3,7 @@
 from codebot.domain.outcome import AgentOutcome, AgentReport, Failure, Verdict, VerdictState
 from codebot.domain.run import RunResult
 from codebot.domain.status import Outcome, TaskStatus
-from codebot.errors import BudgetExhausted, NothingChanged
+from codebot.errors import BudgetExhausted, NothingChanged, TestsFailed, VerifyTimedOut
 
 LONGEST_WORDS = 1000
 """Characters of the agent's closing words that an error repeats."""
@@ -49,7 +49,7 @@ def _failed(outcome: Outcome, failure: Failure) -> RunResult:
 def _partial(report: AgentReport, url: str) -> Failure:
     limit, setting = _cap(report)
     return Failure(
-        code="budget_exhausted",
+        code=BudgetExhausted.code,
         detail=f"The agent reached its {limit} before it was done.",
         hint=f"Its partial work: {url} (a draft). Raise {setting} to allow more.",
         retryable=False,
@@ -68,6 +68,6 @@ def _unproven(verdict: Verdict, url: str) -> Failure:
     if verdict.state is VerdictState.TIMED_OUT:
         seconds = round(verdict.duration.total_seconds())
         detail = f"The test command `{verdict.command}` did not end within {seconds} seconds."
-        return Failure("tests_timed_out", detail, hint, retryable=False)
+        return Failure(VerifyTimedOut.code, detail, hint, retryable=False)
     detail = f"The test command `{verdict.command}` failed with exit code {verdict.exit_code}."
-    return Failure("tests_failed", detail, hint, retryable=False)
+    return Failure(TestsFailed.code, detail, hint, retryable=False)

@@ -1,0 +1,96 @@
+from datetime import timedelta
+
+import pytest
+
+from codebot.domain.conclusion import LONGEST_WORDS, conclude, is_ready, is_settled, unchanged
+from codebot.domain.outcome import AgentOutcome, AgentReport, Usage, Verdict, VerdictState
+from codebot.domain.status import Outcome, TaskStatus
+from codebot.errors import BudgetExhausted, NothingChanged
+
+URL = "https://forge.example/pull/1"
+DONE, TURNS, BUDGET = AgentOutcome.DONE, AgentOutcome.MAX_TURNS, AgentOutcome.MAX_BUDGET
+PASSED, FAILED = VerdictState.PASSED, VerdictState.FAILED
+TIMED_OUT, NOT_VERIFIED = VerdictState.TIMED_OUT, VerdictState.NOT_VERIFIED
+
+
+def a_report(outcome: AgentOutcome = DONE, words: str = "", summary: str = "") -> AgentReport:
+    return AgentReport(outcome, "s", "", summary, "", words, Usage(), timedelta(0))
+
+
+def a_verdict(state: VerdictState = PASSED) -> Verdict:
+    return Verdict(state, "make test", "task", 2, timedelta(seconds=61), "", "c")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "settled", "ready"),
+    [
+        (DONE, PASSED, True, True),
+        (DONE, NOT_VERIFIED, True, True),
+        (DONE, FAILED, False, False),
+        (DONE, TIMED_OUT, False, False),
+        (TURNS, FAILED, True, False),
+        (TURNS, PASSED, True, False),
+        (BUDGET, NOT_VERIFIED, True, False),
+    ],
+)
+def test_another_round_makes_sense_for_finished_work_that_fails(
+    outcome: AgentOutcome, state: VerdictState, *, settled: bool, ready: bool
+) -> None:
+    assert is_settled(a_report(outcome), a_verdict(state)) is settled
+    assert is_ready(a_report(outcome), a_verdict(state)) is ready
+
+
+@pytest.mark.parametrize("state", [PASSED, NOT_VERIFIED])
+def test_finished_work_that_holds_is_a_pull_request(state: VerdictState) -> None:
+    result = conclude(a_report(), a_verdict(state), URL)
+    assert (result.status, result.outcome) == (TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
+    assert result.failure is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "expected", "code", "said"),
+    [
+        (DONE, FAILED, Outcome.TESTS_FAILED, "tests_failed", "`make test` failed with exit code 2"),
+        (DONE, TIMED_OUT, Outcome.TESTS_FAILED, "tests_timed_out", "within 61 seconds"),
+        (TURNS, PASSED, Outcome.BUDGET_EXHAUSTED, "budget_exhausted", "turn limit"),
+        (BUDGET, FAILED, Outcome.BUDGET_EXHAUSTED, "budget_exhausted", "dollar budget"),
+    ],
+)
+def test_unfinished_work_fails_and_names_its_draft(
+    outcome: AgentOutcome, state: VerdictState, expected: Outcome, code: str, said: str
+) -> None:
+    result = conclude(a_report(outcome), a_verdict(state), URL)
+    assert (result.status, result.outcome) == (TaskStatus.FAILED, expected)
+    assert result.failure is not None
+    assert result.failure.code == code
+    assert said in result.failure.detail
+    assert f"{URL} (a draft)" in result.failure.hint
+    assert not result.failure.retryable
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (a_report(words="All is well."), "The agent made no changes: All is well."),
+        (a_report(summary="Nothing to do."), "The agent made no changes: Nothing to do."),
+        (a_report(), "The agent made no changes: it did not say why."),
+    ],
+)
+def test_an_agent_that_changed_nothing_is_quoted(report: AgentReport, said: str) -> None:
+    error = unchanged(report)
+    assert isinstance(error, NothingChanged)
+    assert error.detail == said
+
+
+def test_long_closing_words_are_cut() -> None:
+    error = unchanged(a_report(words="x" * 10 * LONGEST_WORDS))
+    assert error.detail.count("x") == LONGEST_WORDS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "setting"), [(TURNS, "CODEBOT_MAX_TURNS"), (BUDGET, "CODEBOT_MAX_BUDGET_USD")]
+)
+def test_a_cap_that_left_nothing_names_its_setting(outcome: AgentOutcome, setting: str) -> None:
+    error = unchanged(a_report(outcome, words="I was about to begin."))
+    assert isinstance(error, BudgetExhausted)
+    assert setting in error.hint
