@@ -11,6 +11,10 @@ MOST_LEFT = 16
 """Chunks taken from a pipe whose writers are gone; more means that somebody still writes."""
 
 
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes: what is longer than any message of an agent is no line, and memory is not endless."""
+
+
 class Pipe:
     """A pipe that a child writes to and this event loop reads.
 
@@ -35,16 +39,27 @@ class Pipe:
             await asyncio.sleep(0)  # a child that floods must not starve everybody else
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Give the same line by line, line ends included; the last one may lack its end."""
+        """Give the same line by line, line ends included; the last one may lack its end.
+
+        A line beyond `LONGEST_LINE` comes in pieces of that size: 250 MB without a line end took
+        900 MB of memory.
+        """
         parts: list[bytes] = []
+        size = 0
         async for chunk in self.chunks():
             *ended, rest = chunk.split(b"\n")
             for part in ended:
                 parts.append(part + b"\n")
                 yield b"".join(parts)
                 parts.clear()
+                size = 0
             if rest:
                 parts.append(rest)
+                size += len(rest)
+            if size >= LONGEST_LINE:
+                yield b"".join(parts)
+                parts.clear()
+                size = 0
         if parts:
             yield b"".join(parts)
 

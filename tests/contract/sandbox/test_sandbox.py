@@ -143,6 +143,13 @@ async def test_lines_of_many_megabytes_stay_whole(place: Place) -> None:
     assert await box.wait() == SUCCESS
 
 
+async def test_a_line_without_an_end_comes_in_pieces(place: Place) -> None:
+    box = await place.start("head", "-c", "150000000", "/dev/zero")
+    sizes = [len(line) async for line in box.stdout()]
+    assert sum(sizes) == 150_000_000
+    assert max(sizes) < 70_000_000
+
+
 async def test_only_the_end_of_stderr_is_kept(place: Place) -> None:
     _, _, err = await place.sh("head -c 1000000 /dev/zero | tr '\\0' x >&2; echo the end >&2")
     assert err.endswith("the end\n")
