@@ -1,6 +1,7 @@
 """The frozen surface, as a caller sees it: every promise and every refusal."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from codebot.domain.run import QueueName, RunResult
 from codebot.domain.status import Outcome, TaskStatus
 from codebot.domain.task import TaskId
 from codebot.errors import StoreUnavailable
+from codebot.intake import frozen
 from codebot.intake.bodies import task_state
 from codebot.store.steps import TaskChanges
 from fakes.api import KEY, OTHER_KEY, TASK, Api, open_api, with_service
@@ -164,6 +166,26 @@ async def test_health_is_503_when_the_store_takes_no_writes(
     monkeypatch.setattr(api.store, "check_writable", refuse)
     answer = await api.client.get("/health")
     assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+
+
+async def test_a_store_that_answers_too_late_for_health_makes_no_noise(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = asyncio.Event()
+    lost: list[object] = []
+
+    async def refuse() -> None:
+        await locked.wait()
+        raise StoreUnavailable("The database is locked.")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+    monkeypatch.setattr(frozen, "_HEALTH_SECONDS", 0.01)
+    monkeypatch.setattr(api.store, "check_writable", refuse)
+    assert (await api.client.get("/health")).status_code == 503
+    locked.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert not lost
 
 
 async def test_events_are_read_page_by_page(api: Api) -> None:

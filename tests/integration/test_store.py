@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import sqlite3
 import stat
 import sys
@@ -246,6 +247,20 @@ async def test_a_locked_database_is_unavailable_and_then_goes_on(
     backup.close()
     await queue.submit(new_task())
     assert store.tasks.counts() == {TaskStatus.PENDING: 1}
+
+
+@pytest.mark.parametrize("by", ["nothing", "a restored backup"])
+async def test_a_database_file_that_is_gone_takes_no_more_promises(
+    store: Store, queue: EmbeddedQueue, path: Path, by: str
+) -> None:
+    await queue.submit(new_task())
+    taken_away = shutil.move(path, path.with_name("taken-away"))
+    if by == "a restored backup":
+        shutil.copy(taken_away, path)
+    with pytest.raises(StoreUnavailable, match="removed or replaced"):
+        await queue.submit(new_task())
+    with pytest.raises(StoreUnavailable, match="removed or replaced"):
+        await store.check_writable()
 
 
 async def test_a_full_disk_is_unavailable_and_then_goes_on(

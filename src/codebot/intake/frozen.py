@@ -148,11 +148,19 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _take_note(attempt: asyncio.Future[None]) -> None:
+    """Let an attempt that nobody waited for end in silence, not as a loss that asyncio logs."""
+    if not attempt.cancelled():
+        attempt.exception()
+
+
 async def _is_writable(service: Service) -> bool:
     """Try a write; a store that is locked for seconds counts as broken, not as slow."""
+    attempt = asyncio.ensure_future(service.store.check_writable())
+    attempt.add_done_callback(_take_note)
     try:
         async with asyncio.timeout(_HEALTH_SECONDS):
-            await asyncio.shield(service.store.check_writable())
+            await asyncio.shield(attempt)
     except (StoreUnavailable, TimeoutError):
         return False
     return True

@@ -2,6 +2,7 @@
 
 import sqlite3
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
         f"sqlite:///{path}", poolclass=NullPool, connect_args=_driver(busy_timeout)
     )
     event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", partial(_check_it_is_there, path, path.stat().st_ino))
     event.listen(engine, "begin", _begin_immediately)
     with store_faults():
         connection = engine.connect()
@@ -96,6 +98,19 @@ def _set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _check_it_is_there(path: Path, inode: int, _: Connection) -> None:
+    """Refuse to write to a file that has no name any more: it would be gone with this process."""
+    try:
+        is_there = path.stat().st_ino == inode
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise StoreUnavailable(
+            f"The database {path} was removed or replaced while the service runs.",
+            hint="Restore it from a backup if need be, and restart the service.",
+        )
 
 
 def _begin_immediately(connection: Connection) -> None:
