@@ -56,13 +56,18 @@ def test_serve_says_the_documented_lines_and_ends_on_sigterm(tmp_path: Path) -> 
     assert service.process.returncode == 0
 
 
-def test_a_second_service_on_the_same_data_is_refused(tmp_path: Path) -> None:
+def test_a_second_service_on_the_same_data_or_workspaces_is_refused(tmp_path: Path) -> None:
     with run_service(COMMAND, tmp_path):
         keys = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": str(tmp_path)}
         second = run("serve", "--port", "1", cwd=tmp_path, env=keys)
 
-    assert second.returncode == 78
-    assert "Traceback" not in second.stderr
+        other_data = {"CODEBOT_DATA_DIR": str(tmp_path / "other")}
+        third = run("serve", "--port", "1", cwd=tmp_path, env=keys | other_data)
+
+    assert second.returncode == third.returncode == 78
+    assert "Traceback" not in second.stderr + third.stderr
+    assert "its own CODEBOT_DATA_DIR" in second.stderr
+    assert "its own CODEBOT_WORK_DIR" in third.stderr
 
 
 def test_debug_starts_again_when_the_code_changes(tmp_path: Path) -> None:

@@ -61,3 +61,12 @@ def test_a_released_directory_can_be_taken_again(tmp_path: Path) -> None:
 
     second.acquire()
     second.release()
+
+
+def test_a_work_directory_is_locked_by_itself_also_where_it_is_the_data_directory(
+    tmp_path: Path,
+) -> None:
+    with DataDirLock(tmp_path), DataDirLock(tmp_path, setting="CODEBOT_WORK_DIR"):
+        with pytest.raises(ConfigError) as refused:
+            DataDirLock(tmp_path, setting="CODEBOT_WORK_DIR").acquire()
+        assert "CODEBOT_WORK_DIR" in refused.value.hint

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import structlog
 import uvloop
 
-from codebot.app.parts import Parts, new_id, now, open_parts
+from codebot.app.parts import Parts, open_parts
 from codebot.domain.ports import Finding
 from codebot.errors import SandboxUnavailable
 from codebot.intake.api import build_api
@@ -22,6 +22,7 @@ from codebot.queue.lock import DataDirLock
 from codebot.queue.worker import Worker
 from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
+from codebot.store.store import new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.web.pages import add_pages
 
@@ -39,7 +40,12 @@ def serve(settings: Settings, *, redactor: Redactor, announce: Callable[[], None
     an operator has to mend stands in the way any more.
     """
     hide_environment()
-    with DataDirLock(settings.data_dir), listen(settings.host, settings.port) as listening:
+    with (
+        DataDirLock(settings.data_dir),
+        # A service sweeps workspaces that it does not know, and ends what runs in them.
+        DataDirLock(settings.work_dir, setting="CODEBOT_WORK_DIR"),
+        listen(settings.host, settings.port) as listening,
+    ):
         announce()
         uvloop.run(_serve(settings, redactor, listening))
 
@@ -71,8 +77,8 @@ def _server(settings: Settings, parts: Parts, worker: Worker, findings: list[Fin
             queue=parts.queue,
             store=parts.store,
             rules=parts.rules(),
-            now=now,
-            new_id=new_id,
+            now=utc_now,
+            new_id=new_uuid7,
             version=version("codebot"),
             workers=settings.workers,
             checks=lambda: findings,

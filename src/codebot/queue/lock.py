@@ -1,4 +1,4 @@
-"""One process owns a data directory; a second one is told who."""
+"""One process owns a data directory, and a work directory; a second one is told who."""
 
 import fcntl
 import os
@@ -10,20 +10,26 @@ from typing import Self
 
 from codebot.errors import ConfigError
 
-LOCK_FILE = "lock"
+LOCK_FILES = {"CODEBOT_DATA_DIR": "lock", "CODEBOT_WORK_DIR": "work.lock"}
 
 
 class DataDirLock:
-    """An exclusive lock on a data directory, which ends with the process that holds it.
+    """An exclusive lock on a directory of the service, which ends with the process that holds it.
 
     The kernel keeps it (`flock`), so a killed service leaves none behind; the file's text only
     tells the next one whom to look for.
     """
 
     def __init__(
-        self, data_dir: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        data_dir: Path,
+        *,
+        setting: str = "CODEBOT_DATA_DIR",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._path = data_dir / LOCK_FILE
+        """Lock the directory that `setting` names; two settings may name the same one."""
+        self._path = data_dir / LOCK_FILES[setting]
+        self._setting = setting
         self._now = now
         self._descriptor: int | None = None
 
@@ -38,7 +44,7 @@ class DataDirLock:
             os.close(descriptor)
             raise ConfigError(
                 (f"{self._path.parent} is in use by {holder or 'another process'}.",),
-                hint="Stop that process, or give this one its own CODEBOT_DATA_DIR.",
+                hint=f"Stop that process, or give this one its own {self._setting}.",
             ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} since {self._since()}\n".encode())
