@@ -16,6 +16,12 @@ _OUTSIDE = re.compile(
 _AS_IT_WAS = dict(os.environ)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the random crash test go on for longer than every test run can afford."""
+    parser.addoption("--crash-rounds", default=3, help="how often the service is killed")
+    parser.addoption("--crash-seed", default=1, help="which moments it is killed at")
+
+
 @pytest.fixture(scope="session")
 def outside_environment() -> Mapping[str, str]:
     """The environment of whoever runs the tests: for the one tool that needs it, the installer."""

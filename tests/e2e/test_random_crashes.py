@@ -1,0 +1,106 @@
+"""The service killed at random moments with several tasks in flight, again and again."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.github_service import Shop, events, is_over, open_shop, wait_for
+from fakes.service import RunningService
+
+pytestmark = pytest.mark.e2e
+
+AGENT = """cat > /dev/null
+(setsid sleep 30 &)
+sleep 0.3
+echo '# mended' >> shop.py
+"""
+LONGEST_LIFE = 2.0
+"""Seconds between a start of the service and its death."""
+
+ROUND = 30
+"""Seconds that one more round may add to the time until every task has ended."""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    settings = {"CODEBOT_MAX_WORKERS": "4"}
+    with open_shop(tmp_path) as shop:
+        yield Shop(tmp_path, shop.github, shop.bare, AGENT, settings)
+
+
+@pytest.mark.timeout(3600)
+def test_every_accepted_task_ends_once_whenever_the_service_dies(
+    shop: Shop, pytestconfig: pytest.Config
+) -> None:
+    rounds, seed = (int(pytestconfig.getoption(f"crash_{name}")) for name in ("rounds", "seed"))
+    chance = random.Random(seed)
+    accepted: list[str] = []
+    for _ in range(rounds):
+        with shop.serve() as service:
+            accepted += _submit_some(shop, service, chance.randint(2, 4))
+            time.sleep(chance.uniform(0, LONGEST_LIFE))
+            service.process.send_signal(chance.choice([signal.SIGKILL] * 4 + [signal.SIGTERM]))
+            if chance.random() < 0.5:  # while it drains, if it does
+                service.process.kill()
+            service.process.wait(60)
+    with shop.serve() as service:
+        for task_id in accepted:
+            status = wait_for(service, task_id, is_over, deadline=rounds * ROUND)
+            _check_that_it_ended_once(service, task_id, status["status"])
+
+    assert _repeated(pull.head for pull in shop.pulls()) == []
+    branches = (name for name in shop.git("branch").split() if name.startswith("u/codebot/"))
+    assert _repeated(name.split("/")[2] for name in branches) == []
+    assert _processes_that_know(shop.folder) == []
+    assert {folder.name for folder in _workspaces(shop)} <= set(accepted)
+
+
+def _submit_some(shop: Shop, service: RunningService, count: int) -> Iterator[str]:
+    for number in range(count):
+        try:
+            yield shop.submit(service, description=f"Mend {number}")
+        except httpx.TransportError:
+            return
+
+
+def _check_that_it_ended_once(service: RunningService, task_id: str, status: str) -> None:
+    """Look at what happened: one end, no finished step again; only poison may fail."""
+    happened = events(service, task_id)
+    assert [event["type"] for event in happened].count("task.finished") == 1, happened
+    steps = [
+        (event["data"]["step"], event["data"]["round"])
+        for event in happened
+        if event["type"] == "step.finished"
+    ]
+    assert _repeated(steps) == []
+    if status != "completed":
+        task = service.http.get(f"/api/v1/tasks/{task_id}").json()
+        assert task["failure"]["code"] == "poisoned", task
+
+
+def _repeated(things: Iterable[object]) -> list[object]:
+    return [thing for thing, count in Counter(things).items() if count > 1]
+
+
+def _workspaces(shop: Shop) -> list[Path]:
+    work_dir = shop.folder / "codebot_workspace"
+    return [folder for folder in work_dir.iterdir() if folder.is_dir()]
+
+
+def _processes_that_know(folder: Path) -> list[str]:
+    """Give the commands whose environment names the folder, as every box of its service does."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.fsencode(folder / "codebot_workspace") in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
