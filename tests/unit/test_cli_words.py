@@ -74,6 +74,7 @@ def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
     assert line.startswith("  Agent: a [2J b")
     assert len(line) <= LONGEST + 2
     assert plain("  a\tb") == "  a b"
+    assert plain("safe \u202egnp.exe\u2069 \u200fend") == "safe gnp.exe end"
 
 
 def task(**changes: Any) -> Task:

@@ -14,6 +14,9 @@ Data = Mapping[str, Any]
 LONGEST = 200
 """Characters of a line: what the agent says at length stands in its log."""
 
+_STEERING = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+"""Line ends, control characters, and the marks that turn the direction of what follows."""
+
 _STEPS = {
     "prepare": "Preparing a clean workspace",
     "work": "The agent works",
@@ -65,7 +68,7 @@ def plain(text: str) -> str:
     'one [31mtwo'
     """
     indent = text[: len(text) - len(text.lstrip(" "))]
-    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+    line = _STEERING.sub(" ", text).strip()
     return indent + (line if len(line) <= LONGEST else line[: LONGEST - 3] + "...")
 
 
