@@ -1,7 +1,6 @@
 """The frozen surface, as a caller sees it: every promise and every refusal."""
 
 import asyncio
-import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -184,7 +183,6 @@ async def test_a_store_that_answers_too_late_for_health_makes_no_noise(
     assert (await api.client.get("/health")).status_code == 503
     locked.set()
     await asyncio.sleep(0.01)
-    gc.collect()
     assert not lost
 
 
