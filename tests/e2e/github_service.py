@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from codebot.sandbox import processes
 from fakes.github import FakeGitHub, private_key
 from fakes.service import RunningService, run_service
 
@@ -131,3 +132,9 @@ def events(service: RunningService, task_id: str) -> list[dict[str, Any]]:
     answer = service.http.get(f"/api/v1/tasks/{task_id}/events", params={"limit": "1000"})
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that nobody has waited for yet does not."""
+    process = processes.read_process(pid)
+    return process is not None and process.is_alive

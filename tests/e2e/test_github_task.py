@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codebot.sandbox import processes
-from e2e.github_service import Shop, events, is_over, open_shop, wait_for
+from e2e.github_service import Shop, events, is_alive, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
 pytestmark = pytest.mark.e2e
@@ -181,12 +180,6 @@ def test_no_process_of_the_agent_survives_the_service(shop: Shop) -> None:
     shop.agent = "echo again"
     with shop.serve():
         assert not any(is_alive(pid) for pid in first)
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody has waited for yet does not."""
-    process = processes.read_process(pid)
-    return process is not None and process.is_alive
 
 
 def test_a_sigterm_lets_a_run_end_and_interrupts_it_resumably_after_the_drain_time(

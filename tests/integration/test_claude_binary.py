@@ -264,6 +264,7 @@ async def test_a_killed_session_is_resumed_and_pays_for_what_is_new(opened: Open
     studio = await opened({**SLEEP, **PAID}, {**DONE, **PAID})
     running = asyncio.create_task(studio.work())
     await _until_there(studio.checkout.tree / "up")
+    await _until_kept(studio.checkout.home, "time.sleep(90)")
     assert await studio.sandbox.reap(TASK) >= 2  # claude and its shell, as a crash leaves them
     with pytest.raises(AgentCrashed, match="signal 9"):
         await running
@@ -357,4 +358,15 @@ async def test_nothing_that_a_repository_plants_runs_or_is_read(opened: Open) ->
 async def _until_there(path: Path) -> None:
     async with asyncio.timeout(15):
         while not path.exists():  # noqa: ASYNC110, ASYNC240 - written by another process
+            await asyncio.sleep(0.02)
+
+
+async def _until_kept(home: Path, words: str) -> None:
+    """Wait until the session has them: Claude Code writes it down a moment after it acts."""
+
+    def is_kept() -> bool:
+        return any(words in file.read_text() for file in home.glob(".claude/projects/*/*.jsonl"))
+
+    async with asyncio.timeout(15):
+        while not is_kept():  # noqa: ASYNC110 - written by another process
             await asyncio.sleep(0.02)

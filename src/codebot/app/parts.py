@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from uuid_utils import uuid7
 
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.command import CommandAgent
@@ -34,22 +32,12 @@ from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
 from codebot.sandbox.direct import DirectSandbox
 from codebot.settings import GitHubSettings, Settings
-from codebot.store.store import Store
+from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.workspace.limits import Limits
 from codebot.workspace.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
-
-
-def now() -> datetime:
-    """Give the present moment."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """Give a new UUIDv7: ids sort by the time they were made."""
-    return str(uuid7())
 
 
 # --- The parts -------------------------------------------------------------------------------
@@ -69,7 +57,7 @@ class Parts:
 
     def worker(self, count: int) -> Worker:
         """Give `count` workers for the queue of tasks."""
-        return Worker(self.queue, QueueName.TASKS, self.pipeline.work_on, count, now)
+        return Worker(self.queue, QueueName.TASKS, self.pipeline.work_on, count, utc_now)
 
     def rules(self) -> RepositoryRules:
         """Give what a task's repository may be."""
@@ -86,7 +74,7 @@ class Parts:
         return Retention(
             self.store,
             keep=self.settings.task_retention,
-            now=now,
+            now=utc_now,
             remove_workspace=self.workspaces.remove,
             workspace_ids=self.workspaces.task_ids,
         )
@@ -105,14 +93,14 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Wire everything that works on tasks; close it in the reverse order."""
     async with AsyncExitStack() as stack:
-        store = await Store.open(settings.database, redact=redactor, now=now, new_id=new_id)
+        store = await Store.open(settings.database, redact=redactor, now=utc_now, new_id=new_uuid7)
         stack.push_async_callback(store.close)
         gateway = Gateway(_upstream(settings), redactor=redactor)
         stack.push_async_callback(gateway.close)
         await gateway.start()
         git = _git(settings)
         local = LocalForge(
-            git=git, pull_requests=store.pull_requests, now=now, public_url=public_url
+            git=git, pull_requests=store.pull_requests, now=utc_now, public_url=public_url
         )
         forges: dict[ForgeKind, Forge] = {ForgeKind.LOCAL: local}
         github = _github(settings, redactor)
@@ -124,7 +112,9 @@ async def open_parts(
         yield Parts(
             settings,
             store,
-            EmbeddedQueue(store, max_pending=settings.max_queue_size, now=now, new_id=new_id),
+            EmbeddedQueue(
+                store, max_pending=settings.max_queue_size, now=utc_now, new_id=new_uuid7
+            ),
             sandbox,
             workspaces,
             Pipeline(
@@ -133,7 +123,7 @@ async def open_parts(
                     workspaces=workspaces,
                     sandbox=sandbox,
                     agent=_agent_work(settings, agent, sandbox, gateway, store, redactor),
-                    publisher=Publisher(git, store.pull_requests, redactor, now),
+                    publisher=Publisher(git, store.pull_requests, redactor, utc_now),
                     test_timeout=settings.test_timeout,
                     redact=redactor,
                 ),
@@ -216,7 +206,7 @@ def _github(settings: Settings, redactor: Redactor) -> GitHubForge | None:
         credential,
         api_url=settings.github.api_url,
         web_url=settings.github.web_url,
-        now=now,
+        now=utc_now,
         redactor=redactor,
         certificate_file=settings.certificate_file,
         proxies=settings.proxies,

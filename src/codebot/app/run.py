@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from codebot.app.parts import Parts, new_id, now, open_parts
+from codebot.app.parts import Parts, open_parts
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId
@@ -17,6 +17,7 @@ from codebot.intake.submission import task_request
 from codebot.queue.submit import submit_task
 from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
+from codebot.store.store import new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 
 FOLLOW_EVERY = 0.1
@@ -64,7 +65,7 @@ def _own(settings: Settings, fields: Mapping[str, Any], folder: Path) -> Setting
 async def _do(parts: Parts, fields: Mapping[str, Any], show: Callable[[Event], None]) -> Task:
     request = task_request(fields, parts.rules())
     worker = parts.worker(1)
-    new = await submit_task(parts.queue, request, key_fingerprint="", now=now, new_id=new_id)
+    new = await submit_task(parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7)
     worker.start()
     try:
         return await _follow(parts, new.id, show)
