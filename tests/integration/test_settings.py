@@ -185,17 +185,27 @@ def test_a_typo_is_noticed(load: Load) -> None:
 
 
 def test_what_waits_for_a_later_part_is_only_warned_about(load: Load) -> None:
-    settings = load(GITHUB_WEBHOOK_SECRET="hook-secret-1", CODEBOT_EGRESS="example.org")
+    settings = load(GITHUB_WEBHOOK_SECRET="hook-secret-1", CODEBOT_FIX_CI="off")
 
     assert settings.warnings == (
-        "CODEBOT_EGRESS has no effect yet: it waits for the egress proxy.",
         "GITHUB_WEBHOOK_SECRET has no effect yet: it waits for webhooks.",
+        "CODEBOT_FIX_CI has no effect yet: it waits for red-CI rounds.",
     )
 
 
-def test_other_machines_are_let_in_only_by_name(load: Load) -> None:
-    assert "CODEBOT_HOST 0.0.0.0" in problems(load, CODEBOT_HOST="0.0.0.0")[0]
-    assert load(CODEBOT_HOST="0.0.0.0", CODEBOT_SANDBOX="none").host == "0.0.0.0"
+def test_other_machines_are_let_in_by_name(load: Load) -> None:
+    assert load(CODEBOT_HOST="0.0.0.0").host == "0.0.0.0"
+
+
+def test_what_boxes_may_reach_and_read_is_said_exactly(load: Load, tmp_path: Path) -> None:
+    settings = load(CODEBOT_EGRESS="Files.Example.com, a.b", CODEBOT_SANDBOX_PATHS=str(tmp_path))
+    assert settings.egress == ("files.example.com", "a.b")
+    assert settings.sandbox_paths == (tmp_path,)
+    for wrong in ("*.example.com", "example.com:8443", "10.0.0.1", "[::1]", "localhost", "a..b"):
+        assert "CODEBOT_EGRESS must be full host names" in problems(load, CODEBOT_EGRESS=wrong)[0]
+    for wrong in ("/etc/passwd", "../up", ":(exclude)x", "!x"):
+        assert "PROTECTED_PATHS must be" in problems(load, CODEBOT_PROTECTED_PATHS=wrong)[0]
+    assert "is not there" in problems(load, CODEBOT_SANDBOX_PATHS="/no/such/folder")[0]
 
 
 def test_the_app_needs_its_id_and_a_readable_rsa_key(

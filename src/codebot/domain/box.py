@@ -48,6 +48,34 @@ class BoxSpec:
     max_output: int = 256 * 1024 * 1024
 
 
+PROXY_PORT = 3128
+"""Where a box finds everything it may reach, on its own loopback address."""
+
+MODEL_URL = f"http://127.0.0.1:{PROXY_PORT}"
+"""The model gateway, as the agent in a box knows it."""
+
+PYPI_HOST = "pypi.codebot.internal"
+NPM_HOST = "npm.codebot.internal"
+"""Names that only a box knows (its /etc/hosts), both for that same port: a registry's paths begin
+at its root, since npm drops whatever stands before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLimits:
+    """What one box may use. Sizes are in bytes.
+
+    `memory` counts all its processes and what lies in its /tmp; `disk` the workspace and the HOME
+    together; `file_size` a single file. `free_disk` is what must stay free for everybody else.
+    """
+
+    memory: int = 4 * 1024**3
+    disk: int = 10 * 1024**3
+    processes: int = 512
+    open_files: int = 4096
+    file_size: int = 4 * 1024**3
+    free_disk: int = 512 * 1024**2
+
+
 class ExitReason(StrEnum):
     """Why a box ended."""
 

@@ -4,6 +4,7 @@ Only these are protocols; git, HTTP, ids and the clock need none. The clock is a
 `now: Callable[[], datetime]`, aware UTC.
 """
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from codebot.domain.agent_event import AgentEvent
-from codebot.domain.box import BoxPaths, BoxSpec, Exit
+from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest, Usage
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.run import QueueName, Run, RunResult
@@ -86,6 +87,31 @@ class Sandbox(Protocol):
 
     async def reap(self, task_id: TaskId | None = None) -> int:
         """End what a crash left running, of one task or of all; say how many processes."""
+        ...
+
+
+# --- Egress ----------------------------------------------------------------------------------
+
+
+class EgressServer(Protocol):
+    """The way out of one box, while the box runs."""
+
+    async def close(self) -> None:
+        """Cut every connection and close the listening socket."""
+        ...
+
+
+class Egress(Protocol):
+    """What boxes may reach, and by which address. A box has no network but this."""
+
+    def environment(self, network: Network) -> Mapping[str, str]:
+        """Give the variables by which programs in a box find proxy and registries."""
+        ...
+
+    async def serve(
+        self, task_id: TaskId, network: Network, listener: socket.socket
+    ) -> EgressServer:
+        """Serve a box's own listening socket, which this owns from now on."""
         ...
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from codebot.errors import ConfigError
 from codebot.settings.github import read_github
-from codebot.settings.model import Command, GitHubSettings, Settings, is_loopback
+from codebot.settings.model import Command, GitHubSettings, Settings
 from codebot.settings.sources import Given, Sources, read_sources
 from codebot.settings.table import BY_NAME, SETTINGS
 from codebot.telemetry.redaction import Redactor
@@ -70,7 +70,7 @@ def read_settings(
         redactor.add(github.app.private_key)
     _hide_proxy_passwords(values, redactor)
     settings = _build(values, github, folder, environ.get("PATH", os.defpath), sources)
-    problems += [*_wrong_on_disk(settings), *_missing(settings, need, sources.given)]
+    problems += [*_wrong_on_disk(settings), *_missing(need, sources.given)]
     return Reading(settings, tuple(problems))
 
 
@@ -172,6 +172,11 @@ def _wrong_on_disk(settings: Settings) -> list[str]:
         for folder in settings.local_repos
         if not folder.is_dir()
     ]
+    problems += [
+        f"CODEBOT_SANDBOX_PATHS names {folder}, which is not there."
+        for folder in settings.sandbox_paths
+        if not folder.exists()
+    ]
     return problems + [
         f"{name} names {folder}, which is not a directory."
         for name, folder in (
@@ -182,7 +187,7 @@ def _wrong_on_disk(settings: Settings) -> list[str]:
     ]
 
 
-def _missing(settings: Settings, need: Command, given: Mapping[str, Given]) -> list[str]:
+def _missing(need: Command, given: Mapping[str, Given]) -> list[str]:
     """Say what `serve` cannot start without; what was given but wrong is not missing, too."""
     if need is not Command.SERVE:
         return []
@@ -197,11 +202,5 @@ def _missing(settings: Settings, need: Command, given: Mapping[str, Given]) -> l
         problems.append(
             "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"
             " or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS for repositories on this machine."
-        )
-    if not is_loopback(settings.host) and settings.sandbox != "none":
-        problems.append(
-            f"{given['CODEBOT_HOST'].label} {settings.host} would let other machines submit work"
-            " that runs without isolation; listen on 127.0.0.1 behind a proxy,"
-            " or accept it with CODEBOT_SANDBOX=none."
         )
     return problems

@@ -79,7 +79,13 @@ class Settings:
     test_timeout: timedelta
     max_turns: int
     max_budget_usd: float
+    max_tokens: int | None = None
     sandbox: str
+    sandbox_paths: tuple[Path, ...] = ()
+    memory_mb: int
+    disk_mb: int
+    max_processes: int
+    protected_paths: tuple[str, ...]
     egress: tuple[str, ...] = ()
     github: GitHubSettings = field(default_factory=GitHubSettings)
     webhook_secret: Secret | None = None
@@ -102,6 +108,11 @@ class Settings:
             or self.anthropic_auth_token
             or isinstance(self.anthropic_base_url, Path)
         )
+
+    @property
+    def is_boxed(self) -> bool:
+        """Whether agents and tests run in boxes: always, unless that was declined by name."""
+        return self.sandbox != "none"
 
     @property
     def asks_a_model(self) -> bool:

@@ -21,6 +21,8 @@ E = TypeVar("E", bound=StrEnum)
 
 _PATTERN = re.compile(r"[\w.*-]+/[\w.*-]+")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_DNS_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DNS_NAME = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})+")
 _APP_ID = re.compile(r"[A-Za-z0-9.]+")
 
 
@@ -142,6 +144,25 @@ def host(value: str) -> str:
     """Take an address or a host name to bind to."""
     if not _HOST.fullmatch(value):
         raise ValueError("must be an IP address or a host name")
+    return value
+
+
+def egress_host(value: str) -> str:
+    """Take the full name of a host, in lower case: no address, no port, no pattern.
+
+    >>> egress_host("Files.Example.com")
+    'files.example.com'
+    """
+    name = value.lower()
+    if not _DNS_NAME.fullmatch(name) or len(name) > 253 or name.rpartition(".")[2].isdigit():  # noqa: PLR2004 - DNS
+        raise ValueError("must be full host names like files.example.com, without port or wildcard")
+    return name
+
+
+def protected_path(value: str) -> str:
+    """Take a path or pattern below the top of a repository, as git's `glob` pathspecs have it."""
+    if not value.isprintable() or value.startswith(("/", ":", "!")) or ".." in value.split("/"):
+        raise ValueError("must be paths below the top of a repository, like .github/workflows/**")
     return value
 
 
