@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codebot.sandbox import processes
+from codebot.sandbox import marks, processes
 from fakes.github import FakeGitHub, private_key
 from fakes.service import RunningService, run_service
 
 COMMAND = [sys.executable, "-m", "codebot"]
 FULL_NAME = "octo/shop"
-WORKS = "echo worked >> {count}; cat > /dev/null; echo '# mended' >> shop.py; echo done"
-"""An agent: it counts its launches outside of the workspace, and changes one file."""
+WORKS = "echo worked >> ~/count; cat > /dev/null; echo '# mended' >> shop.py; echo done"
+"""An agent: it counts its launches in its HOME, and changes one file."""
 
 
 def make_repository(folder: Path, files: dict[str, str]) -> Path:
@@ -49,14 +49,34 @@ class Shop:
     @property
     def launches(self) -> int:
         """How often the agent was started."""
-        count = self.folder / "count"
-        return len(count.read_text().splitlines()) if count.exists() else 0
+        return len(self.noted("count").splitlines())
+
+    def noted(self, name: str) -> str:
+        """Give what agents have written to a file in their HOME, all tasks together."""
+        return "".join(file.read_text() for file in self.work_dir.glob(f"*/home/{name}"))
+
+    def noted_by(self, task_id: str, name: str) -> str:
+        """Give what the agent of one task has written to a file in its HOME."""
+        return (self.work_dir / task_id / "home" / name).read_text()
+
+    @property
+    def work_dir(self) -> Path:
+        """Where the service keeps the workspaces."""
+        return self.folder / "codebot_workspace"
+
+    def living(self) -> list[int]:
+        """Give the processes of the service's boxes, which all carry its mark."""
+        mark = marks.variable(str(self.work_dir), None)
+        return [
+            process.pid
+            for process in processes.process_table()
+            if process.is_alive and processes.has_in_environment(process.pid, mark)
+        ]
 
     @contextmanager
     def serve(self, *arguments: str) -> Iterator[RunningService]:
         """Serve; a second time goes on with the same data."""
-        script = self.agent.replace("{count}", str(self.folder / "count"))
-        (self.folder / "agent.sh").write_text(script)
+        (self.folder / "agent.sh").write_text(self.agent)
         env = {
             "CODEBOT_AGENT": f"command:/bin/sh {self.folder / 'agent.sh'}",
             "GITHUB_API_URL": self.github.api_url,
@@ -132,9 +152,3 @@ def events(service: RunningService, task_id: str) -> list[dict[str, Any]]:
     answer = service.http.get(f"/api/v1/tasks/{task_id}/events", params={"limit": "1000"})
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody has waited for yet does not."""
-    process = processes.read_process(pid)
-    return process is not None and process.is_alive

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from e2e.github_service import Shop, events, is_alive, is_over, open_shop, wait_for
+from e2e.github_service import Shop, events, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
 pytestmark = pytest.mark.e2e
 
 QUICK = {"CODEBOT_AGENT_TIMEOUT": "2", "CODEBOT_AGENT_IDLE_TIMEOUT": "1"}
 STUBBORN = """trap '' INT TERM
-echo $$ > {count}.pid
+echo up > ~/up
 while :; do echo busy; sleep 0.2; done
 """
 
@@ -117,16 +117,16 @@ def test_an_agent_that_never_ends_is_stopped_with_all_it_started(shop: Shop) -> 
     failure, status = failure_of(shop, **QUICK | {"CODEBOT_AGENT_IDLE_TIMEOUT": "60"})
     assert failure["code"] == "agent_timed_out"
     assert "CODEBOT_AGENT_TIMEOUT" in failure["hint"]
-    assert not is_alive(int((shop.folder / "count.pid").read_text()))
+    assert shop.noted("up") == "up\n"
+    assert not shop.living()
     assert status["completed_at"]
 
 
 def test_a_second_signal_stops_at_once_and_the_run_goes_on_later(shop: Shop) -> None:
     shop.agent = STUBBORN
-    pid = shop.folder / "count.pid"
     with shop.serve("--drain-timeout", "60") as service:
         task_id = shop.submit(service)
-        _wait_until(lambda: pid.exists() and pid.read_text().strip().isdecimal())
+        _wait_until(lambda: shop.noted("up") == "up\n")
         service.process.send_signal(signal.SIGTERM)
         _wait_until(lambda: service.http.get("/health").is_success)  # it answers while it drains
         assert service.http.get(f"/api/tasks/{task_id}/status").json()["status"] == "running"
@@ -134,7 +134,7 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_later(shop: Shop) -> 
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) == 0, service.stderr
         assert time.monotonic() - began < 5
-        assert not is_alive(int(pid.read_text()))
+        assert not shop.living()
     shop.agent = "cat > /dev/null; echo '# mended' >> shop.py; echo done"
     with shop.serve() as service:
         assert wait_for(service, task_id, is_over)["status"] == "completed"
@@ -148,7 +148,7 @@ def test_a_task_whose_workspace_is_gone_after_a_restart_says_so(shop: Shop) -> N
         wait_for(service, task_id, lambda _: _has_happened(service, task_id, "change.collected"))
         service.process.send_signal(signal.SIGKILL)
         service.process.wait()
-    workspace = shop.folder / "codebot_workspace" / task_id
+    workspace = shop.work_dir / task_id
     workspace.rename(shop.folder / "away")
     with shop.serve() as service:
         status = wait_for(service, task_id, is_over)

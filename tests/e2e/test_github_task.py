@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.github_service import Shop, events, is_alive, is_over, open_shop, wait_for
+from e2e.github_service import Shop, events, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
 pytestmark = pytest.mark.e2e
@@ -166,20 +166,20 @@ def _wait_for_event(service: RunningService, task_id: str, kind: str, step: str)
 
 
 def test_no_process_of_the_agent_survives_the_service(shop: Shop) -> None:
-    shop.agent = "echo $$ > {count}.pid; sleep 300 & echo $! >> {count}.pid; wait"
-    pids = shop.folder / "count.pid"
+    shop.agent = "(setsid sleep 300 &); echo up > ~/up; sleep 300"
     with shop.serve() as service:
         shop.submit(service)
         until = time.monotonic() + 20
-        while not (pids.exists() and len(pids.read_text().split()) == 2):
+        while shop.noted("up") != "up\n":
             assert time.monotonic() < until
             time.sleep(0.02)
-        first = [int(pid) for pid in pids.read_text().split()]
+        first = shop.living()
+        assert len(first) >= 3
         service.process.send_signal(signal.SIGKILL)
         service.process.wait()
     shop.agent = "echo again"
     with shop.serve():
-        assert not any(is_alive(pid) for pid in first)
+        assert not set(first) & set(shop.living())
 
 
 def test_a_sigterm_lets_a_run_end_and_interrupts_it_resumably_after_the_drain_time(

@@ -1,6 +1,5 @@
 """The service killed at random moments with several tasks in flight, again and again."""
 
-import os
 import random
 import signal
 import time
@@ -58,7 +57,7 @@ def test_every_accepted_task_ends_once_whenever_the_service_dies(
     assert _repeated(pull.head for pull in shop.pulls()) == []
     branches = (name for name in shop.git("branch").split() if name.startswith("u/codebot/"))
     assert _repeated(name.split("/")[2] for name in branches) == []
-    assert _processes_that_know(shop.folder) == []
+    assert shop.living() == []
     assert {folder.name for folder in _workspaces(shop)} <= set(accepted)
 
 
@@ -90,17 +89,4 @@ def _repeated(things: Iterable[object]) -> list[object]:
 
 
 def _workspaces(shop: Shop) -> list[Path]:
-    work_dir = shop.folder / "codebot_workspace"
-    return [folder for folder in work_dir.iterdir() if folder.is_dir()]
-
-
-def _processes_that_know(folder: Path) -> list[str]:
-    """Give the commands whose environment names the folder, as every box of its service does."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.fsencode(folder / "codebot_workspace") in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
+    return [folder for folder in shop.work_dir.iterdir() if folder.is_dir()]

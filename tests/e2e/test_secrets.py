@@ -22,9 +22,9 @@ APP_KEY_LINE = private_key().splitlines()[3]
 GIVEN = (MODEL_KEY, KEY, APP_KEY_LINE)
 
 SPY = """cat > /dev/null
-env > {count}.env
-for one in /proc/[0-9]*; do tr '\\0' ' ' < $one/cmdline; echo; done > {count}.argv 2> /dev/null
-ls -l /proc/self/fd > {count}.fds
+env > ~/spied.env
+for one in /proc/[0-9]*; do tr '\\0' ' ' < $one/cmdline; echo; done > ~/spied.argv 2> /dev/null
+ls -l /proc/self/fd > ~/spied.fds
 echo '# mended' >> shop.py
 """
 
@@ -47,7 +47,7 @@ def test_the_agent_is_given_no_secret(shop: Shop) -> None:
     with shop.serve() as service:
         assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"
 
-    seen = {kind: (shop.folder / f"count.{kind}").read_text() for kind in ("env", "argv", "fds")}
+    seen = {kind: shop.noted(f"spied.{kind}") for kind in ("env", "argv", "fds")}
     tokens = list(shop.github.world.tokens)
     assert tokens, "the service has asked for tokens, so there was something to see"
     for secret in (*GIVEN, *tokens):

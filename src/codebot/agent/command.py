@@ -1,7 +1,9 @@
 """Any program as an agent: the prompt on its stdin, its exit code as the outcome."""
 
+import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from codebot.agent.endings import check_clocks, crash
 from codebot.agent.texts import clip
@@ -40,7 +42,14 @@ class CommandAgent:
             "ANTHROPIC_AUTH_TOKEN": job.gateway.token.reveal(),
             "ANTHROPIC_BASE_URL": job.gateway.url,
         }
-        return Launch(argv=self._argv, env=env, stdin=prompt.encode(errors="replace"), files={})
+        return Launch(
+            argv=self._argv,
+            env=env,
+            stdin=prompt.encode(errors="replace"),
+            files={},
+            # What the operator's command line names is part of the agent: a box must show it.
+            read_only=tuple(Path(word) for word in self._argv if _is_there(word)),
+        )
 
     def session(self, job: AgentJob) -> str:  # noqa: ARG002 - as the protocol has it
         """Say that it keeps no sessions."""
@@ -67,3 +76,7 @@ class CommandAgent:
             usage=Usage(),
             duration=ended.duration,
         )
+
+
+def _is_there(word: str) -> bool:
+    return word.startswith("/") and "\0" not in word and os.path.lexists(word)

@@ -20,10 +20,11 @@ def banner(settings: Settings) -> list[str]:
 
 
 def _what_is_off(settings: Settings) -> Iterator[str]:
-    yield (
-        "Isolation is off: the agent and the tests run as this user, with its files and network"
-        + (" (CODEBOT_SANDBOX=none)" if settings.sandbox == "none" else "")
-    )
+    if not settings.is_boxed:
+        yield (
+            "Isolation is off (CODEBOT_SANDBOX=none): the agent and the tests run as this user,"
+            " with its files and network"
+        )
     if not settings.github.is_configured:
         yield "GitHub is off: only the repositories below CODEBOT_LOCAL_REPOS can be worked on"
     if isinstance(settings.anthropic_base_url, Path):

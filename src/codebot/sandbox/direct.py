@@ -17,15 +17,18 @@ import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from signal import Signals
+from subprocess import Popen
 
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Box, Finding
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
-from codebot.sandbox.direct_box import DirectBox
-from codebot.sandbox.processes import Family, sweep
+from codebot.sandbox.marks import MARK, mark_of, reap_marked, variable
+from codebot.sandbox.processes import Family, kill, sweep
+from codebot.sandbox.running import RunningBox
+from codebot.sandbox.spawn import spawn
 
-MARK = "CODEBOT_BOX"
 CANARY = "env; setsid sleep 60 </dev/null >/dev/null 2>&1 & echo started"
 
 
@@ -51,27 +54,26 @@ class DirectSandbox:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
         env = self._environment(spec)
         await asyncio.to_thread(_make_folder, Path(env["TMPDIR"]))
-        return DirectBox(spec, env, self._variable(spec.task_id) + b"\0")
+        spawned = spawn(spec.argv, cwd=spec.workspace, env=env, stdin=spec.stdin)
+        return RunningBox(
+            spec, spawned, _Marked(spawned.process, variable(self._mark, spec.task_id))
+        )
 
     async def reap(self, task_id: TaskId | None = None) -> int:
         """End what a crash left running, of one task or of all; say how many processes."""
-        mark = self._variable(task_id or "") + (b"\0" if task_id else b"")
-        return await sweep(await asyncio.to_thread(Family, mark))
+        return await reap_marked(self._mark, task_id)
 
     def _environment(self, spec: BoxSpec) -> dict[str, str]:
         return {
             "PATH": self._path,
             "HOME": str(spec.home),
-            "USER": "codebot",
+            "USER": "agent",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "TMPDIR": str(spec.home / "tmp"),
             **spec.env,
-            MARK: f"{self._mark}:{spec.task_id}",
+            MARK: mark_of(self._mark, spec.task_id),
         }
-
-    def _variable(self, task_id: str) -> bytes:
-        return os.fsencode(f"\0{MARK}={self._mark}:{task_id}")
 
     async def _try_to_outlive_a_box(self) -> Finding:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="codebot-check-"))
@@ -95,6 +97,26 @@ class DirectSandbox:
         ok = ended == Exit(ExitReason.EXITED, 0) and b"started" in said and not survivors
         detail = "Commands end with everything they started." if ok else f"A trial ended {ended}."
         return Finding("sandbox", ok=ok, detail=detail, remedy="" if ok else "Is /proc mounted?")
+
+
+class _Marked:
+    """Processes told by a mark in their environment, and by what the marked ones brought up."""
+
+    def __init__(self, process: Popen[bytes], mark: bytes) -> None:
+        self._pid = process.pid
+        self._family = Family(mark, process.pid)
+
+    def signal(self, signal: Signals, *, group: bool) -> None:
+        (os.killpg if group else os.kill)(self._pid, signal)
+
+    def kill(self) -> None:
+        kill(self._family.living())
+
+    async def sweep(self) -> None:
+        await sweep(self._family)
+
+    def judge(self, ended: Exit) -> Exit:
+        return ended
 
 
 _WHAT_IS_MISSING = Finding(

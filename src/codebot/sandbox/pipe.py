@@ -102,3 +102,12 @@ class Pipe:
             return os.read(descriptor, CHUNK)
         except BlockingIOError:
             return None
+
+
+async def read_to_end(descriptor: int) -> bytes:
+    """Give all that comes through a pipe, and close it."""
+    pipe = Pipe(descriptor, lambda _: None)
+    try:
+        return b"".join([chunk async for chunk in pipe.chunks()])
+    finally:
+        pipe.finish()

@@ -7,7 +7,7 @@ still gives away is its session and its parent.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 PROC = Path("/proc")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 KERNEL_THREADS = 2
 """The process that is the parent of all kernel threads; they have no environment."""
 
@@ -30,13 +31,17 @@ QUIET_LOOKS = 2
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of the process table. `started` counts clock ticks since the machine's start."""
+    """One line of the process table. `started` counts clock ticks since the machine's start.
+
+    `resident` is the memory it has in use, in bytes, with what it shares.
+    """
 
     pid: int
     parent: int
     session: int
     started: int
     is_alive: bool
+    resident: int
 
 
 def read_process(pid: int) -> Process | None:
@@ -49,7 +54,36 @@ def read_process(pid: int) -> Process | None:
     # The name stands in parentheses and may hold spaces and parentheses of its own:
     # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0] not in b"ZX")
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        started=int(fields[19]),
+        is_alive=fields[0] not in b"ZX",
+        resident=int(fields[21]) * PAGE,
+    )
+
+
+def only_child_of(pid: int) -> int | None:
+    """Give the oldest child of a process, None without any."""
+    children = [process for process in process_table() if process.parent == pid]
+    return min(children, key=lambda child: child.started).pid if children else None
+
+
+def descendants(pid: int, table: Iterable[Process]) -> list[Process]:
+    """Give a process and all that come from it: of a pid namespace's first, all of the namespace.
+
+    Orphans of a namespace become children of its first process.
+    """
+    by_parent: dict[int, list[Process]] = {}
+    family: list[Process] = []
+    for process in table:
+        by_parent.setdefault(process.parent, []).append(process)
+        if process.pid == pid:
+            family.append(process)
+    for process in family:  # it grows as it is walked
+        family += by_parent.get(process.pid, [])
+    return family
 
 
 def has_in_environment(pid: int, text: bytes) -> bool:
@@ -82,7 +116,9 @@ class Family:
 
     def living(self) -> set[int]:
         """Give the pids of the family that can still run."""
-        table = [p for p in _table() if p.started >= self._since and p.pid not in self._spared]
+        table = [
+            p for p in process_table() if p.started >= self._since and p.pid not in self._spared
+        ]
         family = {p.pid for p in table if has_in_environment(p.pid, self._mark)}
         size = -1
         while size != len(family):
@@ -127,7 +163,8 @@ def _lineage() -> set[int]:
     return lineage
 
 
-def _table() -> Iterator[Process]:
+def process_table() -> Iterator[Process]:
+    """Give every process of this machine but the kernel's own."""
     for name in os.listdir(PROC):  # noqa: PTH208 - only the names, thousands of them
         process = read_process(int(name)) if name.isdecimal() else None
         if process is not None and process.parent != KERNEL_THREADS:

@@ -1,0 +1,142 @@
+"""What bwrap is told: one part for each thing that a box is kept from, in order. Pure.
+
+Every part has a name, so that a test can leave it out and show that something gets through.
+https://github.com/containers/bubblewrap/blob/main/bwrap.xml
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKSPACE = Path("/workspace")
+HOME = Path("/home/agent")
+SHIM = "/run/shim"
+USER = "1000"
+"""Inside, whoever it is outside: Claude Code refuses to skip permission prompts as root."""
+
+SYSTEM = (
+    ("usr/bin", "/bin"),
+    ("usr/sbin", "/sbin"),
+    ("usr/lib", "/lib"),
+    ("usr/lib64", "/lib64"),
+)
+ETC = (
+    *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ca-certificates.conf", "alternatives"),
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "protocols"),
+    *("services", "terminfo", "mime.types", "perl", "maven", "os-release", "debian_version"),
+)
+"""Of /etc only what programs need and nobody keeps a secret in (/etc/ssl/private is one)."""
+ETC_PATTERNS = ("java-*-openjdk", "python3*")
+
+SHM_BYTES = 256 * 1024**2
+RUN_BYTES = 1024**2
+
+FILES: Mapping[str, str] = {
+    "/etc/passwd": f"agent:x:{USER}:{USER}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+    "/etc/group": f"agent:x:{USER}:\nnogroup:x:65534:\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some words of the command line that belong together."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A folder or file of the host, and where a box sees it, to read."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that differs between one box and the next.
+
+    `files` maps paths in the box to descriptors with their content; `filter` is the descriptor of
+    the seccomp program; `tmp_bytes` bounds /tmp.
+    """
+
+    workspace: str
+    home: str
+    shown: tuple[Shown, ...]
+    env: Mapping[str, str]
+    files: Mapping[str, int]
+    filter: int
+    tmp_bytes: int
+
+
+def box_parts(view: View) -> list[Part]:
+    """Give bwrap's arguments for a box, all but the command."""
+    return [*_namespaces(), *_privileges(view), *_file_system(view), *_environment(view), _SEALED]
+
+
+def words(parts: Iterable[Part]) -> list[str]:
+    """Give the parts as one command line."""
+    return [word for part in parts for word in part.words]
+
+
+def _namespaces() -> Iterator[Part]:
+    """Say what the box has of its own. `--unshare-all` would only try for some of them."""
+    yield Part("user namespace", ("--unshare-user", "--uid", USER, "--gid", USER))
+    yield Part("ipc namespace", ("--unshare-ipc",))
+    yield Part("pid namespace", ("--unshare-pid",))
+    yield Part("network namespace", ("--unshare-net",))
+    yield Part("uts namespace", ("--unshare-uts",))
+    yield Part("cgroup namespace", ("--unshare-cgroup-try",))
+    yield Part("hostname", ("--hostname", "codebot"))
+    yield Part("death with the service", ("--die-with-parent",))
+    yield Part("session", ("--new-session",))
+
+
+def _privileges(view: View) -> Iterator[Part]:
+    yield Part("capabilities", ("--cap-drop", "ALL"))
+    yield Part("no more user namespaces", ("--disable-userns", "--assert-userns-disabled"))
+    yield Part("system call filter", ("--seccomp", str(view.filter)))
+
+
+def _file_system(view: View) -> Iterator[Part]:
+    """Build a root of what is allowed: a new secret on the host is hidden without our doing."""
+    yield Part("/usr", ("--ro-bind", "/usr", "/usr"))
+    yield Part("links", tuple(word for link in SYSTEM for word in ("--symlink", *link)))
+    yield Part("/etc", tuple(_etc()))
+    yield Part("/proc", ("--proc", "/proc"))
+    yield Part("/proc/sys", ("--ro-bind", "/proc/sys", "/proc/sys"))
+    yield Part("/dev", ("--dev", "/dev"))
+    yield Part("/dev/shm", _tmpfs("/dev/shm", SHM_BYTES, mode="1777"))  # noqa: S108 - the box's own
+    yield Part("/dev sealed", ("--remount-ro", "/dev"))
+    yield Part("/tmp", _tmpfs("/tmp", view.tmp_bytes, mode="1777"))  # noqa: S108 - the box's own
+    yield Part("/run", _tmpfs("/run", RUN_BYTES, mode="0755"))
+    yield Part("home", ("--bind", view.home, str(HOME)))
+    yield Part("workspace", ("--bind", view.workspace, str(WORKSPACE), "--chdir", str(WORKSPACE)))
+    for shown in view.shown:
+        yield Part(f"shown {shown.target}", ("--ro-bind", shown.source, shown.target))
+    for target, descriptor in view.files.items():
+        yield Part(f"file {target}", ("--perms", "0444", "--file", str(descriptor), target))
+    yield Part("/run sealed", ("--remount-ro", "/run"))
+
+
+_SEALED = Part("/ sealed", ("--remount-ro", "/"))
+
+
+def _environment(view: View) -> Iterator[Part]:
+    yield Part("environment", ("--clearenv",))
+    setting = (word for name, value in view.env.items() for word in ("--setenv", name, value))
+    yield Part("variables", tuple(setting))
+
+
+def _tmpfs(target: str, size: int, *, mode: str) -> tuple[str, ...]:
+    return ("--size", str(size), "--perms", mode, "--tmpfs", target)
+
+
+def _etc() -> Iterator[str]:
+    top = Path("/etc")
+    found = [top / name for name in ETC]
+    found += [path for pattern in ETC_PATTERNS for path in sorted(top.glob(pattern))]
+    for path in found:
+        yield from ("--ro-bind-try", str(path), str(path))

@@ -1,0 +1,267 @@
+"""Boxes of bubblewrap: namespaces, an allow-list of paths, no network but the way handed over.
+
+Every command that touches a workspace runs in one of these. It sees a system of its own: what is
+named in `arguments.py`, and nothing else of the host. It has no capability, cannot get one, and
+ends with everything it started.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from importlib.resources import files
+from pathlib import Path
+from subprocess import Popen
+
+import structlog
+
+from codebot.domain.box import (
+    NPM_HOST,
+    PYPI_HOST,
+    BoxLimits,
+    BoxPaths,
+    BoxSpec,
+)
+from codebot.domain.ports import Box, Egress, Finding
+from codebot.domain.task import TaskId
+from codebot.errors import SandboxError
+from codebot.sandbox import arguments
+from codebot.sandbox.arguments import FILES, SHIM, Part, Shown, View, box_parts
+from codebot.sandbox.cgroup import Cgroups, Group
+from codebot.sandbox.identity import is_root, uid_of
+from codebot.sandbox.marks import MARK, mark_of, reap_marked
+from codebot.sandbox.namespace import PidNamespace
+from codebot.sandbox.opening import Containment, Opening
+from codebot.sandbox.program import STANDARD_PATH, Bubblewrap
+from codebot.sandbox.running import RunningBox
+from codebot.sandbox.seccomp import seccomp_program
+from codebot.sandbox.spawn import Spawned, file_in_memory, spawn
+from codebot.sandbox.staging import Staging
+from codebot.sandbox.watch import Watch
+
+log = structlog.get_logger(__name__)
+
+PYTHON = Path("/usr/bin/python3")
+LAUNCHER = str(files("codebot.sandbox").joinpath("launcher.py"))
+SHIM_SOURCE = files("codebot.sandbox").joinpath("shim.py").read_bytes()
+STAGE = "/tmp"  # noqa: S108 - as the launcher has it, in a mount namespace of its own
+HOSTS = f"127.0.0.1 localhost {PYPI_HOST} {NPM_HOST}\n::1 localhost\n"
+NICENESS = 5
+OOM_SCORE = 500
+"""Should the machine run out of memory or cores all the same, boxes give way before the service."""
+
+LEAST_DATA = 4 * 1024**3
+"""RLIMIT_DATA below this breaks node, which reserves that much and never uses it."""
+
+
+class BubblewrapSandbox:
+    """Starts commands in boxes. One for each service: it watches the limits of all its boxes."""
+
+    name = "bubblewrap"
+
+    def __init__(
+        self,
+        program: Bubblewrap,
+        *,
+        path: str,
+        mark: str,
+        egress: Egress,
+        limits: BoxLimits = BoxLimits(),  # noqa: B008 - frozen
+        read_only: Sequence[Path] = (),
+        cgroups: Cgroups | None = None,
+        parts: Callable[[View], list[Part]] = box_parts,
+    ) -> None:
+        """Show `read_only` to every box; give commands what of `path` they can see as PATH.
+
+        `mark` must be the same after a restart; `parts` builds bwrap's arguments.
+        """
+        self._program = program
+        self._read_only = tuple(read_only)
+        self._path = _visible(path, self._read_only)
+        self._mark = mark
+        self._egress = egress
+        self._limits = limits
+        self._cgroups = cgroups
+        self._parts = parts
+        self._filter = seccomp_program(os.uname().machine)
+        self._watch = Watch(limits)
+
+    async def check(self) -> Sequence[Finding]:
+        """Try in a box what boxes must not be able to do."""
+        from codebot.sandbox.canary import try_box
+
+        user = "as a user of its own for each task" if is_root() else "as this user"
+        tried = await try_box(self, user=user, mark=mark_of(self._mark, "").strip(":"))
+        return [tried, _limits_in_force(self._limits, self._cgroups)]
+
+    def paths(self, workspace: Path, home: Path) -> BoxPaths:
+        """Give the places that are the same in every box."""
+        del workspace, home
+        return BoxPaths(arguments.WORKSPACE, arguments.HOME)
+
+    async def start(self, spec: BoxSpec) -> Box:
+        """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
+        _require_folders(spec)
+        self._require_program(spec)
+        group = self._cgroups.open(self._limits) if self._cgroups else None
+        opening = Opening(spec.network)
+        try:
+            spawned = self._spawn(spec, opening, group)
+            _give_way(spawned.process)
+            first = await opening.first_pid(spawned)
+        except BaseException:
+            opening.close()
+            if group is not None:
+                group.remove()
+            raise
+        cage = Containment(
+            PidNamespace(spawned.process.pid, first),
+            spec,
+            egress=self._egress,
+            channel=opening.channel(),
+            group=group,
+        )
+        box = RunningBox(spec, spawned, cage)
+        self._watch.add(box, first, spec)
+        return box
+
+    async def reap(self, task_id: TaskId | None = None) -> int:
+        """End what a crash left running, of one task or of all; say how many processes."""
+        ended = await reap_marked(self._mark, task_id)
+        if self._cgroups is not None and task_id is None:
+            self._cgroups.reap()
+        return ended
+
+    def _spawn(self, spec: BoxSpec, opening: Opening, group: Group | None) -> Spawned:
+        """Start bwrap, as another user where this is root, with all it is told in memory."""
+        with ExitStack() as stack:
+
+            def keep(content: bytes) -> int:
+                return stack.enter_context(file_in_memory(content))
+
+            contents = {path: text.encode() for path, text in FILES.items()}
+            contents["/etc/hosts"] = HOSTS.encode()
+            if opening.has_channel:
+                contents[SHIM] = SHIM_SOURCE
+            held = {path: keep(content) for path, content in contents.items()}
+            filter_ = keep(self._filter)
+            staged = Staging(self._program, uid_of(spec.task_id) if is_root() else None)
+            view = self._view(spec, staged, held, filter_)
+            told = [*arguments.words(self._parts(view)), "--info-fd", str(opening.info)]
+            args = keep("\0".join(told).encode(errors="surrogateescape") + b"\0")
+            inside = (*opening.shim(_python()), *spec.argv)
+            argv = [*self._limiting(spec), staged.program, "--args", str(args), "--", *inside]
+            descriptors = [*held.values(), filter_, args, *opening.descriptors]
+            if is_root():
+                plan = keep(staged.plan())
+                argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
+                descriptors.append(plan)
+            if group is not None:
+                argv = [*group.join, *argv]
+            return spawn(argv, cwd=Path("/"), env={}, stdin=spec.stdin, descriptors=descriptors)
+
+    def _view(self, spec: BoxSpec, staged: Staging, held: Mapping[str, int], filter_: int) -> View:
+        shown = dict.fromkeys((*self._read_only, *_python_needs(), *spec.read_only))
+        return View(
+            workspace=staged.at(spec.workspace, writable=True),
+            home=staged.at(spec.home, writable=True),
+            shown=tuple(
+                Shown(staged.at(path, writable=False), str(path))
+                for path in shown
+                if not path.is_relative_to("/usr")
+            ),
+            env={
+                "PATH": self._path,
+                "HOME": str(arguments.HOME),
+                "USER": "agent",
+                "LANG": "C.UTF-8",
+                "TERM": "dumb",
+                "TMPDIR": "/tmp",  # noqa: S108 - the box's own
+                MARK: mark_of(self._mark, spec.task_id),
+                **self._egress.environment(spec.network),
+                **spec.env,
+            },
+            files=held,
+            filter=filter_,
+            tmp_bytes=max(self._limits.memory // 4, 64 * 1024**2),
+        )
+
+    def _limiting(self, spec: BoxSpec) -> list[str]:
+        """Give what sets the limits that the kernel keeps for each process or user."""
+        limits = self._limits
+        return [
+            "/usr/bin/prlimit",
+            f"--nproc={limits.processes + (0 if is_root() else _own_processes())}",
+            f"--data={max(limits.memory, LEAST_DATA)}",
+            f"--nofile={limits.open_files}",
+            f"--fsize={limits.file_size}",
+            f"--cpu={round(spec.timeout.total_seconds() * (os.cpu_count() or 1)) + 1}",
+            "--core=0",
+            "--",
+        ]
+
+    def _require_program(self, spec: BoxSpec) -> None:
+        """Raise `FileNotFoundError` for a program that no box could see."""
+        program = spec.argv[0]
+        if "/" not in program:
+            found = shutil.which(program, path=self._path) is not None
+        else:
+            found = not program.startswith("/") or os.path.lexists(program)
+        if not found:
+            raise FileNotFoundError(2, "No such program in a box", program)
+
+
+def _limits_in_force(limits: BoxLimits, cgroups: Cgroups | None) -> Finding:
+    """Say what bounds a box, and by which means."""
+    mebibyte = 1024**2
+    memory = "a control group" if cgroups else "watching it (no control group was delegated)"
+    detail = (
+        f"{limits.memory // mebibyte} MiB of memory by {memory}; {limits.disk // mebibyte} MiB of "
+        f"disk by watching it; {limits.processes} processes, {limits.open_files} open files, files "
+        f"of {limits.file_size // mebibyte} MiB and CPU time by the kernel."
+    )
+    return Finding("limits", ok=True, detail=detail)
+
+
+def _require_folders(spec: BoxSpec) -> None:
+    for folder in (spec.workspace, spec.home):
+        if not folder.is_dir():
+            raise SandboxError(
+                f"{spec.argv[0]} cannot be started: {folder}: No such file or directory."
+            )
+
+
+def _visible(path: str, shown: Sequence[Path]) -> str:
+    """Give the folders of a PATH that a box can see, and those every system has.
+
+    >>> _visible("/opt/go/bin:/root/bin:/usr/bin", [Path("/opt/go")])
+    '/opt/go/bin:/usr/bin:/usr/local/bin:/bin'
+    """
+    folders = [Path(entry) for entry in path.split(":") if entry.startswith("/")]
+    seen = [str(one) for one in folders if any(map(one.is_relative_to, (*shown, Path("/usr"))))]
+    return ":".join(dict.fromkeys([*seen, *STANDARD_PATH.split(":")]))
+
+
+def _python() -> Path:
+    """Give the Python that runs the shim in a box: the system's, else this service's own."""
+    return PYTHON if PYTHON.exists() else Path(sys.base_prefix) / "bin" / "python3"
+
+
+def _python_needs() -> tuple[Path, ...]:
+    return () if PYTHON.exists() else (Path(sys.base_prefix),)
+
+
+def _own_processes() -> int:
+    """Give a number not below that of this user's processes: that of all, which costs nothing.
+
+    An ordinary user's limit counts what runs outside the box, too.
+    """
+    tasks = Path("/proc/loadavg").read_text().split()[3]
+    return int(tasks.partition("/")[2])
+
+
+def _give_way(process: Popen[bytes]) -> None:
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(f"{OOM_SCORE}")

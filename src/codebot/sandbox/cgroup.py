@@ -1,0 +1,135 @@
+"""Control groups, where the service was given some of its own: memory and processes by the kernel.
+
+systemd hands them over with `Delegate=yes`. Elsewhere there are none, and `watch.py` keeps memory
+alone. A limit is read back after it is set: some systems accept it and do nothing.
+https://docs.kernel.org/admin-guide/cgroup-v2.html
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from codebot.domain.box import BoxLimits
+from codebot.errors import SandboxError
+
+log = structlog.get_logger(__name__)
+
+NEEDED = ("memory", "pids")
+SERVICE = "service"
+"""Where the service itself moves: a group with processes may not have groups below it."""
+
+JOIN = ("/bin/sh", "-c", 'echo 0 >"$1" && shift && exec "$@"', "sh")
+"""Before a command: it joins the group, so that nothing it starts is ever outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The group of one box."""
+
+    folder: Path
+
+    @property
+    def join(self) -> tuple[str, ...]:
+        """What stands before a command that belongs to the group."""
+        return (*JOIN, str(self.folder / "cgroup.procs"))
+
+    def ran_out_of_memory(self) -> bool:
+        """Say whether the kernel ended something in here for its memory."""
+        with suppress(OSError):
+            for line in (self.folder / "memory.events").read_text().splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill" and count != "0":
+                    return True
+        return False
+
+    def remove(self) -> None:
+        """End what is left in it, and remove it."""
+        with suppress(OSError):
+            (self.folder / "cgroup.kill").write_text("1")
+        try:
+            self.folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # something in it is still being taken down
+            log.warning("cgroup.stays", folder=str(self.folder), error=error.strerror)
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroups:
+    """The groups below the service's own; `mark` tells its boxes from another service's."""
+
+    own: Path
+    mark: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def open(self, limits: BoxLimits) -> Group:
+        """Make a group with these limits; raises `SandboxError` when they are not in force."""
+        group = Group(self.own / f"box-{self.mark}-{os.getpid()}-{next(self._numbers)}")
+        try:
+            group.folder.mkdir()
+            for name, value in _settings(limits):
+                _set(group.folder / name, value)
+        except OSError as error:
+            group.remove()
+            raise SandboxError(f"{error.filename}: {error.strerror}.") from error
+        return group
+
+    def reap(self) -> int:
+        """Remove what boxes of a dead service left; say how many groups."""
+        left = list(self.own.glob(f"box-{self.mark}-*"))
+        for folder in left:
+            Group(folder).remove()
+        return len(left)
+
+
+def find_cgroups(mark: str, *, proc: Path = Path("/proc/self")) -> Cgroups | None:
+    """Give the groups that this service may make, None where it may not; moves into one of them."""
+    own = _own_group(proc)
+    if own is None or not os.access(own / "cgroup.procs", os.W_OK):
+        return None
+    try:
+        if not set(NEEDED) <= set((own / "cgroup.controllers").read_text().split()):
+            return None
+        service = own if own.name == SERVICE else own / SERVICE
+        service.mkdir(exist_ok=True)
+        (service / "cgroup.procs").write_text(str(os.getpid()))
+        controllers = " ".join(f"+{name}" for name in NEEDED)
+        (service.parent / "cgroup.subtree_control").write_text(controllers)
+    except OSError:  # others live in the group, or it is not ours to divide
+        with suppress(OSError):
+            (own / "cgroup.procs").write_text(str(os.getpid()))
+            (own / SERVICE).rmdir()
+        return None
+    return Cgroups(service.parent, mark)
+
+
+def _own_group(proc: Path) -> Path | None:
+    """Give the folder of this process's group; None for the root of all groups."""
+    try:
+        groups = (proc / "cgroup").read_text().splitlines()
+        mounts = (proc / "mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    path = next((line[3:] for line in groups if line.startswith("0::")), "/")
+    top = next((line.split()[4] for line in mounts if " - cgroup2 " in line), None)
+    return None if top is None or path == "/" else Path(top) / path.lstrip("/")
+
+
+def _settings(limits: BoxLimits) -> Iterator[tuple[str, str]]:
+    yield "memory.max", str(limits.memory)
+    yield "memory.swap.max", "0"
+    yield "memory.oom.group", "1"
+    yield "pids.max", str(limits.processes)
+
+
+def _set(file: Path, value: str) -> None:
+    if file.name == "memory.swap.max" and not file.exists():
+        return  # a kernel without swap
+    file.write_text(value)
+    if file.read_text().strip() != value:
+        raise OSError(0, f"the limit {value} is not in force", str(file))

@@ -1,0 +1,40 @@
+"""Where the host's folders are for bwrap: in their place, or brought to another user's reach."""
+
+import json
+import os
+from pathlib import Path
+
+from codebot.sandbox.launcher import STAGE
+from codebot.sandbox.program import Bubblewrap
+
+
+class Staging:
+    """The sources of one box: themselves, or where the launcher brings them for another user."""
+
+    def __init__(self, program: Bubblewrap, uid: int | None) -> None:
+        """Bring everything to where `uid` can reach it; None for a box of this very user."""
+        self._uid = uid
+        self._mounts: list[dict[str, object]] = []
+        self.program = str(program.program)
+        if (
+            uid is not None and program.needs
+        ):  # the package's folder and its libraries keep their distance
+            for folder in program.needs:
+                self._mount(folder, f"bwrap/{folder.name}", writable=False)
+            inside = program.program.relative_to(program.needs[0].parent)
+            self.program = f"{STAGE}/bwrap/{inside}"
+
+    def at(self, path: Path, *, writable: bool) -> str:
+        """Say where bwrap finds a folder or file of the host."""
+        if self._uid is None:
+            return str(path)
+        return self._mount(path, str(len(self._mounts)), writable=writable)
+
+    def plan(self) -> bytes:
+        """Give what the launcher is told."""
+        told = {"uid": self._uid, "parent": os.getpid(), "mounts": self._mounts}
+        return json.dumps(told).encode()
+
+    def _mount(self, source: Path, target: str, *, writable: bool) -> str:
+        self._mounts.append({"source": str(source), "target": target, "writable": writable})
+        return f"{STAGE}/{target}"

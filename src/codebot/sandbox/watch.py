@@ -1,0 +1,174 @@
+"""Keeps boxes within memory and disk: the limits that no kernel keeps for a group of processes.
+
+One look at the process table serves all boxes, and there is none while no box runs. Where the
+kernel does it (a delegated cgroup), it is faster than any watch; this one needs nothing.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
+from codebot.sandbox.processes import Process, descendants, process_table
+from codebot.sandbox.running import RunningBox
+
+log = structlog.get_logger(__name__)
+
+PAUSE = 0.25
+"""Seconds between two looks: 16 boxes on a machine with 150 processes cost 1 % of a core."""
+
+DISK_PAUSE = 4.0
+DISK_SHARE = 0.05
+"""A tree is measured every so many seconds, and no more than this share of the time."""
+
+PER_FILE = 4096
+"""Bytes that a file counts besides its blocks: a million empty files fill a disk's table, too."""
+
+TMPFS = ("tmp", "dev/shm", "run")
+_DU = "/usr/bin/du"
+_LONGEST_MEASURE = 60
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """One box, and what was last seen of it."""
+
+    box: RunningBox
+    first: int
+    folders: tuple[Path, ...]
+    disk: int = 0
+    free_then: int = 0
+    measure_at: float = 0.0
+
+
+class Watch:
+    """Looks at every box that was added, until it ends."""
+
+    def __init__(self, limits: BoxLimits) -> None:
+        """Hold boxes to these limits."""
+        self._limits = limits
+        self._watched: set[_Watched] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    def add(self, box: RunningBox, first: int, spec: BoxSpec) -> None:
+        """Watch a box whose first process is `first`."""
+        watched = _Watched(box, first, (spec.workspace, spec.home))
+        self._watched.add(watched)
+        leaving = asyncio.create_task(self._forget(watched))
+        _background.add(leaving)
+        leaving.add_done_callback(_background.discard)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_on())
+
+    async def _forget(self, watched: _Watched) -> None:
+        try:
+            await watched.box.wait()
+        finally:
+            self._watched.discard(watched)
+
+    async def _look_on(self) -> None:
+        while self._watched:
+            await asyncio.sleep(PAUSE)
+            boxes = list(self._watched)
+            used = await asyncio.to_thread(_memory_of, boxes, self._limits.memory)
+            for watched in boxes:
+                if used[watched.first] > self._limits.memory:
+                    log.warning("box.memory", used=used[watched.first])
+                    watched.box.end(ExitReason.MEMORY)
+            await self._look_at_disk(boxes)
+
+    async def _look_at_disk(self, boxes: Iterable[_Watched]) -> None:
+        now = asyncio.get_running_loop().time
+        for watched in boxes:
+            free, files_free = _free(watched.folders[0])
+            is_full = free < self._limits.free_disk or files_free < _FEWEST_FILES
+            grown = watched.free_then - free > max(0, self._limits.disk - watched.disk)
+            if not (is_full or grown or now() >= watched.measure_at):
+                continue
+            begun = now()
+            watched.disk = await asyncio.to_thread(_disk_of, watched.folders)
+            watched.free_then = free
+            watched.measure_at = now() + max(DISK_PAUSE, (now() - begun) / DISK_SHARE)
+            if watched.disk > self._limits.disk:
+                log.warning("box.disk", used=watched.disk)
+                watched.box.end(ExitReason.DISK)
+            elif is_full and watched is max(self._watched, key=lambda one: one.disk):
+                log.warning("box.disk_full", used=watched.disk, free=free)
+                watched.box.end(ExitReason.DISK)
+
+
+_FEWEST_FILES = 10_000
+_background: set[asyncio.Task[None]] = set()
+
+
+def _memory_of(boxes: Iterable[_Watched], limit: int) -> dict[int, int]:
+    """Give the bytes each box uses, by its first process: of its processes, and in its tmpfs.
+
+    What processes share is counted once (Pss), but only where it could matter: that costs 1 ms a
+    process.
+    """
+    table = list(process_table())
+    used = {}
+    for watched in boxes:
+        family = descendants(watched.first, table)
+        files = _tmpfs_of(watched.first)
+        resident = sum(process.resident for process in family)
+        used[watched.first] = files + (
+            resident if resident + files <= limit else sum(map(_pss_of, family))
+        )
+    return used
+
+
+def _pss_of(process: Process) -> int:
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_bytes().splitlines():
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _tmpfs_of(first: int) -> int:
+    """Give the bytes that lie in the box's own memory file systems; an empty file takes 1 KiB."""
+    size = 0
+    for name in TMPFS:
+        with suppress(OSError):
+            seen = os.statvfs(f"/proc/{first}/root/{name}")
+            size += (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+            size += (seen.f_files - seen.f_ffree) * 1024
+    return size
+
+
+def _free(folder: Path) -> tuple[int, int]:
+    """Give the bytes and the files that still have room where a folder lies."""
+    try:
+        seen = os.statvfs(folder)
+    except OSError:
+        return 1 << 62, 1 << 62
+    files = seen.f_favail if seen.f_files else 1 << 62
+    return seen.f_bavail * seen.f_frsize, files
+
+
+def _disk_of(folders: Iterable[Path]) -> int:
+    """Measure what folders hold; `du` gets to any depth and follows no link."""
+    blocks, count = (_du(option, folders) for option in ("--block-size=1", "--inodes"))
+    return blocks + count * PER_FILE
+
+
+def _du(option: str, folders: Iterable[Path]) -> int:
+    try:
+        said = subprocess.run(  # noqa: S603 - a program of the system, on folders of our own
+            [_DU, "-scx", option, "--", *folders],
+            capture_output=True,
+            env={"LC_ALL": "C"},
+            timeout=_LONGEST_MEASURE,
+            check=False,
+        ).stdout
+        return int(said.splitlines()[-1].split()[0])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 0

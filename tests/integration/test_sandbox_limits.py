@@ -1,0 +1,171 @@
+"""What a box may use, and that taking more ends it and nothing else."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from codebot.domain.box import BoxLimits, BoxSpec, Exit, ExitReason, Network
+from codebot.domain.task import TaskId
+from codebot.sandbox import watch
+from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.program import find_bubblewrap
+from fakes.egress import NoEgress
+
+MEBIBYTE = 1024**2
+LIMITS = BoxLimits(
+    memory=96 * MEBIBYTE,
+    disk=48 * MEBIBYTE,
+    processes=40,
+    open_files=64,
+    file_size=32 * MEBIBYTE,
+    free_disk=16 * MEBIBYTE,
+)
+
+HOARD = """
+kept = []
+while True:
+    kept.append(bytearray(1 << 20))
+"""
+SHARED = """
+import mmap, os, time
+shared = mmap.mmap(-1, 60 << 20)
+shared.write(b"x" * (60 << 20))
+for _ in range(3):
+    if os.fork() == 0:
+        sum(shared[::4096])
+        time.sleep(2)
+        os._exit(0)
+for _ in range(3):
+    os.wait()
+"""
+MANY = """
+import itertools
+for number in itertools.count():
+    open(f"file-{number}", "w").close()
+"""
+MANY_PROCESSES = """
+import os, time
+made = 0
+try:
+    for _ in range(2000):
+        if os.fork() == 0:
+            time.sleep(30)
+        made += 1
+except BlockingIOError:
+    print(made)
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    sandbox: BubblewrapSandbox
+    folder: Path
+
+    async def run(self, *argv: str, seconds: float = 60) -> tuple[Exit, str]:
+        spec = BoxSpec(
+            task_id=TaskId("task-1"),
+            argv=argv,
+            workspace=self.folder / "tree",
+            home=self.folder / "home",
+            network=Network.NONE,
+            timeout=timedelta(seconds=seconds),
+        )
+        box = await self.sandbox.start(spec)
+        said = b"".join([line async for line in box.stdout()])
+        return await box.wait(), said.decode() + box.stderr_tail()
+
+    async def python(self, script: str) -> tuple[Exit, str]:
+        return await self.run("python3", "-c", script)
+
+
+@pytest.fixture
+async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    monkeypatch.setattr(watch, "DISK_PAUSE", 0.2)
+    for name in ("tree", "home"):
+        (tmp_path / name).mkdir(mode=0o700)
+    sandbox = BubblewrapSandbox(
+        find_bubblewrap(),
+        path=os.environ["PATH"],
+        mark=str(tmp_path),
+        egress=NoEgress(),
+        limits=LIMITS,
+    )
+    yield Place(sandbox, tmp_path)
+    assert await sandbox.reap() == 0
+
+
+async def test_memory_is_bounded(place: Place) -> None:
+    ended, _ = await place.python(HOARD)
+    assert ended.reason is ExitReason.MEMORY
+
+
+async def test_files_in_memory_count_as_memory(place: Place) -> None:
+    script = "for n in 1 2 3 4; do head -c 30000000 /dev/zero > /dev/shm/big-$n; done; sleep 30"
+    ended, _ = await place.run("sh", "-c", script)
+    assert ended.reason is ExitReason.MEMORY
+
+
+async def test_memory_that_processes_share_counts_once(place: Place) -> None:
+    assert await place.python(SHARED) == (Exit(ExitReason.EXITED, 0), "")
+
+
+async def test_a_box_that_takes_too_much_takes_no_other_along(place: Place) -> None:
+    greedy, modest = await asyncio.gather(
+        place.python(HOARD), place.run("sh", "-c", "sleep 2; echo done")
+    )
+    assert greedy[0].reason is ExitReason.MEMORY
+    assert modest == (Exit(ExitReason.EXITED, 0), "done\n")
+
+
+async def test_the_disk_is_bounded_over_all_files(place: Place) -> None:
+    script = "for n in 1 2 3 4; do head -c 20000000 /dev/zero > big-$n; done; sleep 30"
+    ended, _ = await place.run("sh", "-c", script)
+    assert ended.reason is ExitReason.DISK
+
+
+async def test_many_empty_files_are_disk_as_well(place: Place) -> None:
+    ended, _ = await place.python(MANY)
+    assert ended.reason is ExitReason.DISK
+
+
+async def test_home_counts_as_well(place: Place) -> None:
+    script = "for n in 1 2 3; do head -c 20000000 /dev/zero > ~/big-$n; done; sleep 30"
+    ended, _ = await place.run("sh", "-c", script)
+    assert ended.reason is ExitReason.DISK
+
+
+async def test_a_file_has_a_largest_size(place: Place) -> None:
+    ended, _ = await place.run("sh", "-c", "exec head -c 40000000 /dev/zero > big")
+    assert ended.code != 0
+    assert (place.folder / "tree" / "big").stat().st_size == LIMITS.file_size
+
+
+async def test_processes_are_bounded(place: Place) -> None:
+    _, said = await place.python(MANY_PROCESSES)
+    assert 0 < int(said) < LIMITS.processes + 1000
+
+
+async def test_open_files_are_bounded(place: Place) -> None:
+    ended, said = await place.python("kept = [open('/dev/null') for _ in range(1000)]")
+    assert (ended.code, "Too many open files" in said) == (1, True)
+
+
+async def test_cpu_time_is_bounded_even_without_a_clock(place: Place) -> None:
+    _, said = await place.run("sh", "-c", "ulimit -t", seconds=7)
+    assert int(said) == 7 * (os.cpu_count() or 1) + 1
+
+
+async def test_boxes_give_way_to_the_service(place: Place) -> None:
+    _, said = await place.run("sh", "-c", "sleep 0.2; cat /proc/self/oom_score_adj; nice")
+    assert said.split() == ["500", "5"]
+
+
+async def test_nothing_watches_while_nothing_runs(place: Place) -> None:
+    await place.run("true")
+    await asyncio.sleep(2 * watch.PAUSE)
+    assert {task.get_name() for task in asyncio.all_tasks()} == {asyncio.current_task().get_name()}  # type: ignore[union-attr]
