@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import demo, idle, lists, load, way, workers
+from bench import box, demo, idle, lists, load, way, workers
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -13,6 +13,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "single": load.measure_single,
     "status": load.measure_status,
     "list": lists.measure,
+    "box": box.measure,
     "way": way.measure,
     "workers": workers.measure,
     "idle": idle.measure,

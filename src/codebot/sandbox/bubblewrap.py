@@ -29,7 +29,7 @@ from codebot.errors import SandboxError
 from codebot.sandbox import arguments
 from codebot.sandbox.arguments import FILES, SHIM, Part, Shown, View, box_parts
 from codebot.sandbox.cgroup import Cgroups, Group
-from codebot.sandbox.identity import is_root, uid_of
+from codebot.sandbox.identity import box_user
 from codebot.sandbox.marks import MARK, mark_of, reap_marked
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
@@ -70,11 +70,13 @@ class BubblewrapSandbox:
         limits: BoxLimits = BoxLimits(),  # noqa: B008 - frozen
         read_only: Sequence[Path] = (),
         cgroups: Cgroups | None = None,
+        user_of: Callable[[TaskId], int | None] = box_user,
         parts: Callable[[View], list[Part]] = box_parts,
     ) -> None:
         """Show `read_only` to every box; give commands what of `path` they can see as PATH.
 
-        `mark` must be the same after a restart; `parts` builds bwrap's arguments.
+        `mark` must be the same after a restart. `user_of` names the user that boxes of a task
+        drop to, and `parts` builds bwrap's arguments.
         """
         self._program = program
         self._read_only = tuple(read_only)
@@ -83,6 +85,7 @@ class BubblewrapSandbox:
         self._egress = egress
         self._limits = limits
         self._cgroups = cgroups
+        self._user_of = user_of
         self._parts = parts
         self._filter = seccomp_program(os.uname().machine)
         self._watch = Watch(limits)
@@ -91,7 +94,7 @@ class BubblewrapSandbox:
         """Try in a box what boxes must not be able to do."""
         from codebot.sandbox.canary import try_box
 
-        user = "as a user of its own for each task" if is_root() else "as this user"
+        user = "as this user" if self._user_of(TaskId("")) is None else "as one user for each task"
         tried = await try_box(self, user=user, mark=mark_of(self._mark, "").strip(":"))
         return [tried, _limits_in_force(self._limits, self._cgroups)]
 
@@ -146,14 +149,15 @@ class BubblewrapSandbox:
                 contents[SHIM] = SHIM_SOURCE
             held = {path: keep(content) for path, content in contents.items()}
             filter_ = keep(self._filter)
-            staged = Staging(self._program, uid_of(spec.task_id) if is_root() else None)
+            uid = self._user_of(spec.task_id)
+            staged = Staging(self._program, uid)
             view = self._view(spec, staged, held, filter_)
             told = [*arguments.words(self._parts(view)), "--info-fd", str(opening.info)]
             args = keep("\0".join(told).encode(errors="surrogateescape") + b"\0")
             inside = (*opening.shim(_python()), *spec.argv)
-            argv = [*self._limiting(spec), staged.program, "--args", str(args), "--", *inside]
+            argv = [*self._limiting(spec, uid), staged.program, "--args", str(args), "--", *inside]
             descriptors = [*held.values(), filter_, args, *opening.descriptors]
-            if is_root():
+            if uid is not None:
                 plan = keep(staged.plan())
                 argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
                 descriptors.append(plan)
@@ -187,12 +191,12 @@ class BubblewrapSandbox:
             tmp_bytes=max(self._limits.memory // 4, 64 * 1024**2),
         )
 
-    def _limiting(self, spec: BoxSpec) -> list[str]:
+    def _limiting(self, spec: BoxSpec, uid: int | None) -> list[str]:
         """Give what sets the limits that the kernel keeps for each process or user."""
         limits = self._limits
         return [
             "/usr/bin/prlimit",
-            f"--nproc={limits.processes + (0 if is_root() else _own_processes())}",
+            f"--nproc={limits.processes + (_own_processes() if uid is None else 0)}",
             f"--data={max(limits.memory, LEAST_DATA)}",
             f"--nofile={limits.open_files}",
             f"--fsize={limits.file_size}",

@@ -49,8 +49,10 @@ class Group:
 
     def remove(self) -> None:
         """End what is left in it, and remove it."""
+        kill = self.folder / "cgroup.kill"
         with suppress(OSError):
-            (self.folder / "cgroup.kill").write_text("1")
+            if kill.exists():  # since Linux 5.14
+                kill.write_text("1")
         try:
             self.folder.rmdir()
         except FileNotFoundError:

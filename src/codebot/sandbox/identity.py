@@ -29,6 +29,6 @@ def uid_of(task_id: TaskId) -> int:
     return FIRST_UID + int.from_bytes(digest[:8], "big") % UIDS
 
 
-def is_root() -> bool:
-    """Say whether this process may become any user."""
-    return os.geteuid() == 0
+def box_user(task_id: TaskId) -> int | None:
+    """Give the uid that a task's boxes drop to; None where the service can be nobody else."""
+    return uid_of(task_id) if os.geteuid() == 0 else None

@@ -1,0 +1,100 @@
+"""Control groups of boxes, on a folder that stands for the kernel's."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codebot.domain.box import BoxLimits
+from codebot.errors import SandboxError
+from codebot.sandbox.cgroup import Cgroups, Group, find_cgroups
+
+LIMITS = BoxLimits(memory=1000, processes=7)
+UNIT = "system.slice/codebot.service"
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """Give a file system of control groups in which a service was given its own group."""
+    own = tmp_path / "cgroup" / UNIT
+    own.mkdir(parents=True)
+    (own / "cgroup.controllers").write_text("cpu memory pids\n")
+    (own / "cgroup.procs").touch()
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / "cgroup").write_text(f"5:devices:/\n0::/{UNIT}\n")
+    mount = f"30 23 0:26 / {tmp_path / 'cgroup'} rw,nosuid - cgroup2 cgroup2 rw\n"
+    (proc / "mountinfo").write_text(f"23 1 8:1 / / rw - ext4 /dev/sda rw\n{mount}")
+    return tmp_path
+
+
+def found(top: Path) -> Cgroups | None:
+    return find_cgroups("mark", proc=top / "proc")
+
+
+def test_a_service_with_delegated_groups_moves_into_a_leaf_and_divides_the_rest(top: Path) -> None:
+    cgroups = found(top)
+    own = top / "cgroup" / UNIT
+    assert cgroups is not None
+    assert cgroups.own == own
+    assert (own / "service" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (own / "cgroup.subtree_control").read_text() == "+memory +pids"
+
+
+@pytest.mark.parametrize("lacking", ["memory", "group", "mount"])
+def test_without_delegation_there_are_none(top: Path, lacking: str) -> None:
+    if lacking == "memory":
+        (top / "cgroup" / UNIT / "cgroup.controllers").write_text("cpu pids\n")
+    elif lacking == "group":
+        (top / "proc" / "cgroup").write_text("0::/\n")
+    else:
+        (top / "proc" / "mountinfo").write_text("")
+    assert found(top) is None
+
+
+def test_groups_that_cannot_be_divided_are_left_as_they_were(top: Path) -> None:
+    own = top / "cgroup" / UNIT
+    (own / "cgroup.subtree_control").mkdir()  # as the kernel says EBUSY
+    assert found(top) is None
+    assert (own / "cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_a_box_joins_its_group_before_it_starts_anything(top: Path) -> None:
+    cgroups = found(top)
+    assert cgroups is not None
+    group = cgroups.open(LIMITS)
+    assert (group.folder / "memory.max").read_text() == "1000"
+    assert (group.folder / "memory.oom.group").read_text() == "1"
+    assert (group.folder / "pids.max").read_text() == "7"
+    said = subprocess.run([*group.join, "echo", "a b"], check=True, capture_output=True).stdout
+    assert said == b"a b\n"
+    assert (group.folder / "cgroup.procs").read_text() == "0\n"
+
+
+def test_a_limit_that_is_accepted_and_not_kept_is_an_error(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroups = found(top)
+    assert cgroups is not None
+    monkeypatch.setattr(Path, "read_text", lambda _: "max\n")
+    with pytest.raises(SandboxError, match=r"memory\.max: the limit 1000 is not in force"):
+        cgroups.open(LIMITS)
+
+
+def test_the_kernel_says_who_ran_out_of_memory(tmp_path: Path) -> None:
+    group = Group(tmp_path)
+    assert not group.ran_out_of_memory()
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
+    assert not group.ran_out_of_memory()
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    assert group.ran_out_of_memory()
+
+
+def test_groups_of_a_dead_service_are_removed_and_no_others(top: Path) -> None:
+    cgroups = found(top)
+    assert cgroups is not None
+    (cgroups.own / "box-mark-1-0").mkdir()
+    (cgroups.own / "box-other-1-0").mkdir()
+    assert cgroups.reap() == 1
+    assert [path.name for path in cgroups.own.glob("box-*")] == ["box-other-1-0"]
