@@ -30,7 +30,7 @@ from codebot.sandbox import arguments
 from codebot.sandbox.arguments import FILES, SHIM, Part, Shown, View, box_parts
 from codebot.sandbox.cgroup import Cgroups, Group
 from codebot.sandbox.identity import box_user
-from codebot.sandbox.marks import MARK, mark_of, reap_marked
+from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
 from codebot.sandbox.program import STANDARD_PATH, Bubblewrap
@@ -95,7 +95,7 @@ class BubblewrapSandbox:
         from codebot.sandbox.canary import try_box
 
         user = "as this user" if self._user_of(TaskId("")) is None else "as one user for each task"
-        tried = await try_box(self, user=user, mark=mark_of(self._mark, "").strip(":"))
+        tried = await try_box(self, user=user, mark=short_mark(self._mark))
         return [tried, _limits_in_force(self._limits, self._cgroups)]
 
     def paths(self, workspace: Path, home: Path) -> BoxPaths:
@@ -208,10 +208,12 @@ class BubblewrapSandbox:
     def _require_program(self, spec: BoxSpec) -> None:
         """Raise `FileNotFoundError` for a program that no box could see."""
         program = spec.argv[0]
-        if "/" not in program:
-            found = shutil.which(program, path=self._path) is not None
+        if program.startswith("/"):
+            found = os.path.lexists(program)
+            if found and not os.access(program, os.X_OK):
+                raise SandboxError(f"{program} cannot be started: it is not executable.")
         else:
-            found = not program.startswith("/") or os.path.lexists(program)
+            found = "/" in program or shutil.which(program, path=self._path) is not None
         if not found:
             raise FileNotFoundError(2, "No such program in a box", program)
 

@@ -10,13 +10,18 @@ from codebot.sandbox.processes import Family, sweep
 MARK = "CODEBOT_BOX"
 
 
-def mark_of(service: str, task_id: str) -> str:
-    """Give the variable's value; `service` tells this service from others, and stays its secret.
+def short_mark(service: str) -> str:
+    """Tell this service from others in a few characters that say nothing about it.
 
-    >>> mark_of("/srv/codebot/work", "task-1")
-    '05e1ee38bf3f:task-1'
+    >>> short_mark("/srv/codebot/work")
+    '68ea0170f814'
     """
-    return f"{hashlib.sha256(os.fsencode(service)).hexdigest()[:12]}:{task_id}"
+    return hashlib.sha256(os.fsencode(service)).hexdigest()[:12]
+
+
+def mark_of(service: str, task_id: str) -> str:
+    """Give the variable's value: whose box it is, and which task's."""
+    return f"{short_mark(service)}:{task_id}"
 
 
 def variable(service: str, task_id: TaskId | None) -> bytes:
