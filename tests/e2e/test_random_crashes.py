@@ -1,15 +1,19 @@
 """The service killed at random moments with several tasks in flight, again and again."""
 
 import random
+import re
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from codebot.sandbox.identity import FIRST_UID, UIDS
 from e2e.github_service import Shop, events, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
@@ -38,6 +42,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_every_accepted_task_ends_once_whenever_the_service_dies(
     shop: Shop, pytestconfig: pytest.Config
 ) -> None:
+    before = leftovers()
     rounds, seed = (int(pytestconfig.getoption(f"crash_{name}")) for name in ("rounds", "seed"))
     chance = random.Random(seed)
     accepted: list[str] = []
@@ -58,7 +63,26 @@ def test_every_accepted_task_ends_once_whenever_the_service_dies(
     branches = (name for name in shop.git("branch").split() if name.startswith("u/codebot/"))
     assert _repeated(name.split("/")[2] for name in branches) == []
     assert shop.living() == []
+    assert leftovers() - before == set()
     assert {folder.name for folder in _workspaces(shop)} <= set(accepted)
+
+
+def leftovers() -> set[str]:
+    """Give what a box may leave on a machine: mounts, groups, loop devices, folders, its users."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    groups = map(str, Path("/sys/fs/cgroup").rglob("box-*"))
+    loops = map(str, Path("/sys/block").glob("loop*/loop/backing_file"))
+    folders = map(str, Path(tempfile.gettempdir()).glob("codebot-[cr]*"))
+    users = (f"process {pid}" for pid in _processes_of_box_users())
+    return {*(line.partition(" ")[2] for line in mounts), *groups, *loops, *folders, *users}
+
+
+def _processes_of_box_users() -> Iterator[str]:
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            found = re.search(r"^Uid:\s+(\d+)", status.read_text(), re.MULTILINE)
+            if found and FIRST_UID <= int(found[1]) < FIRST_UID + UIDS:
+                yield status.parent.name
 
 
 def _submit_some(shop: Shop, service: RunningService, count: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ nothing has to be given back after a crash.
 
 import hashlib
 import os
+from pathlib import Path
 
 from codebot.domain.task import TaskId
 
@@ -30,5 +31,22 @@ def uid_of(task_id: TaskId) -> int:
 
 
 def box_user(task_id: TaskId) -> int | None:
-    """Give the uid that a task's boxes drop to; None where the service can be nobody else."""
-    return uid_of(task_id) if os.geteuid() == 0 else None
+    """Give the uid that a task's boxes drop to; None where the service can be nobody else.
+
+    That is an ordinary user, or the root of a user namespace (a rootless container), whose map
+    does not reach so far.
+    """
+    uid = uid_of(task_id)
+    if os.geteuid() != 0 or not _is_mapped(uid, Path("/proc/self/uid_map").read_text()):
+        return None
+    return uid
+
+
+def _is_mapped(uid: int, uid_map: str) -> bool:
+    """Say whether a user namespace knows a uid: lines of first, host's first, and count.
+
+    >>> _is_mapped(5, "0 0 4294967295"), _is_mapped(5, "0 1000 1")
+    (True, False)
+    """
+    ranges = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
+    return any(first <= uid < first + count for first, _, count in ranges)

@@ -22,6 +22,8 @@ from codebot.sandbox.spawn import Spawned
 log = structlog.get_logger(__name__)
 
 LONGEST_WORDS = 1000
+LONGEST_START = 30
+"""Seconds; a folder on a network that does not answer must not hold a worker for ever."""
 
 
 class Opening:
@@ -56,8 +58,9 @@ class Opening:
         self._close_theirs()
         told, self._told = self._told, -1
         try:
-            return int(json.loads(await read_to_end(told))["child-pid"])
-        except (ValueError, KeyError):
+            async with asyncio.timeout(LONGEST_START):
+                return int(json.loads(await read_to_end(told))["child-pid"])
+        except (ValueError, KeyError, TimeoutError):
             raise SandboxError(
                 f"The box could not be made: {await _last_words(spawned)}",
                 hint="`codebot doctor` says what this machine lacks.",
