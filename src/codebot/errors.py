@@ -185,9 +185,25 @@ class DiskFull(WorkspaceError):
 
 
 class ChangeRefused(WorkspaceError):
-    """What the agent left breaks a rule of the border (size, ancestry, gitlinks, bad objects)."""
+    """What the agent left breaks a rule of the border (size, ancestry, gitlinks, bad objects).
+
+    `tip_commit` is the commit that was refused, None where there is none to be looked at.
+    """
 
     code = "change_refused"
+    tip_commit: str | None = None
+
+
+class PathProtected(ChangeRefused):
+    """The agent touched a path that no change may touch."""
+
+    code = "path_protected"
+
+
+class SecretFound(ChangeRefused):
+    """The agent's change holds what looks like a credential."""
+
+    code = "secret_found"
 
 
 class AgentError(StepFailed):

@@ -202,7 +202,7 @@ async def open_story(
         sandbox,
         mirrors=root / "mirrors",
         work_dir=root / "work",
-        limits=Limits(),
+        limits=Limits(protected_paths=(".github/workflows/**",)),
         holds_secret=redactor.is_betrayed_by,
     )
     forge = MoodyForge(git=host_git, pull_requests=store.pull_requests, now=clock)

@@ -127,14 +127,14 @@ async def test_modes_links_and_binaries_come_through(shop: Workshop) -> None:
     checkout = await shop.prepare()
     (checkout.tree / "run.sh").write_text("#!/bin/sh\n")
     (checkout.tree / "run.sh").chmod(0o755)
-    (checkout.tree / "link").symlink_to("/etc/passwd")
+    (checkout.tree / "link").symlink_to("src/app.py")
     (checkout.tree / "data.bin").write_bytes(bytes(range(256)))
     change = await shop.collect(checkout)
     listing = git("-C", str(checkout.repository), "ls-tree", change.tip_commit)
     modes = {line.split("\t")[1]: line.split()[0] for line in listing.splitlines()}
     assert modes["run.sh"] == "100755"
     assert modes["link"] == "120000"
-    diff = await shop.workspaces.diff(checkout, change, 100_000)
+    diff = await shop.workspaces.diff(checkout, change.tip_commit, 100_000)
     assert "Binary files /dev/null and b/data.bin differ" in diff
     assert "root:" not in diff
 
@@ -173,9 +173,9 @@ async def test_a_diff_is_cut_at_its_bound_and_says_so(shop: Workshop) -> None:
     checkout = await shop.prepare()
     (checkout.tree / "long.txt").write_text("line\n" * 50_000)
     change = await shop.collect(checkout)
-    whole = await shop.workspaces.diff(checkout, change, 10_000_000)
+    whole = await shop.workspaces.diff(checkout, change.tip_commit, 10_000_000)
     assert whole.count("\n+line") == 50_000
-    cut = await shop.workspaces.diff(checkout, change, 1000)
+    cut = await shop.workspaces.diff(checkout, change.tip_commit, 1000)
     assert len(cut) < 1200
     assert "longer than 1000 bytes" in cut.splitlines()[-1]
 

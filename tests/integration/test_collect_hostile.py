@@ -107,7 +107,7 @@ async def go_the_whole_way(shop: Workshop) -> None:
         base_commit=checkout.base_commit,
     )
     change = await shop.collect(checkout)
-    assert await shop.workspaces.diff(checkout, change, 100_000)
+    assert await shop.workspaces.diff(checkout, change.tip_commit, 100_000)
     await shop.workspaces.read_tree(checkout, change.tip_commit)
     await shop.workspaces.read_texts(checkout, change.tip_commit, ["README.md"])
     await push_branch(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from codebot.domain.outcome import ChangedFile
 from codebot.errors import ChangeRefused
 from codebot.workspace.bundle import read_bundle_head
-from codebot.workspace.listings import read_difference
+from codebot.workspace.listings import NOTHING, Touch, read_difference, read_touches
 from codebot.workspace.messages import LONGEST_MESSAGE, clean_message
 
 A, B = "a" * 40, "b" * 40
@@ -44,9 +44,31 @@ def test_a_difference_tells_renames_binaries_and_gitlinks() -> None:
     raw += [f":100644 100644 {A} {B} M", "logo.png"]
     counts = ["1\t2\t", "old.py", "new.py", "1\t0\tsub", "0\t1\tgone", "-\t-\tlogo.png", ""]
     difference = read_difference("\0".join(raw + counts).encode())
-    assert difference.gitlinks == ("sub",)
+    assert [(touch.path, touch.mode) for touch in difference.touches] == [
+        ("old.py", NOTHING),
+        ("new.py", "100644"),
+        ("sub", "160000"),
+        ("gone", NOTHING),
+        ("logo.png", "100644"),
+    ]
     assert difference.files[0] == ChangedFile("new.py", 1, 2)
     assert difference.files[-1] == ChangedFile("logo.png", 0, 0)
+
+
+def test_each_commit_tells_what_it_touches_and_a_merge_what_is_as_in_no_parent() -> None:
+    log = f"\0{A}\0\n:000000 120000 0 1 A\0:a\0:100644 000000 1 0 D\0\nb\0\0"
+    log += f"{B}\0\0::100644 000000 100755 1 2 3 MM\0c d\0\0{A}\0"
+    assert list(read_touches(log.encode())) == [
+        Touch(A, ":a", "120000", (NOTHING,)),
+        Touch(A, "\nb", NOTHING, ("100644",)),
+        Touch(B, "c d", "100755", ("100644", NOTHING)),
+    ]
+
+
+def test_two_paths_that_are_no_text_stay_two() -> None:
+    records = b":000000 120000 0 1 A\0\xff\0:000000 120000 0 1 A\0\xfe\0"
+    first, second = read_touches(b"\0" + A.encode() + b"\0\n" + records)
+    assert first.path != second.path
 
 
 def test_paths_of_other_encodings_become_text() -> None:

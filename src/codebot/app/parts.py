@@ -152,7 +152,7 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         sandbox,
         mirrors=settings.data_dir / "mirrors",
         work_dir=settings.work_dir,
-        limits=Limits(),
+        limits=Limits(protected_paths=settings.protected_paths),
         holds_secret=redactor.is_betrayed_by,
     )
 

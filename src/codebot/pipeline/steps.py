@@ -1,6 +1,7 @@
 """The steps of a run, each recorded with its value, what it changes on the task, and its events."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -19,7 +20,7 @@ from codebot.domain.ports import Forge, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.status import Phase
 from codebot.domain.task import Task
-from codebot.errors import NothingChanged, WorkspaceError
+from codebot.errors import ChangeRefused, GitFailed, NothingChanged, WorkspaceError
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work, commit_message
 from codebot.store.journal import Journal, Noted, Step
@@ -116,8 +117,10 @@ class TaskSteps:
                 )
             except NothingChanged as error:
                 raise unchanged(report) from error
-            diff = await self.tools.workspaces.diff(checkout, change, LONGEST_DIFF)
-            await self.tools.store.diffs.put(self.run, diff)
+            except ChangeRefused as refusal:
+                await self._keep_refused(checkout, refusal)
+                raise
+            await self._keep_diff(checkout, change.tip_commit)
             return change
 
         return await self.journal.once(
@@ -126,6 +129,18 @@ class TaskSteps:
             _within(checkout, collect),
             lambda change: Noted(events=[change_collected(change)]),
         )
+    async def _keep_diff(self, checkout: Checkout, tip_commit: str) -> None:
+        diff = await self.tools.workspaces.diff(checkout, tip_commit, LONGEST_DIFF)
+        await self.tools.store.diffs.put(self.run, diff)
+
+    async def _keep_refused(self, checkout: Checkout, refusal: ChangeRefused) -> None:
+        """Let people look at what was refused: as a diff, masked, and as it lies on the disk."""
+        if refusal.tip_commit is not None:
+            with suppress(GitFailed):  # what is refused need not even be a commit
+                await self._keep_diff(checkout, refusal.tip_commit)
+        kept = f"The work is kept in {checkout.tree} for as long as the task."
+        refusal.hint = f"{refusal.hint} {kept}".lstrip()
+
 
     async def verify(self, round_: int, checkout: Checkout, change: Change) -> Verdict:
         """Run the repository's own tests on the collected change."""

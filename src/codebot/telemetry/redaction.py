@@ -3,6 +3,8 @@
 A secret is looked for as it is and in the encodings it usually travels in: URL-quoted, escaped for
 JSON, and in Base64. What Git sends, Base64 of `x-access-token:TOKEN`, is covered by the last: the
 15 characters before the token are whole groups of three bytes, so the token is encoded as if alone.
+
+What nobody told the service is a secret, but looks like a token, is masked as well.
 """
 
 import base64
@@ -14,8 +16,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from codebot.domain.secret import Secret
-
-MASK = "***"
+from codebot.telemetry.token_shapes import MASK, mask_tokens
 
 SHORTEST = 4
 """Anything shorter is part of ordinary words: masking it would garble every text."""
@@ -29,7 +30,7 @@ _SHORTEST_BASE64 = 8
 
 
 class Redactor:
-    """Replaces every known secret in a text by `***`.
+    """Replaces every known secret in a text by `***`, and whatever has the shape of a token.
 
     >>> redact = Redactor()
     >>> redact.add(Secret("hunter2"))
@@ -57,12 +58,8 @@ class Redactor:
             self._pattern = None
 
     def __call__(self, text: str) -> str:
-        """Give the text with every known secret masked."""
-        if not self._secrets:
-            return text
-        if self._pattern is None:
-            self._pattern = _compile(frozenset().union(*self._secrets.values()))
-        return self._pattern.sub(MASK, text)
+        """Give the text with every known secret masked, and all that looks like one."""
+        return mask_tokens(self._without_known(text))
 
     def is_betrayed_by(self, content: bytes) -> bool:
         """Say whether a file holds a secret, or a line of one, too long to be there by chance.
@@ -91,6 +88,13 @@ class Redactor:
         if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
             return [self.value(item) for item in value]
         return value
+
+    def _without_known(self, text: str) -> str:
+        if not self._secrets:
+            return text
+        if self._pattern is None:
+            self._pattern = _compile(frozenset().union(*self._secrets.values()))
+        return self._pattern.sub(MASK, text)
 
 
 def _reveal(secret: Secret | str) -> str:

@@ -6,14 +6,13 @@ https://git-scm.com/docs/git-fast-import
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
 from codebot.domain.repository import Identity
 from codebot.git.git import Git
-from codebot.workspace.messages import clean_message
 
 REF = "refs/codebot/change"
 
@@ -46,12 +45,20 @@ async def read_commits(git: Git, repository: Path, tip: str, base: str) -> list[
 
 
 async def recreate(
-    git: Git, repository: Path, commits: Sequence[Commit], *, author: Identity, fallback: str
+    git: Git,
+    repository: Path,
+    commits: Sequence[Commit],
+    *,
+    author: Identity,
+    clean: Callable[[str], str],
 ) -> str | None:
-    """Make the commits again with `author`; give the last one's new id, None without any."""
+    """Make the commits again with `author`; give the last one's new id, None without any.
+
+    `clean` makes a message of what the agent wrote as one.
+    """
     if not commits:
         return None
-    stream = b"".join(_stream(commits, author, fallback))
+    stream = b"".join(_stream(commits, author, clean))
     made = await git.run("fast-import", "--quiet", "--force", cwd=repository, stdin=stream)
     return made.text
 
@@ -61,12 +68,14 @@ def _read(record: bytes) -> Commit:
     return Commit(id_, tree, tuple(parents.split()), int(time or 0), message)
 
 
-def _stream(commits: Sequence[Commit], author: Identity, fallback: str) -> Iterator[bytes]:
+def _stream(
+    commits: Sequence[Commit], author: Identity, clean: Callable[[str], str]
+) -> Iterator[bytes]:
     marks = {commit.id: f":{number}" for number, commit in enumerate(commits, 1)}
     name, email = (_NOT_IN_A_NAME.sub("", text).strip() for text in (author.name, author.email))
     for commit in commits:
         who = f"{name} <{email}> {max(commit.time, 0)} +0000"
-        message = clean_message(commit.message, fallback).encode()
+        message = clean(commit.message).encode()
         yield f"reset {REF}\ncommit {REF}\nmark {marks[commit.id]}\n".encode()
         yield f"author {who}\ncommitter {who}\ndata {len(message)}\n".encode() + message
         for word, parent in zip(chain(["from"], repeat("merge")), commit.parents, strict=False):

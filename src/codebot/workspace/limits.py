@@ -9,13 +9,18 @@ class Limits:
     """Bounds of a workspace.
 
     `fetch_pauses` are the seconds before a fetch that failed on its way is tried again; after
-    them the whole run waits. `max_file_bytes` is what GitHub accepts in a push at most.
+    them the whole run waits. `max_file_bytes` is what GitHub accepts in a push at most;
+    `max_total_bytes` is for all new files together, unpacked. `protected_paths` are patterns of
+    paths that no change may touch (`protected.py`).
     """
 
     fetch_timeout: timedelta = timedelta(hours=1)
     fetch_pauses: tuple[float, ...] = (0.5, 2.0)
     collect_timeout: timedelta = timedelta(minutes=10)
+    scan_timeout: timedelta = timedelta(minutes=1)
     max_files: int = 10_000
     max_commits: int = 1_000
     max_file_bytes: int = 100 * 1024 * 1024
+    max_total_bytes: int = 512 * 1024 * 1024
     max_pack_bytes: int = 256 * 1024 * 1024
+    protected_paths: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """What git's listings for machines say, read: pure bytes to values.
 
-Paths are whatever bytes a commit holds; what is not UTF-8 in them is replaced, since these values
-are for people and for JSON.
+Paths are whatever bytes a commit holds. What is not UTF-8 in them is replaced where the values are
+for people and for JSON, and kept (`EXACT`) where one path must not be taken for another.
 """
 
 from collections.abc import Iterator
@@ -10,15 +10,41 @@ from dataclasses import dataclass
 from codebot.domain.outcome import ChangedFile
 
 GITLINK = "160000"
+SYMLINK = "120000"
+NOTHING = "000000"
+
+EXACT = "surrogateescape"
+"""How to decode bytes so that they can be had back."""
 REGULAR = frozenset({"100644", "100755", "100664"})
 
 
 @dataclass(frozen=True, slots=True)
+class Touch:
+    """A path that a commit touches: its mode now, and those it had in the commit's parents.
+
+    `commit` is "" for the change as a whole; `NOTHING` is the mode of a file that is not there.
+    """
+
+    commit: str
+    path: str
+    mode: str
+    old_modes: tuple[str, ...]
+
+    @property
+    def is_link(self) -> bool:
+        """Whether there is, or was, a symbolic link."""
+        return SYMLINK in {self.mode, *self.old_modes}
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
-    """What `diff-tree --raw --numstat -z` says: the files, and the gitlinks that are new."""
+    """What `diff-tree --raw --numstat -z` says: the files, and every path with its modes.
+
+    A rename is one file, and touches two paths.
+    """
 
     files: tuple[ChangedFile, ...]
-    gitlinks: tuple[str, ...]
+    touches: tuple[Touch, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +65,61 @@ def read_difference(output: bytes) -> Difference:
     """
     fields = _fields(output)
     files: list[ChangedFile] = []
-    gitlinks: list[str] = []
+    touches: list[Touch] = []
     for field in fields:
         if field.startswith(":"):
-            _, mode, _, _, status = field.split(" ")
-            path = [next(fields) for _ in range(_paths_of(status))][-1]
-            if mode == GITLINK:
-                gitlinks.append(path)
+            touches += _touched(field, fields, commit="")
         else:
             files.append(_counted(field, fields))
-    return Difference(tuple(files), tuple(gitlinks))
+    return Difference(tuple(files), tuple(touches))
 
 
-def read_tree_listing(output: bytes) -> Iterator[TreeEntry]:
-    r"""Read `ls-tree -z -l`.
+def read_touches(output: bytes) -> Iterator[Touch]:
+    r"""Read `log --raw -c -z --format=%x00%H`: what each commit touches, a merge by itself.
+
+    >>> list(read_touches(b"\0" b"1f0c\0\n:000000 120000 0 1 A\0a\0"))
+    [Touch(commit='1f0c', path='a', mode='120000', old_modes=('000000',))]
+    """
+    fields = _fields(output, errors=EXACT)
+    commit = ""
+    for field in fields:
+        record = field.removeprefix("\n")
+        if record.startswith(":"):
+            yield from _touched(record, fields, commit)
+        elif record:
+            commit = record
+
+
+def read_tree_listing(output: bytes, *, errors: str = "replace") -> Iterator[TreeEntry]:
+    r"""Read `ls-tree -z -l`; `errors` says what becomes of bytes that are not UTF-8.
 
     >>> list(read_tree_listing(b"100644 blob 1f0c      12\ta b.py\0"))
     [TreeEntry(mode='100644', object_id='1f0c', size=12, path='a b.py')]
     """
-    for field in _fields(output):
+    for field in _fields(output, errors):
         facts, _, path = field.partition("\t")
         mode, _, object_id, size = facts.split()
         yield TreeEntry(mode, object_id, int(size) if size.isdecimal() else None, path)
 
 
-def _fields(output: bytes) -> Iterator[str]:
-    return (field.decode(errors="replace") for field in output.split(b"\0") if field)
+def _fields(output: bytes, errors: str = "replace") -> Iterator[str]:
+    return (field.decode(errors=errors) for field in output.split(b"\0") if field)
+
+
+def _touched(record: str, following: Iterator[str], commit: str) -> Iterator[Touch]:
+    """Read `:MODE MODE ID ID STATUS`; a merge has a colon, a mode and an id for each parent."""
+    parents = len(record) - len(record.lstrip(":"))
+    words = record[parents:].split(" ")
+    *old_modes, mode = words[: parents + 1]
+    paths = [next(following) for _ in range(_paths_of(words[-1]))]
+    if len(paths) > 1:  # what was renamed is gone where it was
+        yield Touch(commit, paths[0], NOTHING, tuple(old_modes))
+    yield Touch(commit, paths[-1], mode, tuple(old_modes))
 
 
 def _paths_of(status: str) -> int:
-    """Say how many paths a record names: two for a rename or a copy."""
-    return 2 if status[0] in "RC" else 1
+    """Say how many paths a record names: two for a rename (copies are not looked for)."""
+    return 2 if status[0] == "R" else 1
 
 
 def _counted(field: str, following: Iterator[str]) -> ChangedFile:

@@ -11,6 +11,7 @@ from codebot.domain.task import TaskId
 from codebot.domain.tree import Tree
 from codebot.errors import CodebotError, NothingChanged
 from codebot.git.git import Git
+from codebot.telemetry.token_shapes import mask_tokens
 from codebot.workspace import contents
 from codebot.workspace.border import Border
 from codebot.workspace.box_git import bundle_file, write_bundle
@@ -30,7 +31,8 @@ from codebot.workspace.prepare import Preparation
 class Workspaces:
     """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own.
 
-    `holds_secret` says of some bytes whether a change must not carry them out.
+    `holds_secret` says of some bytes whether a change must not carry them out; `redact` masks
+    secrets in the messages of its commits.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Workspaces:
         work_dir: Path,
         limits: Limits,
         holds_secret: Callable[[bytes], bool] = lambda _: False,
+        redact: Callable[[str], str] = mask_tokens,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -49,6 +52,7 @@ class Workspaces:
         self._work_dir = work_dir
         self._limits = limits
         self._holds_secret = holds_secret
+        self._redact = redact
 
     async def prepare(
         self, task_id: TaskId, repository: Repository, base_branch: str | None, forge: Forge
@@ -87,13 +91,13 @@ class Workspaces:
             )
             if not is_changed:
                 raise NothingChanged("The agent made no changes.")
-            border = Border(self._git, checkout, self._limits, self._holds_secret)
+            border = Border(self._git, checkout, self._limits, self._holds_secret, self._redact)
             return await border.take_in(bundle, author=author, message=message)
 
-    async def diff(self, checkout: Checkout, change: Change, max_bytes: int) -> str:
-        """Give the change as a unified diff; cut at `max_bytes`, it says so."""
+    async def diff(self, checkout: Checkout, tip_commit: str, max_bytes: int) -> str:
+        """Give a change as a unified diff; cut at `max_bytes`, it says so."""
         return await contents.read_diff(
-            self._git, checkout.repository, change.base_commit, change.tip_commit, max_bytes
+            self._git, checkout.repository, checkout.base_commit, tip_commit, max_bytes
         )
 
     async def read_tree(self, checkout: Checkout, commit: str) -> Tree:

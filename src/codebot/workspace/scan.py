@@ -1,0 +1,83 @@
+"""Looks through all that a change brings along for what must not leave this machine."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codebot.errors import ChangeRefused, SecretFound
+from codebot.git.git import Git
+from codebot.workspace import policy
+from codebot.workspace.leaks import Leak, ScanTooSlow, find_leaks
+from codebot.workspace.limits import Limits
+from codebot.workspace.new_objects import Contents, NewObject, list_new_objects, read_contents
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Looks at the objects of one repository.
+
+    `holds_secret` says of some bytes whether they hold a credential of the service itself.
+    """
+
+    git: Git
+    repository: Path
+    limits: Limits
+    holds_secret: Callable[[bytes], bool]
+
+    async def check_new_objects(self, base: str, tip: str) -> None:
+        """Refuse a change with a credential in it, or one that is too large.
+
+        Looked at is every new object, also those that a later commit took back: all are pushed.
+        Text that stood in `base` already betrays nothing, wherever it stands now.
+        """
+        objects = await list_new_objects(self.git, self.repository, tip, base)
+        policy.check_sizes(objects, self.limits)
+        until = time.monotonic() + self.limits.scan_timeout.total_seconds()
+        leaks: list[tuple[str, Leak]] = []
+        async for contents in read_contents(self.git, self.repository, objects):
+            leaks += await asyncio.to_thread(self._look_through, contents, until)
+        if leaks:
+            policy.check_leaks(await self._without_known(base, leaks))
+
+    def _look_through(self, contents: Contents, until: float) -> list[tuple[str, Leak]]:
+        if self.holds_secret(contents.raw):
+            raise SecretFound(
+                "The agent's change holds a credential of this service; it is not pushed.",
+                hint="Replace that credential, and find out how the agent came by it.",
+            )
+        try:
+            return list(_find_leaks(contents, until))
+        except ScanTooSlow:
+            raise ChangeRefused(
+                "The agent's change could not be looked through for credentials in time.",
+                hint="Generated files, of many megabytes, are the usual cause.",
+            ) from None
+
+    async def _without_known(
+        self, base: str, leaks: Sequence[tuple[str, Leak]]
+    ) -> list[tuple[str, Leak]]:
+        """Leave out what stands in a file of `base`; it is looked for only when there is any."""
+        values = {leak.value.encode("latin-1") for _, leak in leaks}
+        known = await self.git.run(
+            *("grep", "--text", "--only-matching", "-h", "--fixed-strings", "-f", "-", base, "--"),
+            cwd=self.repository,
+            stdin=b"\n".join(values),
+            check=False,
+        )
+        return [one for one in leaks if one[1].value.encode("latin-1") not in known.stdout]
+
+
+def _find_leaks(contents: Contents, until: float) -> Iterator[tuple[str, Leak]]:
+    """Look at files, and at the names in folders; the bot writes messages anew, and masks them."""
+    for one, kind, content in contents.each():
+        if kind != b"commit":
+            for leak in find_leaks(content, until):
+                yield _place(one, kind, leak), leak
+
+
+def _place(one: NewObject, kind: bytes, leak: Leak) -> str:
+    if kind == b"tree":
+        return f"a name in {one.shown_path or 'the top folder'}"
+    return f"{one.shown_path}:{leak.line}"
