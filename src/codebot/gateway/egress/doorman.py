@@ -1,0 +1,145 @@
+"""The first to meet a connection from a box: CONNECT goes to the tunnel, the rest is HTTP."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import cast
+
+from httptools import HttpParserError, parse_url
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from codebot.gateway.egress.dial import LONGEST_HEAD
+
+CONNECT = b"CONNECT "
+SILENCE_SECONDS = 10
+"""A connection that has said nothing by then is closed; clients open them when they need them."""
+
+Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+
+
+class Connections:
+    """The connections of one box: how many there are, and an end to all of them."""
+
+    def __init__(self, most: int) -> None:
+        """Allow `most` at once."""
+        self._most = most
+        self._open: set[asyncio.Transport] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def enter(self, transport: asyncio.Transport) -> bool:
+        """Take a connection in, unless there are too many."""
+        self._open = {one for one in self._open if not one.is_closing()}
+        if len(self._open) >= self._most:
+            return False
+        self._open.add(transport)
+        return True
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a task that serves a connection."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Cut all of them."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        for transport in self._open:
+            transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+class Doorman(asyncio.Protocol):
+    """Looks at the first bytes of a connection and hands it on, with what was read."""
+
+    def __init__(
+        self, connections: Connections, tunnel: Streams, http: Callable[[], asyncio.Protocol]
+    ) -> None:
+        """Hand CONNECT to `tunnel`, everything else to a protocol of `http`."""
+        self._connections = connections
+        self._tunnel = tunnel
+        self._http = http
+        self._seen = b""
+        self._transport: asyncio.Transport | None = None
+        self._clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first bytes, for a while."""
+        connection = cast("asyncio.Transport", transport)  # of a TCP server
+        if not self._connections.enter(connection):
+            connection.close()
+            return
+        self._transport = connection
+        loop = asyncio.get_running_loop()
+        self._clock = loop.call_later(SILENCE_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Decide as soon as the method can be told."""
+        self._seen += data
+        beginning = self._seen[: len(CONNECT)]
+        if len(beginning) < len(CONNECT) and CONNECT.startswith(beginning):
+            return
+        self._forget_clock()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if beginning == CONNECT:
+            self._begin_tunnel(self._transport)
+        else:
+            self._hand_over(self._transport, self._http())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        del exc
+        self._forget_clock()
+
+    def _begin_tunnel(self, transport: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=LONGEST_HEAD, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        self._hand_over(transport, protocol)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._connections.keep(loop.create_task(self._tunnel(reader, writer)))
+
+    def _hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        seen, self._seen = self._seen, b""
+        protocol.data_received(seen)
+
+    def _forget_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+
+class BoxHttp(HttpToolsProtocol):
+    """uvicorn's HTTP, for clients that take us for their proxy.
+
+    Of `GET http://host/path` uvicorn keeps the path alone. The host that the address names is the
+    one that counts, so it takes the place of the Host header, which may say something else.
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+    """
+
+    def on_headers_complete(self) -> None:
+        """Put the address's own host first, then go on as usual."""
+        if not self.url.startswith(b"/"):
+            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
+            self.headers.append((b"host", _host_of(self.url)))
+        super().on_headers_complete()
+
+
+def _host_of(url: bytes) -> bytes:
+    try:
+        parts = parse_url(url)
+    except HttpParserError:
+        return b""
+    if parts.schema != b"http" or parts.userinfo or not parts.host:
+        return b""
+    port = f":{parts.port}".encode() if parts.port else b""
+    return bytes(parts.host) + port
+
+
+def http_protocol(config: Config, state: ServerState) -> asyncio.Protocol:
+    """Give the protocol for one connection that speaks HTTP."""
+    return BoxHttp(config=config, server_state=state, app_state={})

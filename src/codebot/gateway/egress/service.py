@@ -1,0 +1,228 @@
+"""The way out of every box: one listening socket each, with the box's own rules behind it."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from codebot.domain.box import NPM_HOST, PROXY_PORT, PYPI_HOST, Network
+from codebot.domain.egress import Access, AccessVerdict
+from codebot.domain.task import TaskId
+from codebot.gateway.egress.dial import Dialler
+from codebot.gateway.egress.doorman import Connections, Doorman, http_protocol
+from codebot.gateway.egress.fetch import Fetcher, Unfetchable
+from codebot.gateway.egress.npm_registry import NpmRegistry
+from codebot.gateway.egress.policy import AllowList
+from codebot.gateway.egress.python_index import PythonIndex
+from codebot.gateway.egress.replies import plain
+from codebot.gateway.egress.tunnel import Tunnels
+from codebot.gateway.egress.upstreams import Registry
+from codebot.gateway.server import LONGEST_IDLE
+
+log = structlog.get_logger(__name__)
+
+MOST_CONNECTIONS = 64
+HTTP = 80
+READING = frozenset({"GET", "HEAD"})
+OURSELVES = frozenset({"127.0.0.1", "localhost"})
+
+Ask = Callable[[], Awaitable[Registry | None]]
+Record = Callable[[TaskId, Access], None]
+Answer = Callable[[Registry, Request], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """One registry: how it answers, and where it is, asked when it is first needed."""
+
+    ask: Ask
+    answer: Answer
+    nobody: str
+    _registry: "asyncio.Task[Registry | None] | None" = field(default=None)
+
+    async def registry(self) -> Registry | None:
+        if self._registry is None:
+            self._registry = asyncio.ensure_future(self.ask())
+        return await asyncio.shield(self._registry)
+
+
+class BoxEgress:
+    """Serves the boxes of all tasks (an `Egress`).
+
+    `model` gives what answers for the model to the boxes of one task. `record` hears of every
+    host that was reached or refused. `ask_pip` and `ask_npm` say which registries there are.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Callable[[TaskId], ASGIApp],
+        record: Record,
+        allowed: AllowList,
+        dialler: Dialler,
+        fetcher: Fetcher,
+        ask_pip: Ask,
+        ask_npm: Ask,
+        port: int = PROXY_PORT,
+    ) -> None:
+        self._model = model
+        self._record = record
+        self._allowed = allowed
+        self._dialler = dialler
+        self._fetcher = fetcher
+        self._port = port
+        self._shelves = {
+            PYPI_HOST: _Shelf(
+                ask_pip,
+                PythonIndex(fetcher, self._url(PYPI_HOST)).answer,
+                "The service knows no Python index: its pip names none that can be reached.",
+            ),
+            NPM_HOST: _Shelf(
+                ask_npm,
+                NpmRegistry(fetcher, self._url(NPM_HOST)).answer,
+                "The service knows no npm registry: there is no npm beside it.",
+            ),
+        }
+
+    def environment(self, network: Network) -> Mapping[str, str]:
+        """Give the variables by which programs in a box find proxy and registries."""
+        if network is Network.NONE:
+            return {}
+        proxy = f"http://127.0.0.1:{self._port}"
+        direct = f"localhost,127.0.0.1,::1,{PYPI_HOST},{NPM_HOST}"
+        index = f"{self._url(PYPI_HOST)}/simple/"
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
+        return proxies | {
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "PIP_INDEX_URL": index,
+            "PIP_TRUSTED_HOST": PYPI_HOST,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_INPUT": "1",
+            "UV_DEFAULT_INDEX": index,
+            "npm_config_registry": f"{self._url(NPM_HOST)}/",
+            "npm_config_replace_registry_host": "always",
+            "npm_config_audit": "false",
+            "npm_config_fund": "false",
+            "npm_config_update_notifier": "false",
+        }
+
+    async def serve(
+        self, task_id: TaskId, network: Network, listener: socket.socket
+    ) -> "ServedBox":
+        """Serve a box's own listening socket, which this owns from now on."""
+        record = partial(self._record, task_id)
+        tunnels = Tunnels(self._allowed, self._dialler, record)
+        model = self._model(task_id) if network is Network.MODEL else None
+        config = _config(partial(self._answer, model, record))
+        state = ServerState()
+        connections = Connections(MOST_CONNECTIONS)
+        listener.setblocking(False)  # noqa: FBT003 - its only parameter
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Doorman(connections, tunnels.serve, lambda: http_protocol(config, state)),
+            sock=listener,
+        )
+        return ServedBox(server, connections, state)
+
+    async def close(self) -> None:
+        """Close what is kept open to the registries."""
+        await self._fetcher.close()
+
+    async def _answer(
+        self,
+        model: ASGIApp | None,
+        record: Callable[[Access], None],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer one request of a box (an ASGI application), by the host that it names."""
+        request = Request(scope, receive)
+        host = request.headers.get("host", "").partition(":")[0].lower()
+        if host in OURSELVES and model is not None:
+            await model(scope, receive, send)
+            return
+        shelf = self._shelves.get(host)
+        if shelf is not None:
+            response = await _from_shelf(shelf, request, record)
+        else:
+            response = _refused(request, host, record)
+        await response(scope, receive, send)
+
+    def _url(self, host: str) -> str:
+        return f"http://{host}:{self._port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBox:
+    """The way out of one box, while the box runs."""
+
+    server: asyncio.Server
+    connections: Connections
+    state: ServerState
+
+    async def close(self) -> None:
+        """Cut every connection and close the listening socket."""
+        self.server.close()
+        await self.connections.close()
+        for task in tuple(self.state.tasks):
+            task.cancel()
+        if self.state.tasks:
+            await asyncio.wait(self.state.tasks)
+
+
+async def _from_shelf(
+    shelf: _Shelf, request: Request, record: Callable[[Access], None]
+) -> Response:
+    host = request.headers["host"].partition(":")[0]
+    if request.method not in READING:
+        record(Access(host, 0, AccessVerdict.REFUSED, "registries are for reading"))
+        return plain(405, "Registries are for reading here.")
+    registry = await shelf.registry()
+    if registry is None:
+        return plain(404, shelf.nobody)
+    try:
+        response = await shelf.answer(registry, request)
+    except Unfetchable as error:
+        return plain(502, str(error))
+    received = int(response.headers.get("content-length", 0))
+    record(Access(registry.host, 443, AccessVerdict.ALLOWED, received=received))
+    return response
+
+
+def _refused(request: Request, host: str, record: Callable[[Access], None]) -> Response:
+    if host in OURSELVES:
+        return plain(403, "This box has no way to the model.")
+    port = request.headers.get("host", "").partition(":")[2]
+    reason = "only https passes, by CONNECT"
+    record(
+        Access(host or "?", int(port) if port.isdecimal() else 80, AccessVerdict.REFUSED, reason)
+    )
+    words = f"Codebot does not let this box reach {host or 'that'}: {reason}."
+    return plain(403, words)
+
+
+def _config(application: ASGIApp) -> Config:
+    config = Config(
+        application,
+        interface="asgi3",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=LONGEST_IDLE,
+    )
+    config.load()
+    return config

@@ -1,0 +1,91 @@
+"""Which registries this machine uses: asked of pip and npm, so that a company's mirror counts.
+
+No address stands here: pip and npm know their defaults, and whoever set this machine up told them
+about a mirror, with its credentials if need be. These never leave the service.
+"""
+
+import asyncio
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_ASK_SECONDS = 30
+_CONFIGURED = re.compile(
+    r"^(?P<scope>:env:|install|global)\.index-url='(?P<url>[^']+)'$", re.MULTILINE
+)
+_SCOPES = (":env:", "install", "global")
+"""Strongest first: https://pip.pypa.io/en/stable/topics/configuration/#precedence-override-order"""
+_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(?P<url>\S+?)\)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry: its address, without credentials and last slash, and who we are there."""
+
+    url: str
+    credentials: tuple[str, str] | None = None
+
+    @property
+    def host(self) -> str:
+        """The host alone."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def path(self) -> str:
+        """The path that all of its addresses begin with, "" mostly."""
+        return urlsplit(self.url).path
+
+
+def read_registry(url: str) -> Registry | None:
+    """Read an address; None when it is none of http(s), as a folder of wheels is.
+
+    >>> read_registry("https://me:pw@mirror.example/simple/")
+    Registry(url='https://mirror.example/simple', credentials=('me', 'pw'))
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return None
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    known = (parts.username, parts.password or "") if parts.username else None
+    return Registry(bare.geturl().rstrip("/"), known)
+
+
+async def ask_pip() -> Registry | None:
+    """Give the Python index that pip on this machine uses, None when it cannot be told."""
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    configured = await _ask(*pip, "config", "list")
+    found = {match["scope"]: match["url"] for match in _CONFIGURED.finditer(configured)}
+    for scope in _SCOPES:
+        if scope in found:
+            return read_registry(found[scope])
+    default = _DEFAULT.search(await _ask(*pip, "install", "--help"))
+    return read_registry("".join(default["url"].split())) if default else None
+
+
+async def ask_npm(path: str) -> Registry | None:
+    """Give the registry that the npm on this PATH uses, None without npm."""
+    npm = shutil.which("npm", path=path)
+    return read_registry((await _ask(npm, "config", "get", "registry")).strip()) if npm else None
+
+
+async def _ask(*argv: str) -> str:
+    """Give what a program prints; "" when it fails. It reads the environment of the service."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(_ASK_SECONDS):
+            said, _ = await process.communicate()
+    except (OSError, TimeoutError) as error:
+        log.warning("registry.unknown", program=argv[0], error=type(error).__name__)
+        return ""
+    return said.decode(errors="replace")

@@ -1,0 +1,555 @@
+"""What a box can reach, over real sockets: a port of loopback stands for the box's own."""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from codebot.domain.box import NPM_HOST, PYPI_HOST, Network
+from codebot.domain.egress import Access, AccessVerdict
+from codebot.domain.task import TaskId
+from codebot.gateway.egress import dial, doorman, tunnel
+from codebot.gateway.egress.dial import Dialler
+from codebot.gateway.egress.fetch import Fetcher
+from codebot.gateway.egress.hello import HelloReader
+from codebot.gateway.egress.policy import AllowList
+from codebot.gateway.egress.service import MOST_CONNECTIONS, BoxEgress
+from codebot.gateway.egress.upstreams import Registry, ask_npm, ask_pip
+from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
+
+TASK = TaskId("task-1")
+HOST = "files.example.com"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file with a key and a certificate for the host, which signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "host.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+async def model(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("the model")(scope, receive, send)
+
+
+@dataclass
+class Outside:
+    """The way out of one box, and what lies beyond it."""
+
+    port: int
+    records: list[Access] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def say(self, *pieces: bytes) -> bytes:
+        """Send pieces one after the other, and give all that comes back."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        with suppress(OSError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            writer.write_eof()
+        try:
+            async with asyncio.timeout(20):
+                return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+    async def ask(self, host: str, path: str) -> bytes:
+        """Ask for a path just as it is spelled: a client of a library would tidy it up."""
+        return await self.say(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+
+    async def connect(self, authority: str) -> bytes:
+        return await self.say(f"CONNECT {authority} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    def refused(self) -> list[tuple[str, int, str]]:
+        return [
+            (access.host, access.port, access.reason)
+            for access in self.records
+            if access.verdict is AccessVerdict.REFUSED
+        ]
+
+
+@asynccontextmanager
+async def outside(
+    *,
+    network: Network = Network.MODEL,
+    resolved: Sequence[str] = ("127.0.0.1",),
+    registry: FakeRegistry | None = None,
+    application: ASGIApp = model,
+) -> AsyncIterator[Outside]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    place = Outside(listener.getsockname()[1])
+
+    async def resolve(_: str, __: int) -> Sequence[str]:
+        return resolved
+
+    def shelf(path: str) -> Callable[[], Awaitable[Registry | None]]:
+        async def ask() -> Registry | None:
+            return Registry(registry.url + path, ("me", "secret")) if registry else None
+
+        return ask
+
+    egress = BoxEgress(
+        model=lambda task_id: application if task_id == TASK else _nobody,
+        record=lambda _, access: place.records.append(access),
+        allowed=AllowList(frozenset({HOST})),
+        dialler=Dialler(lambda _: None, resolve),
+        fetcher=Fetcher(lambda _: None, resolve),
+        ask_pip=shelf("/simple"),
+        ask_npm=shelf("/npm"),
+        port=place.port,
+    )
+    served = await egress.serve(TASK, network, listener)
+    try:
+        yield place
+    finally:
+        await served.close()
+        await egress.close()
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the model of another task")
+
+
+@pytest.fixture
+def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test's own server stand for a host of the open internet."""
+    monkeypatch.setattr(dial, "check_addresses", lambda _, addresses: list(addresses))
+
+
+# --- CONNECT ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def tls_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Serve HTTPS for the host; whoever dials port 443 arrives here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        body = await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 5))
+        writer.write(b"hello" + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    really = asyncio.open_connection
+
+    async def open_connection(host: str, asked: int) -> dial.Streams:
+        return await really(host, port if asked == 443 else asked)
+
+    monkeypatch.setattr(dial.asyncio, "open_connection", open_connection)
+    try:
+        yield
+    finally:
+        monkeypatch.setattr(dial.asyncio, "open_connection", really)
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.usefixtures("loopback_is_public")
+async def test_a_named_host_is_reached_by_tls_and_counted(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "body").write_bytes(bytes(2_000_000))
+    async with outside() as place, tls_server(certificate, monkeypatch):
+        process = await asyncio.create_subprocess_exec(
+            *("curl", "--silent", "--show-error", "--proxy", place.url),
+            *("--cacert", str(certificate), "--data-binary", f"@{tmp_path / 'body'}"),
+            *("-H", "Expect:", f"https://{HOST}/"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+    assert (process.returncode, said[:5], len(said)) == (0, b"hello", 2_000_005)
+    [access] = place.records
+    assert (access.host, access.port, access.verdict) == (HOST, 443, AccessVerdict.ALLOWED)
+    assert access.sent > 2_000_000
+    assert access.received > 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("authority", "host", "reason"),
+    [
+        ("evil.example:443", "evil.example", "not in CODEBOT_EGRESS"),
+        (f"{HOST}:22", HOST, "only port 443 is open"),
+        ("127.0.0.1:443", "127.0.0.1", "an address, not a host name"),
+        ("[::1]:443", "[::1]:443", "not a host name and a port"),
+        (f"me:pw@{HOST}:443", f"me:pw@{HOST}:443", "not a host name and a port"),
+    ],
+)
+async def test_every_other_target_is_refused_in_words_and_recorded(
+    authority: str, host: str, reason: str
+) -> None:
+    async with outside() as place:
+        said = await place.connect(authority)
+    assert said.startswith(b"HTTP/1.1 403 ")
+    assert b"CODEBOT_EGRESS" in said
+    [(seen, _, why)] = place.refused()
+    assert (seen, why) == (host, reason)
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    [
+        ("127.0.0.1",),
+        ("93.184.215.14", "10.0.0.1"),
+        ("169.254.169.254",),
+        ("::ffff:127.0.0.1",),
+        (),
+    ],
+)
+async def test_a_name_that_means_a_private_address_is_refused(resolved: Sequence[str]) -> None:
+    async with outside(resolved=resolved) as place:
+        assert (await place.connect(f"{HOST}:443")).startswith(b"HTTP/1.1 403 ")
+    assert [host for host, _, _ in place.refused()] == [HOST]
+
+
+@pytest.mark.usefixtures("loopback_is_public")
+@pytest.mark.parametrize("name", ["evil.example", None])
+async def test_tls_with_another_name_inside_goes_nowhere(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    hello = _client_hello(name)
+    async with outside() as place, tls_server(certificate, monkeypatch):
+        said = await place.say(f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode(), hello)
+    assert said == b"HTTP/1.1 200 Connection established\r\n\r\n"
+    assert [host for host, _, _ in place.refused()] == [HOST]
+
+
+@pytest.mark.usefixtures("loopback_is_public")
+@pytest.mark.parametrize(
+    "junk",
+    [b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"\x16\x03\x01\x40\x00" + bytes(40_000)],
+)
+async def test_what_is_no_tls_goes_nowhere(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, junk: bytes
+) -> None:
+    async with outside() as place, tls_server(certificate, monkeypatch):
+        said = await place.say(f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode(), junk)
+    assert said in {b"HTTP/1.1 200 Connection established\r\n\r\n", b""}
+    assert [host for host, _, _ in place.refused()] == [HOST]
+
+
+def test_a_hello_in_pieces_is_read_whole() -> None:
+    hello, reader = _client_hello(HOST), HelloReader()
+    more = [reader.feed(hello[n : n + 7]) for n in range(0, len(hello), 7)]
+    assert more[:-1] == [True] * (len(more) - 1)
+    assert (reader.name, more[-1]) == (HOST, False)
+
+
+def _client_hello(name: str | None) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    out = ssl.MemoryBIO()
+    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return out.read()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"CONNECT " + b"a" * 70_000 + b":443 HTTP/1.1\r\n\r\n",
+        f"CONNECT {HOST}:443\r\n\r\n".encode(),
+        f"CONNECT {HOST}:443 HTTP/9.9\r\n\r\n".encode(),
+        b"CONNECT \r\n\r\n",
+    ],
+)
+async def test_a_malformed_connect_is_refused(request_line: bytes) -> None:
+    async with outside() as place:
+        said = await place.say(request_line)
+    assert said == b"" or said.startswith(b"HTTP/1.1 403 ")
+    assert len(place.refused()) == 1
+
+
+async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorman, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(tunnel, "HEAD_SECONDS", 0.1)
+    async with outside() as place:
+        for beginning in (b"", b"CONN", b"CONNECT a.b:443 HTTP/1.1\r\nX: "):
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            writer.write(beginning)
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_box_has_only_so_many_connections_and_others_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with outside() as place:
+        held = [
+            await asyncio.open_connection("127.0.0.1", place.port) for _ in range(MOST_CONNECTIONS)
+        ]
+        await asyncio.sleep(0.1)
+        assert await place.say(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") == b""
+        for _, writer in held:
+            writer.close()
+
+
+# --- Plain HTTP ------------------------------------------------------------------------------
+
+
+async def test_the_model_answers_the_boxes_of_its_task() -> None:
+    async with outside() as place, httpx.AsyncClient(base_url=place.url) as client:
+        assert (await client.post("/v1/messages")).text == "the model"
+
+
+async def test_a_test_box_has_no_model() -> None:
+    async with outside(network=Network.REGISTRIES) as place:
+        answer = await httpx.AsyncClient(base_url=place.url).post("/v1/messages")
+    assert answer.status_code == 403
+
+
+async def test_plain_http_to_anywhere_is_refused_and_recorded() -> None:
+    async with outside() as place, httpx.AsyncClient(proxy=place.url) as client:
+        answer = await client.get(f"http://{HOST}/x")
+        assert answer.status_code == 403
+        assert "only https passes" in answer.text
+        await client.get("http://169.254.169.254/latest/meta-data/")
+    assert [(host, port) for host, port, _ in place.refused()] == [
+        (HOST, 80),
+        ("169.254.169.254", 80),
+    ]
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/v1/messages", "http://u@127.0.0.1/x", "x"])
+async def test_the_address_counts_and_not_what_the_host_header_says(target: str) -> None:
+    async with outside() as place:
+        said = await place.say(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    assert b"the model" not in said
+
+
+@pytest.mark.parametrize("junk", [b"\x00\x01\x02\x03\r\n\r\n", b"GET /\r\n\r\n", b"x" * 70_000])
+async def test_junk_is_no_request(junk: bytes) -> None:
+    async with outside() as place:
+        assert b" 200 " not in await place.say(junk)
+
+
+async def test_the_end_of_a_box_cuts_everything() -> None:
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(600)
+
+    async with outside(application=hang) as place:
+        waiting = asyncio.create_task(place.say(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        assert await waiting == b""
+
+
+# --- Registries ------------------------------------------------------------------------------
+
+
+def in_box(place: Outside) -> dict[str, str]:
+    """Give the environment of a box, with its names known by a proxy instead of /etc/hosts."""
+    index = f"http://{PYPI_HOST}:{place.port}/simple/"
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "http_proxy": place.url,
+        "PIP_INDEX_URL": index,
+        "PIP_TRUSTED_HOST": PYPI_HOST,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "npm_config_registry": f"http://{NPM_HOST}:{place.port}/",
+        "npm_config_replace_registry_host": "always",
+        "npm_config_audit": "false",
+    }
+
+
+async def run(*argv: str, env: dict[str, str], cwd: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+@pytest.mark.parametrize("kind", [JSON, HTML])
+async def test_pip_installs_from_an_index_of_either_kind(tmp_path: Path, kind: str) -> None:
+    async with FakeRegistry(kind) as registry, outside(registry=registry) as place:
+        await run(
+            *(sys.executable, "-m", "pip", "install", "--target", "here", "--no-cache-dir"),
+            PROJECT,
+            env=in_box(place),
+            cwd=tmp_path,
+        )
+    assert "hello" in (tmp_path / "here" / f"{PROJECT}.py").read_text()
+    assert {method for method, _, _ in registry.asked} == {"GET"}
+    assert place.refused() == []
+
+
+async def test_npm_installs_and_its_lock_file_keeps_the_registrys_addresses(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
+    async with FakeRegistry() as registry, outside(registry=registry) as place:
+        await run("npm", "install", PROJECT, env=in_box(place), cwd=tmp_path)
+        lock = json.loads((tmp_path / "package-lock.json").read_text())
+        resolved = lock["packages"][f"node_modules/{PROJECT}"]["resolved"]
+        assert resolved == f"{registry.url}/npm/{PROJECT}/-/{PROJECT}-1.0.0.tgz"
+    assert (tmp_path / "node_modules" / PROJECT / "index.js").exists()
+
+
+@asynccontextmanager
+async def client_of(place: Outside, host: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        base_url=place.url, headers={"Host": f"{host}:{place.port}"}, follow_redirects=False
+    ) as client:
+        yield client
+
+
+async def test_others_than_npm_are_told_our_address_of_an_archive() -> None:
+    async with (
+        FakeRegistry() as registry,
+        outside(registry=registry) as place,
+        client_of(place, NPM_HOST) as client,
+    ):
+        told = (await client.get(f"/{PROJECT}", headers={"User-Agent": "pnpm/9"})).json()
+        tarball = told["versions"]["1.0.0"]["dist"]["tarball"]
+        assert tarball == f"http://{NPM_HOST}:{place.port}/{PROJECT}/-/{PROJECT}-1.0.0.tgz"
+        archive = await client.get(httpx.URL(tarball).raw_path.decode())
+        assert archive.content == registry.archive
+
+
+@pytest.mark.parametrize("host", [PYPI_HOST, NPM_HOST])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_nothing_is_written_to_a_registry(host: str, method: str) -> None:
+    async with (
+        FakeRegistry() as registry,
+        outside(registry=registry) as place,
+        client_of(place, host) as client,
+    ):
+        answer = await client.request(method, f"/{PROJECT}", content=b"stolen")
+        assert answer.status_code == 405
+        assert registry.asked == []
+    assert [why for _, _, why in place.refused()] == ["registries are for reading"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/simple/../secret/",
+        "/simple/%2e%2e/",
+        "/simple/a%2fb/",
+        "/simple/a/b/",
+        "/file/" + "0" * 32 + "/aHR0cDovLzEyNy4wLjAuMS8=/x.whl",
+        "/file/x/y/z",
+        "/",
+    ],
+)
+async def test_the_python_index_has_only_what_it_named(path: str) -> None:
+    async with FakeRegistry() as registry, outside(registry=registry) as place:
+        said = await place.ask(PYPI_HOST, path)
+        assert said.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 404 "))
+        assert registry.asked == []
+
+
+@pytest.mark.parametrize("path", ["/../x", "/@a/../x", "/a/-/../../x.tgz", "/-/user/x", "/a/b/c/d"])
+async def test_the_npm_registry_has_only_packages(path: str) -> None:
+    async with FakeRegistry() as registry, outside(registry=registry) as place:
+        assert (await place.ask(NPM_HOST, path)).startswith(b"HTTP/1.1 404 ")
+        assert registry.asked == []
+
+
+async def test_the_mirrors_credentials_go_to_the_mirror_and_to_no_box() -> None:
+    async with (
+        FakeRegistry() as registry,
+        outside(registry=registry) as place,
+        client_of(place, PYPI_HOST) as client,
+    ):
+        page = await client.get(f"/simple/{PROJECT}/", headers={"Cookie": "c", "X-Exfil": "data"})
+        sent = registry.asked[0][2]
+    assert sent["authorization"] == "Basic bWU6c2VjcmV0"
+    assert not {"cookie", "x-exfil"} & sent.keys()
+    assert "secret" not in page.text
+    assert "bWU6" not in page.text
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:1/", "https://evil.example/", "file:///etc"])
+async def test_a_registry_leads_nobody_into_the_companys_network(where: str) -> None:
+    async with (
+        FakeRegistry(redirect=where) as registry,
+        outside(registry=registry, resolved=["10.0.0.1"]) as place,
+        client_of(place, PYPI_HOST) as client,
+    ):
+        answer = await client.get(f"/simple/{PROJECT}/")
+        assert answer.status_code == 502
+        assert "location" not in answer.headers
+
+
+async def test_a_broken_registry_is_told_as_such() -> None:
+    async with (
+        FakeRegistry(status=500) as registry,
+        outside(registry=registry) as place,
+        client_of(place, PYPI_HOST) as client,
+    ):
+        assert (await client.get(f"/simple/{PROJECT}/")).status_code == 500
+
+
+async def test_without_a_registry_the_box_is_told_so() -> None:
+    async with outside() as place, client_of(place, NPM_HOST) as client:
+        answer = await client.get("/left-pad")
+    assert answer.status_code == 404
+    assert "no npm" in answer.text
+
+
+async def test_pip_and_npm_know_where_they_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    default = await ask_pip()
+    assert default is not None
+    assert default.url.startswith("https://")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:pw@mirror.example/simple/")
+    monkeypatch.setenv("npm_config_registry", "https://mirror.example/npm/")
+    assert await ask_pip() == Registry("https://mirror.example/simple", ("me", "pw"))
+    assert await ask_npm(os.environ["PATH"]) == Registry("https://mirror.example/npm")
+    assert await ask_npm("/no/such/folder") is None
