@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 import codebot.store
+from codebot.domain.egress import AccessVerdict
+from codebot.domain.run import QueueName
+from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.database import REVISION
+from codebot.store.egress import AccessTotal
 from codebot.store.schema import metadata
-from codebot.store.store import Store
+from codebot.store.store import Store, new_uuid7, utc_now
+from fakes.clock import START
+from fakes.tasks import new_task
 
 MIGRATIONS = Path(codebot.store.__file__).parent / "migrations"
+EVIL = AccessTotal("evil.example", 443, AccessVerdict.REFUSED, "no", 1, 0, 0, START, START)
 
 
 def normal(sql: str) -> str:
@@ -61,3 +69,45 @@ def test_the_newest_migration_is_the_one_that_the_store_asks_for() -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
 
     assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+
+
+async def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it(
+    path: Path, tmp_path: Path
+) -> None:
+    store = await Store.open(path)
+    new = new_task()
+    await queue_of(store).submit(new)
+    task, events = store.tasks.get(new.id), store.events.after(new.id, 0, 10)
+    await store.close()
+    first = as_the_first_version_made_it(path, tmp_path / "first.sqlite3")
+
+    store = await Store.open(first)
+
+    assert store.tasks.get(new.id) == task
+    assert store.events.after(new.id, 0, 10) == events
+    await store.egress.add({new.id: [EVIL]})
+    assert store.egress.of_task(new.id) == [EVIL]
+    assert (await queue_of(store).claim(QueueName.TASKS)).task_id == new.id
+    await store.close()
+
+
+def as_the_first_version_made_it(path: Path, first: Path) -> Path:
+    """Make the tables by the first migration's own SQL, and copy every row into them."""
+    with sqlite3.connect(first) as connection:
+        connection.executescript((MIGRATIONS / "versions/0001_first_tables.sql").read_text())
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            " AND name NOT LIKE 'sqlite%' AND name != 'alembic_version'"
+        ).fetchall()
+        connection.commit()
+        connection.execute("ATTACH ? AS newer", (str(path),))
+        for (name,) in names:
+            connection.execute(f"INSERT INTO main.{name} SELECT * FROM newer.{name}")
+    connection.close()
+    return first
+
+
+def queue_of(store: Store) -> EmbeddedQueue:
+    return EmbeddedQueue(store, max_pending=10, now=utc_now, new_id=new_uuid7)

@@ -28,6 +28,7 @@ class EventType(StrEnum):
     AGENT_USED_TOOL = "agent.used_tool"
     AGENT_RETRIED = "agent.retried"
     AGENT_FINISHED = "agent.finished"
+    EGRESS_REFUSED = "egress.refused"
     CHANGE_COLLECTED = "change.collected"
     TESTS_FINISHED = "tests.finished"
     BRANCH_PUSHED = "branch.pushed"

@@ -20,12 +20,14 @@ class InsertMany:
     back from a busy event loop: row by row, submits beside many reads were a quarter slower.
     """
 
-    def __init__(self, table: Table, columns: Collection[str]) -> None:
+    def __init__(self, table: Table, columns: Collection[str], *, on_conflict: str = "") -> None:
+        """Insert these columns; `on_conflict` is the SQL for a row that is there already."""
         self._columns = [column.name for column in table.c if column.name in columns]
         one = insert(table).compile(dialect=sqlite.dialect(), column_keys=self._columns)
         values = f", ({', '.join('?' * len(self._columns))})"
         self._statements = {
-            size: str(one) + values * (size - 1) for size in _sizes_up_to(LARGEST_CHUNK)
+            size: f"{one}{values * (size - 1)} {on_conflict}".rstrip()
+            for size in _sizes_up_to(LARGEST_CHUNK)
         }
 
     def __call__(self, connection: Connection, rows: Sequence[Columns]) -> None:

@@ -151,6 +151,23 @@ diffs = Table(
     Column("text", Text, nullable=False),
 )
 
+# What the boxes of a task reached and were refused, added up over accesses that were alike.
+egress = Table(
+    "egress",
+    metadata,
+    Column("task_id", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("first_at", Text, nullable=False),
+    Column("last_at", Text, nullable=False),
+    PrimaryKeyConstraint("task_id", "host", "port", "verdict", "reason"),
+)
+
 # No task data: a record stays until its pull request is merged or closed, however old the task.
 pull_requests = Table(
     "pull_requests",

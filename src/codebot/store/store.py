@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from codebot.store.database import BUSY_TIMEOUT, open_reader, open_writer
+from codebot.store.egress import Accesses
 from codebot.store.events import EventRecord, Events
 from codebot.store.pull_requests import PullRequests
 from codebot.store.reader import Reader
@@ -61,6 +62,7 @@ class Store:
         self.events = Events(self._writer, reader, record)
         self.logs = AgentLog(self._writer, reader, redact)
         self.diffs = Diffs(self._writer, reader, redact)
+        self.egress = Accesses(self._writer, reader, record, redact)
         self.pull_requests = PullRequests(self._writer, reader)
 
     @classmethod

@@ -12,7 +12,17 @@ from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId
 from codebot.store.reader import Query, Reader, Row
 from codebot.store.rows import HEAD_LENGTH, TASK_COLUMNS, time_text, to_task
-from codebot.store.schema import agent_log, descriptions, diffs, events, is_live, runs, steps, tasks
+from codebot.store.schema import (
+    agent_log,
+    descriptions,
+    diffs,
+    egress,
+    events,
+    is_live,
+    runs,
+    steps,
+    tasks,
+)
 from codebot.store.writer import Writer
 
 _GET = Query(select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id")))
@@ -38,7 +48,7 @@ _EXPIRED = Query(
     .limit(bindparam("limit"))
 )
 _LONG_TABLES = (agent_log, events)
-_SHORT_TABLES = (descriptions, diffs, steps, runs)
+_SHORT_TABLES = (descriptions, diffs, egress, steps, runs)
 _ROWS_AT_ONCE = 500
 _NEWER_THAN_ALL = 1 << 62
 
