@@ -178,6 +178,26 @@ def test_the_cost_has_words_for_little(usage: Usage, words: str) -> None:
     assert words in wording.body(replace(WORK, usage=usage), str)
 
 
+def test_what_was_blocked_is_one_line_of_names_that_link_nowhere() -> None:
+    blocked = {"www.evil.example": 3, "other.example": 1}
+    body = wording.body(replace(WORK, blocked=blocked), str)
+    section = "## Network\n\nBlocked: `www.evil.example` (3), `other.example` (1).\n\n## Cost"
+    assert body == EXPECTED.replace("## Cost", section)
+
+
+def test_of_many_blocked_hosts_the_first_ten_are_named() -> None:
+    blocked = {f"host-{number}.example": 1000 - number for number in range(25)}
+    body = wording.body(replace(WORK, blocked=blocked), str)
+    assert "`host-9.example` (991) and 15 more." in body
+    assert "host-10.example" not in body
+
+
+def test_of_a_long_name_the_end_is_shown_which_says_whose_it_is() -> None:
+    body = wording.body(replace(WORK, blocked={"a." * 120 + "evil.example": 1}), str)
+    assert ".evil.example` (1)." in body
+    assert "a." * 60 not in body
+
+
 @pytest.mark.parametrize(
     ("task", "agents", "expected"),
     [
@@ -210,6 +230,7 @@ def test_a_secret_is_gone_even_where_the_text_is_cut() -> None:
         task=described(description=spread, ticket_summary=secret, ticket_id=""),
         report=replace(REPORT, title=secret, summary=spread),
         verdict=replace(PASSED, output=secret + "y" * (8_000 - 10), source=secret),
+        blocked={secret + "." * 85: 1},
     )
     new = wording.pull_request(work, base="main", redact=redact)
     assert "s3cr3t" not in new.title + new.body
@@ -225,6 +246,7 @@ def test_the_longest_of_everything_stays_below_githubs_limit(unit: str) -> None:
         change=Change(COMMIT, COMMIT, COMMIT, 1, files),
         report=replace(REPORT, title=long, summary=long),
         verdict=replace(PASSED, command=long, source=long, output=long, leftovers=(long,) * 99),
+        blocked={f"{number}{unit * 250}": 10**9 for number in range(99)},
     )
     new = wording.pull_request(work, base="main", redact=str)
     assert len(new.body) <= wording.LONGEST_BODY
@@ -256,9 +278,16 @@ HOSTILE = st.text(
 )
 
 
-@given(title=HOSTILE, summary=HOSTILE, description=HOSTILE, output=HOSTILE, path=HOSTILE)
+@given(
+    title=HOSTILE,
+    summary=HOSTILE,
+    description=HOSTILE,
+    output=HOSTILE,
+    path=HOSTILE,
+    blocked=st.dictionaries(HOSTILE, st.integers(1, 9), max_size=3),
+)
 def test_foreign_text_stays_in_its_place(
-    title: str, summary: str, description: str, output: str, path: str
+    title: str, summary: str, description: str, output: str, path: str, blocked: dict[str, int]
 ) -> None:
     work = replace(
         WORK,
@@ -266,6 +295,7 @@ def test_foreign_text_stays_in_its_place(
         report=replace(REPORT, title=title, summary=summary),
         change=replace(WORK.change, files=(ChangedFile(path, 1, 1),)),
         verdict=replace(PASSED, output=output, source=title, command=path, leftovers=(path,)),
+        blocked=blocked,
     )
     new = wording.pull_request(work, base="main", redact=str)
     assert re.findall(r"<!--.*", new.body) == [wording.marker(TASK_ID)]
@@ -278,7 +308,8 @@ def test_foreign_text_stays_in_its_place(
         for opening, inline in pairwise(tokens)
         if opening.type == "heading_open" and opening.level == 0
     ]
-    assert headings == ["Task", "What changed", "Test evidence", "Cost"]
+    network = ["Network"] if blocked else []
+    assert headings == ["Task", "What changed", "Test evidence", *network, "Cost"]
 
 
 @given(HOSTILE)

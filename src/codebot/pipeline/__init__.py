@@ -54,7 +54,12 @@ async def _tell(steps: TaskSteps) -> RunResult:
         verdict = feedback = await steps.verify(round_, checkout, change)
         if round_ == ROUNDS or is_settled(report, verdict) or not steps.can_afford(round_ + 1):
             break
-    work = Work(steps.task, change, report, verdict, rounds=round_, usage=steps.spent())
+    work = Work(
+        *(steps.task, change, report, verdict),
+        rounds=round_,
+        usage=steps.spent(),
+        blocked=await steps.blocked(),
+    )
     with _work_at_stake():
         publication = await steps.publish(checkout, work)
     return conclude(report, verdict, publication.pull_request.url)

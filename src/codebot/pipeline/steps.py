@@ -1,6 +1,6 @@
 """The steps of a run, each recorded with its value, what it changes on the task, and its events."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,9 +36,16 @@ LONGEST_DIFF = 4 * 1024 * 1024
 """Bytes of a diff kept for people to read; the branch has all of it."""
 
 
+async def nothing_waits() -> None:
+    """Do nothing: where there is no way out of a box, nothing waits to be written down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the steps of every run work with."""
+    """What the steps of every run work with.
+
+    `flush_egress` returns when all that boxes reached and were refused so far is in the store.
+    """
 
     store: Store
     workspaces: Workspaces
@@ -47,6 +54,7 @@ class Tools:
     publisher: Publisher
     test_timeout: timedelta
     redact: Callable[[str], str]
+    flush_egress: Callable[[], Awaitable[None]] = nothing_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,11 @@ class TaskSteps:
         """Say what the task has used so far, attempts that failed included."""
         stored = self.tools.store.tasks.get(self.task.id)
         return self.task.usage if stored is None else stored.usage
+
+    async def blocked(self) -> Mapping[str, int]:
+        """Say which hosts the task's boxes were refused, and how often."""
+        await self.tools.flush_egress()
+        return self.tools.store.egress.refused(self.task.id)
 
     def can_afford(self, round_: int) -> bool:
         """Say whether there may be this round: turns and dollars are left, or it was done before.

@@ -5,9 +5,10 @@ The tasks' and agents' own words are foreign text here: bounded, redacted before
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 
 from codebot.domain.conclusion import is_ready
 from codebot.domain.outcome import (
@@ -38,7 +39,9 @@ _LONGEST_OUTPUT = 8_000
 _LONGEST_MESSAGE = 5_000
 _MOST_FILES = 50
 _MOST_LEFTOVERS = 10
+_MOST_HOSTS = 10
 _LONGEST_PATH = 150
+_LONGEST_HOST = 100
 _LONGEST_COMMAND = 300
 _MINUTE = 60
 _CENT = 0.01
@@ -50,7 +53,8 @@ _MARKER = re.compile(r"<!-- codebot:task=([0-9a-zA-Z-]+) -->")
 class Work:
     """What there is to tell of a run: the task, and what the last round made of it.
 
-    `usage` is what all rounds together have used.
+    `usage` is what all rounds together have used; `blocked` says how often the task's boxes were
+    refused each host, the most frequent first.
     """
 
     task: Task
@@ -59,6 +63,7 @@ class Work:
     verdict: Verdict
     rounds: int
     usage: Usage
+    blocked: Mapping[str, int] = field(default_factory=dict)
 
 
 def pull_request(work: Work, *, base: str, redact: Callable[[str], str]) -> NewPullRequest:
@@ -91,6 +96,7 @@ def body(work: Work, redact: Callable[[str], str]) -> str:
         f"## Task\n\n{_task(work.task, redact)}",
         f"## What changed\n\n{_changes(work, redact)}",
         f"## Test evidence\n\n{_evidence(work, redact)}",
+        _network(work.blocked, redact),
         f"## Cost\n\n{_cost(work.usage)}",
         f"---\n\nOpened by codebot for task {code(work.task.id)}.\n{marker(work.task.id)}",
     )
@@ -211,6 +217,25 @@ def _leftovers(paths: tuple[str, ...]) -> str:
     names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFTOVERS])
     more = f" and {len(paths) - _MOST_LEFTOVERS} more" if len(paths) > _MOST_LEFTOVERS else ""
     return f"The run left files behind that are neither committed nor ignored: {names}{more}."
+
+
+def _network(blocked: Mapping[str, int], redact: Callable[[str], str]) -> str:
+    """Say what was refused: a reader may want to know, and the agent may have needed it."""
+    if not blocked:
+        return ""
+    shown = ", ".join(
+        f"{_host(redact(name))} ({times:,})" for name, times in islice(blocked.items(), _MOST_HOSTS)
+    )
+    more = f" and {len(blocked) - _MOST_HOSTS} more" if len(blocked) > _MOST_HOSTS else ""
+    return f"## Network\n\nBlocked: {shown}{more}."
+
+
+def _host(name: str) -> str:
+    """Show a host as code, which links to nothing; of a long name the end, which says whose it is.
+
+    Backticks, which no host has, would treble its length.
+    """
+    return code(cut_front(name.replace("`", "'"), _LONGEST_HOST)) or code("?")
 
 
 def _cost(usage: Usage) -> str:
