@@ -52,8 +52,13 @@ def test_serve_says_the_documented_lines_and_ends_on_sigterm(tmp_path: Path) -> 
             f"http://localhost:{port}/api/tasks/{{task_id}}/status",
             f"http://localhost:{port}/api/tasks",
         ]
-        assert "Isolation is off" in service.stdout
+        assert "Isolation" not in service.stdout
     assert service.process.returncode == 0
+
+
+def test_without_a_box_the_service_says_so_at_every_start(tmp_path: Path) -> None:
+    with run_service(COMMAND, tmp_path, env={"CODEBOT_SANDBOX": "none"}) as service:
+        assert "Isolation is off (CODEBOT_SANDBOX=none)" in service.stdout
 
 
 def test_a_second_service_on_the_same_data_or_workspaces_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from codebot.sandbox.arguments import Shown, View, box_parts, words
 
 VIEW = View(
-    workspace="/work/tree",
-    home="/work/home",
+    workspace="/srv/tree",
+    home="/srv/home",
     shown=(Shown("/data/mirror", "/data/mirror"),),
     env={"HOME": "/home/agent"},
     files={"/run/shim": 7},
@@ -36,7 +36,7 @@ def test_every_part_has_a_name_of_its_own() -> None:
 def test_only_workspace_and_home_can_be_written_on_disk() -> None:
     told = words(box_parts(VIEW))
     binds = [tuple(told[n + 1 : n + 3]) for n, word in enumerate(told) if word == "--bind"]
-    assert binds == [("/work/home", "/home/agent"), ("/work/tree", "/workspace")]
+    assert binds == [("/srv/home", "/home/agent"), ("/srv/tree", "/workspace")]
 
 
 def test_the_root_is_sealed_after_everything_is_in_it() -> None:

@@ -1,24 +1,36 @@
 """Everything that works on tasks, made from the settings and wired."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits
-from codebot.agent.work import AgentWork, Caps
-from codebot.domain.ports import Agent, Finding, Forge, Sandbox
+from codebot.agent.work import AgentWork
+from codebot.domain.box import BoxLimits
+from codebot.domain.budget import Caps
+from codebot.domain.egress import Access
+from codebot.domain.ports import Agent, Egress, Finding, Forge, Sandbox
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
+from codebot.domain.task import TaskId
+from codebot.errors import SandboxUnavailable
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
 from codebot.forge.github.transport import proxy_for
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
+from codebot.gateway.egress.dial import Dialler, resolve
+from codebot.gateway.egress.fetch import Fetcher
+from codebot.gateway.egress.policy import AllowList
+from codebot.gateway.egress.service import BoxEgress
+from codebot.gateway.egress.upstreams import ask_npm, ask_pip
 from codebot.gateway.gateway import Gateway
 from codebot.gateway.scripted import ScriptedUpstream
 from codebot.gateway.upstream import NoUpstream, Upstream
@@ -30,7 +42,11 @@ from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
+from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.cgroup import find_cgroups
 from codebot.sandbox.direct import DirectSandbox
+from codebot.sandbox.marks import short_mark
+from codebot.sandbox.program import find_bubblewrap
 from codebot.settings import GitHubSettings, Settings
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
@@ -38,6 +54,8 @@ from codebot.workspace.limits import Limits
 from codebot.workspace.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
+
+MEBIBYTE = 1024**2
 
 
 # --- The parts -------------------------------------------------------------------------------
@@ -95,7 +113,7 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database, redact=redactor, now=utc_now, new_id=new_uuid7)
         stack.push_async_callback(store.close)
-        gateway = Gateway(_upstream(settings), redactor=redactor)
+        gateway = Gateway(_upstream(settings), redactor=redactor, boxed=settings.is_boxed)
         stack.push_async_callback(gateway.close)
         await gateway.start()
         git = _git(settings)
@@ -107,7 +125,9 @@ async def open_parts(
         if github is not None:
             stack.push_async_callback(github.close)
             forges[ForgeKind.GITHUB] = github
-        sandbox, agent = _sandbox(settings), _agent(settings)
+        egress = _egress(settings, gateway.application, lambda _, __: None)
+        stack.push_async_callback(egress.close)
+        sandbox, agent = _sandbox(settings, egress), _agent(settings)
         workspaces = _workspaces(settings, git, sandbox, redactor)
         yield Parts(
             settings,
@@ -141,9 +161,43 @@ def _git(settings: Settings) -> Git:
     )
 
 
-def _sandbox(settings: Settings) -> Sandbox:
-    """Give the only sandbox there is so far; `mark` is the same after a restart."""
-    return DirectSandbox(path=settings.path, mark=str(settings.work_dir))
+def _sandbox(settings: Settings, egress: Egress) -> Sandbox:
+    """Give the box, unless that was declined by name; `mark` is the same after a restart.
+
+    Raises `SandboxUnavailable`.
+    """
+    mark = str(settings.work_dir)
+    if not settings.is_boxed:
+        return DirectSandbox(path=settings.path, mark=mark)
+    return BubblewrapSandbox(
+        find_bubblewrap(),
+        path=settings.path,
+        mark=mark,
+        egress=egress,
+        limits=BoxLimits(
+            memory=settings.memory_mb * MEBIBYTE,
+            disk=settings.disk_mb * MEBIBYTE,
+            processes=settings.max_processes,
+        ),
+        read_only=settings.sandbox_paths,
+        cgroups=find_cgroups(short_mark(mark)),
+    )
+
+
+def _egress(
+    settings: Settings, model: Callable[[TaskId], ASGIApp], record: Callable[[TaskId, Access], None]
+) -> BoxEgress:
+    """Give the way out of boxes; registries are asked for when a box first needs one."""
+    proxy_of = partial(proxy_for, proxies=settings.proxies)
+    return BoxEgress(
+        model=model,
+        record=record,
+        allowed=AllowList(frozenset(settings.egress)),
+        dialler=Dialler(proxy_of),
+        fetcher=Fetcher(proxy_of, resolve, settings.certificate_file),
+        ask_pip=ask_pip,
+        ask_npm=partial(ask_npm, settings.path),
+    )
 
 
 def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor) -> Workspaces:
@@ -154,6 +208,7 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         work_dir=settings.work_dir,
         limits=Limits(protected_paths=settings.protected_paths),
         holds_secret=redactor.is_betrayed_by,
+        redact=redactor,
     )
 
 
@@ -177,7 +232,7 @@ def _agent_work(
         gateway=gateway,
         store=store,
         limits=AgentLimits(settings.agent_timeout, settings.agent_idle_timeout),
-        caps=Caps(settings.max_turns, settings.max_budget_usd),
+        caps=Caps(settings.max_turns, settings.max_budget_usd, settings.max_tokens),
         model=settings.model,
         redact=redactor,
     )
@@ -221,7 +276,7 @@ def _credential(github: GitHubSettings) -> AppCredential | TokenCredential | Non
 
 async def check_parts(settings: Settings) -> list[Finding]:
     """Ask the agent, the sandbox and GitHub what they find; nothing is stored or left open."""
-    findings = [*await _agent(settings).check(), *await _sandbox(settings).check()]
+    findings = [*await _agent(settings).check(), *await _try_sandbox(settings)]
     github = _github(settings, Redactor())
     if github is None:
         return findings
@@ -229,3 +284,20 @@ async def check_parts(settings: Settings) -> list[Finding]:
         return [*findings, *await github.check()]
     finally:
         await github.close()
+
+
+async def _try_sandbox(settings: Settings) -> Sequence[Finding]:
+    """Try the sandbox that the settings ask for; boxes of the trial reach nothing."""
+    egress = _egress(settings, lambda _: _nothing_here, lambda _, __: None)
+    try:
+        return await _sandbox(settings, egress).check()
+    except SandboxUnavailable as missing:
+        return [Finding("sandbox", ok=False, detail=missing.detail, remedy=missing.hint)]
+    finally:
+        await egress.close()
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})

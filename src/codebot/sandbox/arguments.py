@@ -111,7 +111,7 @@ def _file_system(view: View) -> Iterator[Part]:
     yield Part("/dev/shm", _tmpfs("/dev/shm", SHM_BYTES, mode="1777"))  # noqa: S108 - the box's own
     yield Part("/dev sealed", ("--remount-ro", "/dev"))
     yield Part("/tmp", _tmpfs("/tmp", view.tmp_bytes, mode="1777"))  # noqa: S108 - the box's own
-    yield Part("/run", _tmpfs("/run", RUN_BYTES, mode="0755"))
+    yield Part("/run", ("--size", str(RUN_BYTES), "--tmpfs", "/run"))
     yield Part("home", ("--bind", view.home, str(HOME)))
     yield Part("workspace", ("--bind", view.workspace, str(WORKSPACE), "--chdir", str(WORKSPACE)))
     for shown in view.shown:

@@ -241,7 +241,7 @@ def _require_folders(spec: BoxSpec) -> None:
 def _visible(path: str, shown: Sequence[Path]) -> str:
     """Give the folders of a PATH that a box can see, and those every system has.
 
-    >>> _visible("/opt/go/bin:/root/bin:/usr/bin", [Path("/opt/go")])
+    >>> _visible("/opt/go/bin:/home/me/bin:/usr/bin", [Path("/opt/go")])
     '/opt/go/bin:/usr/bin:/usr/local/bin:/bin'
     """
     folders = [Path(entry) for entry in path.split(":") if entry.startswith("/")]

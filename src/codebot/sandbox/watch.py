@@ -138,7 +138,7 @@ def _tmpfs_of(first: int) -> int:
     size = 0
     for name in TMPFS:
         with suppress(OSError):
-            seen = os.statvfs(f"/proc/{first}/root/{name}")
+            seen = os.statvfs(Path("/proc", str(first), "root", name))
             size += (seen.f_blocks - seen.f_bfree) * seen.f_frsize
             size += (seen.f_files - seen.f_ffree) * 1024
     return size
