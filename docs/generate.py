@@ -71,8 +71,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _flag_row(action: argparse.Action) -> str:
-    flag = action.option_strings[0]
-    shown = f"{flag} {action.metavar}" if action.metavar else flag
+    shown = " ".join(word for word in (*action.option_strings[:1], action.metavar) if word)
     return f"| `{shown}` | {(action.help or '') % ()} |"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebot.domain.status import TaskStatus
+from codebot.domain.task import TaskId
 from codebot.errors import CodebotError, ConfigError, InvalidRequest, UserError
 from codebot.settings import Command, Reading, Settings, environment, read_settings
 from codebot.settings.table import BY_FLAG
@@ -101,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_demo(commands)
     _add_doctor(commands)
+    _add_egress(commands)
     return parser
 
 
@@ -166,6 +168,15 @@ def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
         commands, "doctor", _doctor, "check what must be there, and say how to mend it"
     )
     _add_debug(doctor, argparse.SUPPRESS)
+
+
+def _add_egress(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    egress = _add_command(
+        commands, "egress", _egress, "show which hosts a task reached, and which were refused"
+    )
+    egress.add_argument("task", metavar="TASK", help="The id of the task.")
+    egress.add_argument("--json", action="store_true", help="Show it as the API does.")
+    _add_debug(egress, argparse.SUPPRESS)
 
 
 def _add_flag(command: argparse.ArgumentParser, flag: str, metavar: str, warning: str = "") -> None:
@@ -292,6 +303,18 @@ def _doctor(call: Call) -> int:
     for finding in findings:
         print(call.redactor(as_line(finding)))
     return DONE if is_healthy(findings) else FAILED
+
+
+def _egress(call: Call) -> int:
+    """Show what is on record; a service may run on the same store meanwhile, or none."""
+    from codebot.intake.accesses import access_json, access_table
+    from codebot.store.egress import read_egress
+
+    settings = _read(call, Command.RUN).checked()
+    task_id = TaskId(os.fsencode(call.arguments.task).decode(errors="replace"))
+    totals = read_egress(settings.database, task_id)
+    print(call.redactor(access_json(totals) if call.arguments.json else access_table(totals)))
+    return DONE
 
 
 # --- What they share -------------------------------------------------------------------------

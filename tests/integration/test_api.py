@@ -12,15 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from codebot.domain.egress import AccessVerdict
 from codebot.domain.outcome import Failure, PullRequest
 from codebot.domain.run import QueueName, RunResult
 from codebot.domain.status import Outcome, TaskStatus
 from codebot.domain.task import TaskId
 from codebot.errors import StoreUnavailable
 from codebot.intake import frozen
-from codebot.intake.bodies import task_state
+from codebot.intake.bodies import task_state, time_text
+from codebot.store.egress import AccessTotal
 from codebot.store.steps import TaskChanges
 from fakes.api import KEY, OTHER_KEY, TASK, Api, open_api, with_service
+from fakes.clock import START
 
 SUBMIT = "/api/tasks/submit"
 JSON = {"Content-Type": "application/json"}
@@ -209,6 +212,31 @@ async def test_log_and_diff_are_plain_text_and_empty_at_first(api: Api) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.text == "<script>é\n"
     assert (await api.client.get(f"/api/v1/tasks/{task_id}/diff")).text == "+new\n"
+
+
+async def test_what_a_task_reached_and_was_refused_is_listed(api: Api) -> None:
+    task_id = await submit(api)
+    url = f"/api/v1/tasks/{task_id}/egress"
+    assert (await api.client.get(url)).json() == {"items": []}
+    refused = AccessTotal(
+        "evil.example", 443, AccessVerdict.REFUSED, "not listed", 3, 0, 0, START, START
+    )
+    allowed = replace(refused, host="files.example", verdict=AccessVerdict.ALLOWED, reason="")
+    await api.store.egress.add({task_id: [replace(allowed, sent=10, received=2000), refused]})
+    first, second = (await api.client.get(url)).json()["items"]
+    assert first == {
+        "host": "evil.example",
+        "port": 443,
+        "verdict": "refused",
+        "reason": "not listed",
+        "count": 3,
+        "sent": 0,
+        "received": 0,
+        "first_at": time_text(START),
+        "last_at": time_text(START),
+    }
+    assert (second["verdict"], second["sent"], second["received"]) == ("allowed", 10, 2000)
+    assert (await api.client.get("/api/v1/tasks/unknown/egress")).status_code == 404
 
 
 async def test_head_is_answered_like_get_and_other_methods_name_what_is_allowed(api: Api) -> None:

@@ -11,8 +11,11 @@ from openapi_spec_validator import validate
 from starlette.requests import Request
 from starlette.responses import Response
 
+from codebot.domain.egress import AccessVerdict
 from codebot.intake.openapi import openapi_document, write_document
+from codebot.store.egress import AccessTotal
 from fakes.api import AUTH, TASK, Api, open_api
+from fakes.clock import START
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 
@@ -58,6 +61,8 @@ async def test_real_answers_are_what_the_document_says(api: Api) -> None:
     spec = OpenAPI.from_dict(openapi_document(), config=CONFIG)
     submitted = await api.client.post("/api/tasks/submit", json=TASK)
     task_id = submitted.json()["task_id"]
+    refused = AccessTotal("e.example", 443, AccessVerdict.REFUSED, "why", 1, 0, 0, START, START)
+    await api.store.egress.add({task_id: [refused]})
     for method, path, query in (
         ("GET", f"/api/tasks/{task_id}/status", ""),
         ("GET", "/api/tasks/unknown/status", ""),
@@ -66,6 +71,7 @@ async def test_real_answers_are_what_the_document_says(api: Api) -> None:
         ("GET", "/health", ""),
         ("GET", f"/api/v1/tasks/{task_id}", ""),
         ("GET", f"/api/v1/tasks/{task_id}/events", "after=0"),
+        ("GET", f"/api/v1/tasks/{task_id}/egress", ""),
     ):
         answer = await api.client.request(method, f"{path}?{query}" if query else path)
         scope = {

@@ -135,7 +135,7 @@ def test_help_loads_no_web_framework_and_no_database() -> None:
 
 
 def test_help_of_every_command_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("serve", "run", "demo", "doctor"):
+    for command in ("serve", "run", "demo", "doctor", "egress"):
         with pytest.raises(SystemExit) as caught:
             main((command, "--help"))
         assert caught.value.code == 0

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,18 +6,22 @@ from typing import Any
 
 import pytest
 
+from codebot.domain.egress import AccessVerdict
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure, PullRequest, Usage
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.secret import Secret
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId, TaskRequest
+from codebot.intake.accesses import access_json, access_table
 from codebot.intake.banner import banner
 from codebot.intake.progress import LONGEST, closing_lines, plain, progress_line
 from codebot.settings import Command, GitHubSettings, Settings, read_settings
+from codebot.store.egress import AccessTotal
 from codebot.telemetry.redaction import Redactor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ACCESS = AccessTotal("evil.example", 443, AccessVerdict.REFUSED, "", 1, 0, 0, NOW, NOW)
 
 
 def settings(**changes: Any) -> Settings:
@@ -39,17 +44,15 @@ def test_the_banner_begins_with_the_documented_five_lines() -> None:
 
 
 def test_the_banner_names_each_thing_that_is_off() -> None:
-    bare = "\n".join(banner(settings())[5:])
+    bare = "\n".join(banner(settings(sandbox="none"))[5:])
     for words in ("Isolation is off", "GitHub is off", "No model credential", "Webhooks"):
         assert words in bare
 
     ready = settings(
-        sandbox="none",
         github=GitHubSettings(token=Secret("ghp_12345")),
         anthropic_api_key=Secret("sk-12345"),
     )
-    [isolation, webhooks] = banner(ready)[5:]
-    assert "CODEBOT_SANDBOX=none" in isolation
+    [webhooks] = banner(ready)[5:]
     assert "Webhooks" in webhooks
 
 
@@ -75,6 +78,37 @@ def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
     assert len(line) <= LONGEST + 2
     assert plain("  a\tb") == "  a b"
     assert plain("safe \u202egnp.exe\u2069 \u200fend") == "safe gnp.exe end"
+
+
+def test_accesses_are_columns_whose_numbers_end_below_each_other() -> None:
+    refused = replace(ACCESS, count=3, reason="not listed")
+    allowed = replace(
+        ACCESS,
+        host="a.example",
+        port=8443,
+        verdict=AccessVerdict.ALLOWED,
+        sent=517,
+        received=1_234_567,
+    )
+
+    assert access_table([refused, allowed]).splitlines() == [
+        "VERDICT  HOST          PORT  TIMES  SENT   RECEIVED  LAST                  REASON",
+        "refused  evil.example   443      3     0          0  2026-01-01T00:00:00Z  not listed",
+        "allowed  a.example     8443      1   517  1,234,567  2026-01-01T00:00:00Z",
+    ]
+    assert access_table([]) == "Nothing was reached, and nothing was refused."
+    assert json.loads(access_json([])) == {"items": []}
+
+
+def test_a_hosts_name_cannot_steer_the_terminal() -> None:
+    host = "a\x1b[2J\nb\u202e"
+    steering = replace(ACCESS, host=host, reason=host)
+
+    shown = access_table([steering])
+
+    assert shown.count("\n") == 1
+    assert shown.replace("\n", "").isprintable()
+    assert access_json([steering]).replace("\n", "").isprintable()
 
 
 def task(**changes: Any) -> Task:

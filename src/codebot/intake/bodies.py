@@ -1,4 +1,4 @@
-"""How tasks, events and health look in JSON: plain dictionaries, ready to be written."""
+"""How tasks, events and accesses look in JSON: plain dictionaries, ready to be written."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task
+from codebot.store.egress import AccessTotal
 
 LONGEST_LISTED_DESCRIPTION = 1000
 
@@ -98,6 +99,15 @@ def event_body(event: Event) -> Json:
         "task_id": event.task_id,
         "run_id": event.run_id,
         "data": event.data,
+    }
+
+
+def access_body(total: AccessTotal) -> Json:
+    """Show accesses of a task's boxes that were alike, added up."""
+    return {
+        **asdict(total),
+        "first_at": time_text(total.first_at),
+        "last_at": time_text(total.last_at),
     }
 
 

@@ -105,6 +105,9 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.AGENT_SAID: lambda data: f"  Agent: {data.get('text', '')}",
     EventType.AGENT_USED_TOOL: _agent_used_tool,
     EventType.AGENT_RETRIED: lambda data: f"  No answer from the model: {data.get('reason', '')}",
+    EventType.EGRESS_REFUSED: lambda data: (
+        f"  Blocked: {data.get('host', '')} ({data.get('reason', '')})"
+    ),
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.TESTS_FINISHED: _tests_finished,
     EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from codebot.domain.egress import AccessVerdict
 from codebot.domain.event import EventType
 from codebot.domain.status import Outcome, Phase, TaskStatus
 from codebot.intake.submission import LONGEST_COMMAND
@@ -284,6 +285,46 @@ class EventList(BaseModel):
 
     items: list[EventBody]
     next_after: int = Field(description="The `after` to ask with for what comes next")
+
+
+class AccessBody(BaseModel):
+    """Accesses of a task's boxes that were alike, added up."""
+
+    host: str = Field(
+        description="`(other hosts)` stands for those beyond the first 99 of a verdict"
+    )
+    port: int = Field(description="0 when none was named")
+    verdict: AccessVerdict
+    reason: str = Field(description="Why it was refused; empty when it was allowed")
+    count: int
+    sent: int = Field(description="Bytes from the box")
+    received: int = Field(description="Bytes to the box")
+    first_at: datetime
+    last_at: datetime
+
+
+class AccessList(BaseModel):
+    """What a task was refused and what it reached, the most frequent of each first."""
+
+    model_config = _shown(
+        {
+            "items": [
+                {
+                    "host": "evil.example",
+                    "port": 443,
+                    "verdict": "refused",
+                    "reason": "not in CODEBOT_EGRESS",
+                    "count": 3,
+                    "sent": 0,
+                    "received": 0,
+                    "first_at": "2025-11-03T12:01:07Z",
+                    "last_at": "2025-11-03T12:01:09Z",
+                }
+            ]
+        }
+    )
+
+    items: list[AccessBody]
 
 
 class ProblemField(BaseModel):

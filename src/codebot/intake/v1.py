@@ -1,4 +1,4 @@
-"""The richer surface, `/api/v1`: one task whole, its events, its log and its diff."""
+"""The richer surface, `/api/v1`: one task whole, its events, log, diff and egress."""
 
 from http import HTTPStatus
 
@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from codebot.domain.task import Task, TaskId
-from codebot.intake.bodies import event_body, json_response, task_details
+from codebot.intake.bodies import access_body, event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
 from codebot.intake.operations import PlainRoute, number_parameter, operation, operation_id
 from codebot.intake.queries import Query
-from codebot.intake.schemas import EventList, TaskDetails
+from codebot.intake.schemas import AccessList, EventList, TaskDetails
 from codebot.intake.service import service_of
 
 AFTER = {"default": 0, "lowest": 0, "highest": 10**18}
@@ -64,6 +64,13 @@ async def read_diff(request: Request, task_id: str) -> Response:
     """Read what the task changed, as a unified diff: empty until it changed something."""
     found = service_of(request).store.diffs.get(_task(request, task_id).id)
     return PlainTextResponse(found or "")
+
+
+@router.get("/egress", response_model=AccessList, **operation(HTTPStatus.NOT_FOUND))
+async def read_egress(request: Request, task_id: str) -> Response:
+    """Read what a task's boxes reached and were refused; the last second may still be missing."""
+    found = service_of(request).store.egress.of_task(_task(request, task_id).id)
+    return json_response({"items": [access_body(each) for each in found]})
 
 
 def _task(request: Request, task_id: str) -> Task:
