@@ -1,8 +1,7 @@
 """Canaries: no secret of the service leaves it, whatever the agent is made to do with them.
 
-Without a box an agent runs as the service's own user. What it cannot be kept from is reading that
-user's files (the App's key) and, where that user is root, the environment of the service itself.
-So these tests hand every secret to the agent, and look at what becomes of them.
+A box keeps them out of reach. In case one is found all the same, these tests hand every secret to
+the agent, and look at what becomes of them.
 """
 
 import json
@@ -29,7 +28,7 @@ echo '# mended' >> shop.py
 """
 
 HOSTILE = """cat > /dev/null
-cat {canaries}; cat {canaries} >&2
+cat $1; cat $1 >&2; cp $1 ~/found
 echo '# mended' >> shop.py
 """
 
@@ -42,8 +41,10 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
-def test_the_agent_is_given_no_secret(shop: Shop) -> None:
+@pytest.mark.parametrize("sandbox", ["auto", "none"])
+def test_the_agent_is_given_no_secret(shop: Shop, sandbox: str) -> None:
     shop.agent = SPY
+    shop.settings["CODEBOT_SANDBOX"] = sandbox
     with shop.serve() as service:
         assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"
 
@@ -55,17 +56,19 @@ def test_the_agent_is_given_no_secret(shop: Shop) -> None:
     names = {line.partition("=")[0] for line in seen["env"].splitlines()}
     assert names <= {
         *("PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"),
-        *("CODEBOT_BOX", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"),
+        *("CODEBOT_BOX", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "UV_DEFAULT_INDEX"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"),
+        *(name for name in names if name.startswith(("PIP_", "npm_config_"))),
     }
-    assert "codebot serve" in seen["argv"], "the processes of the service were there to be seen"
+    assert ("codebot serve" in seen["argv"]) == (sandbox == "none"), "a box sees itself alone"
     assert not any(kind in seen["fds"] for kind in ("socket:", "store", "sqlite"))
 
 
 def test_what_a_hostile_agent_and_its_tests_print_is_masked_everywhere(shop: Shop) -> None:
-    canaries = _canaries(shop)
-    shop.agent = HOSTILE.replace("{canaries}", str(canaries))
+    _hand_over_canaries(shop)
+    shop.agent = HOSTILE
     with shop.serve() as service:
-        task_id = shop.submit(service, test_command=f"cat {canaries}; grep -q mended shop.py")
+        task_id = shop.submit(service, test_command="cat ~/found; grep -q mended shop.py")
         assert wait_for(service, task_id, is_over)["status"] == "completed"
         said = _everything_said(service, task_id)
 
@@ -78,8 +81,8 @@ def test_what_a_hostile_agent_and_its_tests_print_is_masked_everywhere(shop: Sho
 
 
 def test_an_error_that_quotes_a_secret_is_masked(shop: Shop) -> None:
-    canaries = _canaries(shop)
-    shop.agent = f"cat {canaries} >&2; exit 3"
+    _hand_over_canaries(shop)
+    shop.agent = "cat $1 >&2; exit 3"
     with shop.serve() as service:
         task_id = shop.submit(service)
         status = wait_for(service, task_id, is_over)
@@ -122,11 +125,11 @@ def test_no_secret_is_left_in_what_git_keeps(shop: Shop) -> None:
         assert not any(token in content for token in (*tokens, MODEL_KEY.encode())), path
 
 
-def _canaries(shop: Shop) -> Path:
-    """Write every secret to a file that the agent can read, as if it had found them."""
+def _hand_over_canaries(shop: Shop) -> None:
+    """Give the agent a file with every secret as its first argument, as if it had found it."""
     path = shop.folder / "canaries"
     path.write_text("canaries follow\n" + "\n".join((*GIVEN, private_key())))
-    return path
+    shop.settings["CODEBOT_AGENT"] = f"command:/bin/sh {shop.folder / 'agent.sh'} {path}"
 
 
 def _everything_said(service: RunningService, task_id: str) -> dict[str, str]:
