@@ -243,7 +243,7 @@ class AgentCrashed(AgentError):
 
 
 class BudgetExhausted(AgentError):
-    """The task's turns or dollars are used up."""
+    """The task's turns, tokens or dollars are used up."""
 
     code = "budget_exhausted"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from codebot.domain.agent_event import AgentEvent, Ending, Finished
 from codebot.domain.box import BoxPaths, Exit, ExitReason
-from codebot.domain.outcome import Checkout, Usage
+from codebot.domain.outcome import Checkout
 from codebot.domain.ports import AgentJob, Ended, GatewayAccess
 from codebot.domain.secret import Secret
 
@@ -23,11 +23,8 @@ def a_job(**changes: Any) -> AgentJob:
         session_id=SESSION,
         resume=False,
         model=None,
-        max_turns=20,
-        max_budget_usd=5.0,
         gateway=GatewayAccess("http://127.0.0.1:9", Secret(TOKEN)),
         paths=BoxPaths(Path("/task/tree"), Path("/task/home")),
-        spent=Usage(),
     )
     return replace(job, **changes)
 
@@ -51,7 +48,6 @@ def a_last_word(ending: Ending = Ending.DONE, **changes: Any) -> Finished:
         title="A title",
         summary="A summary",
         commit_message="A message",
-        usage=Usage(turns=3, input_tokens=100, output_tokens=50, cost_usd=0.5),
     )
     return replace(last, **changes)
 

@@ -6,15 +6,17 @@ async with open_story(tmp_path, Act("echo x = 2 > shop.py")) as story:
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from codebot.agent.runner import AgentLimits
-from codebot.agent.work import AgentWork, Caps
+from codebot.agent.work import AgentWork
 from codebot.domain.agent_event import AgentEvent, Said
+from codebot.domain.budget import Caps
 from codebot.domain.event import Event
 from codebot.domain.outcome import (
     AgentOutcome,
@@ -23,14 +25,14 @@ from codebot.domain.outcome import (
     PullRequest,
     Usage,
 )
-from codebot.domain.ports import AgentJob, Ended, Finding, Launch
+from codebot.domain.ports import Agent, AgentJob, Ended, Finding, Launch
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.task import NewTask, Task, TaskId, TaskRequest
 from codebot.errors import CodebotError, ForgeError
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.gateway import Gateway
-from codebot.gateway.upstream import NoUpstream, Upstream
+from codebot.gateway.upstream import Upstream
 from codebot.git.git import Git
 from codebot.pipeline import Pipeline
 from codebot.pipeline.steps import Tools
@@ -44,11 +46,25 @@ from codebot.workspace.limits import Limits
 from codebot.workspace.workspaces import Workspaces
 from fakes.clock import Clock, until
 from fakes.git_http import git
+from fakes.upstream import MODEL, PaidModel
 
 PASSES = "grep -q mended shop.py"
 MENDS = "echo '# mended' >> shop.py"
 GENEROUS = Caps(max_turns=100, max_budget_usd=10.0)
 BREAKS = "echo '# broken' >> shop.py"
+ASKS = f"""{sys.executable} -IS - <<'END'
+import http.client, json, os
+body = {{"model": "{MODEL}", "max_tokens": 2000, "messages": [{{"role": "user", "content": "hi"}}]}}
+host = os.environ["ANTHROPIC_BASE_URL"].removeprefix("http://")
+asking = http.client.HTTPConnection(host)
+headers = {{"authorization": "Bearer " + os.environ["ANTHROPIC_AUTH_TOKEN"]}}
+asking.request("POST", "/v1/messages", json.dumps(body), headers)
+print(asking.getresponse().read().decode())
+END
+"""
+"""One turn of an agent, as a command."""
+ONE_TURN = Usage(1, 100, 10, 0.00045)
+"""What it costs when `PaidModel` answers."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +73,10 @@ class Act:
 
     script: str
     outcome: AgentOutcome = AgentOutcome.DONE
-    usage: Usage = field(default_factory=lambda: Usage(1, 100, 10, 0.25))
     words: str = "I did it."
     error: CodebotError | None = None
+    title: str = "Mend the shop"
+    turns: int = 1
 
 
 class PlayedAgent:
@@ -80,7 +97,8 @@ class PlayedAgent:
             "ANTHROPIC_BASE_URL": job.gateway.url,
             "ANTHROPIC_AUTH_TOKEN": job.gateway.token.reveal(),
         }
-        return Launch(("/bin/sh", "-c", self._act.script), env, job.prompt.encode(), {})
+        script = ASKS * self._act.turns + self._act.script
+        return Launch(("/bin/sh", "-c", script), env, job.prompt.encode(), {})
 
     def session(self, job: AgentJob) -> str:
         return ""
@@ -95,11 +113,11 @@ class PlayedAgent:
         return AgentReport(
             outcome=act.outcome,
             session_id=job.session_id,
-            title="Mend the shop",
+            title=act.title,
             summary="It was broken.",
             commit_message="Mend the shop",
             closing_words=act.words,
-            usage=act.usage,
+            usage=Usage(),
             duration=timedelta(seconds=1),
         )
 
@@ -187,12 +205,16 @@ async def open_story(
     test_command: str | None = PASSES,
     caps: Caps = GENEROUS,
     upstream: Upstream | None = None,
+    real_agent: Agent | None = None,
 ) -> AsyncIterator[Story]:
-    """Give a task on a folder with one file, claimed and ready to be worked on."""
+    """Give a task on a folder with one file, claimed and ready to be worked on.
+
+    `real_agent` works in place of the one that is played.
+    """
     origin = _origin(root)
     clock, redactor = Clock(), Redactor()
     store = await Store.open(root / "data" / "store.db", redact=redactor, now=clock)
-    gateway = Gateway(upstream or NoUpstream(), redactor=redactor)
+    gateway = Gateway(upstream or PaidModel(), redactor=redactor)
     await gateway.start()
     queue = EmbeddedQueue(store, max_pending=10, now=clock, new_id=new_uuid7)
     host_git = Git(home=root / "git-home")
@@ -212,7 +234,7 @@ async def open_story(
         store=store,
         workspaces=workspaces,
         sandbox=sandbox,
-        agent=AgentWork(agent, sandbox, gateway, store, limits, caps, None, redactor),
+        agent=AgentWork(real_agent or agent, sandbox, gateway, store, limits, caps, None, redactor),
         publisher=Publisher(host_git, store.pull_requests, redactor, clock),
         test_timeout=timedelta(seconds=20),
         redact=redactor,

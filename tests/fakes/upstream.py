@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from codebot.gateway.server import LoopbackServer
+from codebot.gateway.upstream import COUNT_TOKENS, Answer, Call, once
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,40 @@ class FakeUpstream:
         """Start a stream and cut the connection in the middle of an event."""
         await begin(send, "text/event-stream")
         await piece(send, START + b'event: content_block_delta\ndata: {"type": "con')
+
+
+class PaidModel:
+    """A model that takes its price: each answer tells this usage, cut to what may be said.
+
+    `calls` is what came through the gateway.
+    """
+
+    name = "paid"
+    costs_money = True
+
+    def __init__(self, input_tokens: int = 100, output_tokens: int = 10) -> None:
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.calls: list[Call] = []
+
+    async def close(self) -> None:
+        pass
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
+        self.calls.append(call)
+        request = json.loads(call.body)
+        if call.path == COUNT_TOKENS:
+            yield self._says({"input_tokens": self.input_tokens})
+            return
+        await asyncio.sleep(0)
+        output = min(self.output_tokens, request["max_tokens"])
+        told = whole_message(MODEL, input_tokens=self.input_tokens, output_tokens=output)
+        yield self._says(told | {"content": [{"type": "text", "text": "So be it."}]})
+
+    def _says(self, value: Any) -> Answer:
+        body = json.dumps(value).encode()
+        return Answer(200, {"content-type": "application/json"}, once(body))
 
 
 def event(kind: str, **data: Any) -> bytes:

@@ -12,9 +12,11 @@ import httpx
 import pytest
 import structlog
 
+from codebot.domain.budget import Caps
 from codebot.domain.ports import GatewayAccess
 from codebot.domain.run import RunId
 from codebot.domain.secret import Secret
+from codebot.domain.task import TaskId
 from codebot.gateway import anthropic, incoming
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.gateway import Gateway
@@ -23,7 +25,13 @@ from codebot.telemetry.redaction import Redactor
 from fakes.upstream import END, MODEL, START, FakeUpstream, gives, json_answer, whole_message
 
 KEY = "sk-ant-canary-7f3a9c51"
-QUESTION = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+TASK = TaskId("task-1")
+GENEROUS = Caps(max_turns=1000, max_budget_usd=1000.0)
+QUESTION = {
+    "model": MODEL,
+    "max_tokens": 1000,
+    "messages": [{"role": "user", "content": "Hi"}],
+}
 PATIENT = httpx.Timeout(20)
 IMPATIENT = httpx.Timeout(0.3)
 
@@ -53,7 +61,7 @@ async def a_setting(limits: httpx.Timeout = PATIENT) -> AsyncIterator[Setting]:
         upstream = AnthropicUpstream(api.url, api_key=Secret(KEY), limits=limits)
         gateway = Gateway(upstream, redactor=redactor)
         await gateway.start()
-        access = gateway.admit(RunId("run-1"))
+        access = gateway.admit(RunId("run-1"), TASK, GENEROUS)
         async with httpx.AsyncClient(base_url=access.url, trust_env=False, timeout=5) as client:
             yield Setting(api, gateway, redactor, access, client)
         await gateway.close()
@@ -106,7 +114,7 @@ async def test_a_stranger_does_not_learn_which_paths_there_are(setting: Setting)
 
 
 async def test_the_token_of_a_dismissed_run_is_worthless(setting: Setting) -> None:
-    setting.gateway.dismiss(setting.access)
+    await setting.gateway.dismiss(setting.access)
     assert error_of(await setting.ask()) == "authentication_error"
     assert setting.api.asked == []
 
@@ -179,7 +187,7 @@ async def test_an_auth_token_goes_up_as_bearer() -> None:
         upstream = AnthropicUpstream(f"{api.url}/prefix/", auth_token=Secret(KEY))
         gateway = Gateway(upstream, redactor=Redactor())
         await gateway.start()
-        access = gateway.admit(RunId("run-1"))
+        access = gateway.admit(RunId("run-1"), TASK, GENEROUS)
         async with httpx.AsyncClient(trust_env=False) as client:
             headers = {"x-api-key": access.token.reveal()}
             await client.post(f"{access.url}/v1/messages", json=QUESTION, headers=headers)
@@ -220,7 +228,7 @@ async def test_the_api_s_own_errors_pass_as_they_are(setting: Setting, status: i
 async def test_without_a_credential_every_call_is_refused_for_good() -> None:
     gateway = Gateway(NoUpstream(), redactor=Redactor())
     await gateway.start()
-    access = gateway.admit(RunId("run"))
+    access = gateway.admit(RunId("run"), TASK, GENEROUS)
     headers = {"authorization": f"Bearer {access.token.reveal()}"}
     async with httpx.AsyncClient() as client:
         answer = await client.post(f"{access.url}/v1/messages", json=QUESTION, headers=headers)
@@ -282,7 +290,7 @@ async def test_an_api_that_is_not_there_is_worth_retrying(unused_tcp_port: int) 
     upstream = AnthropicUpstream(f"http://127.0.0.1:{unused_tcp_port}", api_key=Secret(KEY))
     gateway = Gateway(upstream, redactor=Redactor())
     await gateway.start()
-    access = gateway.admit(RunId("run-1"))
+    access = gateway.admit(RunId("run-1"), TASK, GENEROUS)
     async with httpx.AsyncClient(trust_env=False) as client:
         headers = {"x-api-key": access.token.reveal()}
         answer = await client.post(f"{access.url}/v1/messages", json=QUESTION, headers=headers)
@@ -307,13 +315,13 @@ async def test_a_client_that_goes_away_ends_the_call_upstream(setting: Setting) 
 
 async def test_dismissing_a_run_cuts_its_stream(setting: Setting) -> None:
     setting.api.behaviour = setting.api.streams
-    other = setting.gateway.admit(RunId("run-2"))
+    other = setting.gateway.admit(RunId("run-2"), TASK, GENEROUS)
     async with setting.client.stream(
         "POST", "/v1/messages", json=QUESTION, headers=setting.headers()
     ) as answer:
         pieces = answer.aiter_bytes()
         await anext(pieces)
-        setting.gateway.dismiss(setting.access)
+        await setting.gateway.dismiss(setting.access)
         rest = b"".join([piece async for piece in pieces])
     assert b"authentication_error" in rest
     await asyncio.wait_for(setting.api.abandoned.wait(), 2)
@@ -325,7 +333,7 @@ async def test_dismissing_a_run_ends_a_call_that_waits(setting: Setting) -> None
     setting.api.behaviour = setting.api.hangs
     asking = asyncio.create_task(setting.ask())
     await setting.api.has_been_asked(1)
-    setting.gateway.dismiss(setting.access)
+    await setting.gateway.dismiss(setting.access)
     assert error_of(await asking) == "authentication_error"
     await asyncio.wait_for(setting.api.abandoned.wait(), 2)
 
@@ -354,8 +362,9 @@ async def test_streams_and_whole_answers_are_metered_alike(setting: Setting) -> 
     told = whole_message(input_tokens=100, cache_read_input_tokens=900, output_tokens=50)
     setting.api.behaviour = json_answer(told)
     await setting.ask()
-    both = setting.gateway.dismiss(setting.access)
+    stay = await setting.gateway.dismiss(setting.access)
     assert (streamed.turns, streamed.input_tokens, streamed.output_tokens) == (1, 1000, 50)
+    both = stay.metered
     assert both.usage == streamed + streamed
     assert both.usage.cost_usd > 0
     assert (both.calls, both.errors, both.unpriced) == (2, {}, frozenset())
@@ -363,7 +372,7 @@ async def test_streams_and_whole_answers_are_metered_alike(setting: Setting) -> 
 
 
 async def test_two_runs_at_once_do_not_mix_their_usage(setting: Setting) -> None:
-    other = setting.gateway.admit(RunId("run-2"))
+    other = setting.gateway.admit(RunId("run-2"), TASK, GENEROUS)
     setting.api.behaviour = setting.api.streams
     asking = [
         asyncio.create_task(setting.ask(**setting.headers(access)))
@@ -406,7 +415,7 @@ async def test_a_token_is_masked_while_it_is_worth_something(setting: Setting) -
     token = setting.access.token.reveal()
     assert len(token) >= 43  # 256 bits in Base64
     assert setting.redactor(f"token {token}") == "token ***"
-    setting.gateway.dismiss(setting.access)
+    await setting.gateway.dismiss(setting.access)
     assert setting.redactor(token) == token
 
 

@@ -1,12 +1,12 @@
 """The story of a run, told with real parts and a played agent: what comes after what, and once."""
 
+import asyncio
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from codebot.agent.work import Caps
+from codebot.domain.budget import Caps
 from codebot.domain.outcome import AgentOutcome, Usage
 from codebot.domain.status import Outcome, TaskStatus
 from codebot.errors import (
@@ -19,33 +19,16 @@ from codebot.errors import (
     RunLost,
     WorkspaceError,
 )
-from codebot.gateway.scripted import ScriptedUpstream
+from codebot.gateway.upstream import MESSAGES
 from codebot.pipeline import PATIENCE
+from fakes.clock import until
 from fakes.git_http import git
-from fakes.story import BREAKS, MENDS, Act, open_story
+from fakes.story import BREAKS, MENDS, ONE_TURN, Act, open_story
+from fakes.upstream import PaidModel
 
 ONE_ROUND = [("prepare", 0), ("work", 1), ("collect", 1), ("verify", 1), ("publish", 0)]
 
 SECRET = "sk-ant-cAnArY-0123456789"
-
-ASK_THE_MODEL = f"""{sys.executable} - <<'END'
-import json, os, urllib.request
-body = {{"model": "m", "max_tokens": 9, "stream": True,
-        "messages": [{{"role": "user", "content": "hi"}}]}}
-urllib.request.urlopen(urllib.request.Request(
-    os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", json.dumps(body).encode(),
-    {{"authorization": "Bearer " + os.environ["ANTHROPIC_AUTH_TOKEN"],
-     "content-type": "application/json"}})).read()
-END
-"""
-
-
-def a_script(folder: Path) -> ScriptedUpstream:
-    """Give a model that answers every call with 40 and 2 tokens."""
-    turns = folder / "turns.json"
-    turn = '{"text": "hi", "usage": {"input_tokens": 40, "output_tokens": 2}}'
-    turns.write_text(f'{{"turns": [{turn}, {turn}, {turn}]}}')
-    return ScriptedUpstream(turns)
 
 
 async def test_a_task_goes_through_every_step_once(tmp_path: Path) -> None:
@@ -61,10 +44,12 @@ async def test_a_task_goes_through_every_step_once(tmp_path: Path) -> None:
         assert not opened.pull_request.draft
         assert story.task.pull_request == opened.pull_request
         assert story.task.branch_pushed
-        assert story.task.usage == Usage(1, 100, 10, 0.25)
+        assert story.task.usage == ONE_TURN
         assert "+# mended" in (story.store.diffs.get(story.new.id) or "")
         order = [k for k in story.kinds() if k.split(".")[0] not in {"step", "task", "run"}]
         assert order == [
+            "agent.said",
+            "model.metered",
             "change.collected",
             "tests.finished",
             "branch.pushed",
@@ -82,8 +67,7 @@ async def test_the_tests_output_goes_back_into_the_same_conversation(tmp_path: P
         assert (first.resume, first.session_id) == (False, second.session_id)
         assert "the shelf is empty" in second.prompt
         assert "the shelf is empty" not in first.prompt.replace(failing, "")
-        assert second.spent == Usage(1, 100, 10, 0.25)
-        assert story.task.usage == Usage(2, 200, 20, 0.5)
+        assert story.task.usage == ONE_TURN + ONE_TURN
         opened = story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert not opened.pull_request.draft
@@ -135,13 +119,13 @@ async def test_partial_work_at_a_cap_becomes_a_draft(
         assert story.task.pull_request.draft
 
 
-async def test_there_is_no_further_round_without_turns_or_dollars(tmp_path: Path) -> None:
-    caps = Caps(max_turns=100, max_budget_usd=0.4)
+async def test_there_is_no_further_round_with_nothing_left(tmp_path: Path) -> None:
+    caps = Caps(max_turns=2, max_budget_usd=10.0)
     async with open_story(tmp_path, Act(BREAKS), test_command="exit 3", caps=caps) as story:
         result = await story.tell()
 
         assert result.outcome is Outcome.TESTS_FAILED
-        assert len(story.agent.jobs) == 2, "0.25 of 0.40 dollars leave room for one more round"
+        assert len(story.agent.jobs) == 2, "one of two turns leaves room for one more round"
 
 
 async def test_a_cap_reached_before_anything_changed_says_so(tmp_path: Path) -> None:
@@ -155,34 +139,131 @@ async def test_an_agent_that_changes_nothing_is_quoted(tmp_path: Path) -> None:
         with pytest.raises(NothingChanged, match=r"The agent made no changes: All is well\."):
             await story.tell()
         assert story.store.pull_requests.get(story.new.id) is None
-        assert story.task.usage == Usage(1, 100, 10, 0.25)
+        assert story.task.usage == ONE_TURN
 
 
 async def test_what_a_failed_attempt_used_counts_and_limits_the_next(tmp_path: Path) -> None:
-    busy = Act(ASK_THE_MODEL, error=AgentLimited("Busy."))
-    async with open_story(tmp_path, busy, Act(MENDS), upstream=a_script(tmp_path)) as story:
+    caps = Caps(max_turns=2, max_budget_usd=10.0)
+    busy = Act("true", error=AgentLimited("Busy."))
+    async with open_story(tmp_path, busy, Act(MENDS, title="", turns=2), caps=caps) as story:
         with pytest.raises(AgentLimited):
             await story.tell()
-        assert story.task.usage == Usage(1, 40, 2)
+        assert story.task.usage == ONE_TURN
 
         await story.claim_again()
-        await story.tell()
-        assert story.agent.jobs[1].spent == Usage(1, 40, 2)
-        assert story.task.usage == Usage(2, 140, 12, 0.25)
+        result = await story.tell()
+        assert result.outcome is Outcome.BUDGET_EXHAUSTED
+        assert story.task.usage == ONE_TURN + ONE_TURN
 
 
 async def test_what_an_interrupted_attempt_used_counts(tmp_path: Path) -> None:
-    slow = Act(f"{ASK_THE_MODEL}\necho asked; exec sleep 60", error=AgentCrashed("Interrupted."))
-    async with open_story(tmp_path, slow, upstream=a_script(tmp_path)) as story:
+    slow = Act("echo asked; exec sleep 60", error=AgentCrashed("Interrupted."))
+    async with open_story(tmp_path, slow) as story:
         await story.tell_until("agent.said")
-        assert story.task.usage == Usage(1, 40, 2)
+        assert story.task.usage == ONE_TURN
 
 
-async def test_the_gateway_counts_for_an_agent_that_does_not(tmp_path: Path) -> None:
-    silent = Act(f"{ASK_THE_MODEL}\n{MENDS}", usage=Usage())
-    async with open_story(tmp_path, silent, upstream=a_script(tmp_path)) as story:
+async def test_a_turn_is_on_disk_before_the_agent_hears_of_it(tmp_path: Path) -> None:
+    """So a service that is killed right then knows what it has spent: nothing else is asked."""
+    async with open_story(tmp_path, Act("exec sleep 60", turns=2)) as story:
+        telling = asyncio.create_task(story.tell())
+        await until(lambda: story.kinds().count("agent.said") == 2)
+        assert story.task.usage == ONE_TURN + ONE_TURN
+        telling.cancel()
+        await asyncio.wait([telling])
+        assert story.task.usage == ONE_TURN + ONE_TURN
+
+
+async def test_a_round_ends_with_what_the_gateway_metered(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS, turns=2)) as story:
         await story.tell()
-        assert story.task.usage == Usage(1, 40, 2)
+        [metered] = [event.data for event in story.events() if event.type == "model.metered"]
+        slowest = metered.pop("slowest_seconds")
+        assert 0 <= slowest < 5
+        assert metered == {
+            "calls": 2,
+            "turns": 2,
+            "input_tokens": 200,
+            "output_tokens": 20,
+            "cost_usd": pytest.approx(2 * ONE_TURN.cost_usd),
+            "errors": {},
+            "unpriced": [],
+        }
+
+
+# --- A budget that runs out ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("caps", "named"),
+    [
+        (Caps(max_turns=1, max_budget_usd=10.0), "CODEBOT_MAX_TURNS"),
+        (Caps(max_turns=99, max_budget_usd=0.1), "CODEBOT_MAX_BUDGET_USD"),
+        (Caps(max_turns=99, max_budget_usd=10.0, max_tokens=9000), "CODEBOT_MAX_TOKENS"),
+    ],
+)
+@pytest.mark.parametrize("error", [None, AgentCrashed("API Error: 402")], ids=["ends", "fails"])
+async def test_an_agent_that_a_cap_stops_leaves_partial_work(
+    tmp_path: Path, caps: Caps, named: str, error: AgentCrashed | None
+) -> None:
+    stopped = Act(MENDS, title="", turns=10, error=error)
+    model = PaidModel(input_tokens=500, output_tokens=700)
+    async with open_story(tmp_path, stopped, caps=caps, upstream=model) as story:
+        result = await story.tell()
+
+        assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.BUDGET_EXHAUSTED)
+        assert result.failure is not None
+        assert named in result.failure.hint
+        assert story.finished() == ONE_ROUND, "the partial work is tested, too"
+        assert story.task.pull_request is not None
+        assert story.task.pull_request.draft
+        assert caps.reached(story.task.usage, 1.000001) is None
+        told = [k for k in story.kinds() if k.startswith(("budget.", "model."))]
+        assert told == ["budget.warned", "budget.exhausted", "model.metered"]
+
+
+async def test_an_agent_that_gives_its_result_after_a_refusal_was_done(tmp_path: Path) -> None:
+    caps = Caps(max_turns=1, max_budget_usd=10.0)
+    async with open_story(tmp_path, Act(MENDS, turns=2), caps=caps) as story:
+        assert (await story.tell()).status is TaskStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("caps", "setting"),
+    [
+        (Caps(max_turns=99, max_budget_usd=0.0001), "CODEBOT_MAX_BUDGET_USD"),
+        (Caps(max_turns=99, max_budget_usd=10.0, max_tokens=100), "CODEBOT_MAX_TOKENS"),
+    ],
+)
+async def test_a_budget_below_one_call_asks_nobody_and_names_its_setting(
+    tmp_path: Path, caps: Caps, setting: str
+) -> None:
+    model = PaidModel()
+    act = Act("true", title="", error=AgentCrashed("API Error: 402"))
+    async with open_story(tmp_path, act, caps=caps, upstream=model) as story:
+        with pytest.raises(BudgetExhausted, match="before it changed anything") as caught:
+            await story.tell()
+        assert setting in caught.value.hint
+        assert [call.path for call in model.calls if call.path == MESSAGES] == []
+        assert story.task.usage == Usage()
+
+
+async def test_work_that_a_killed_attempt_paid_for_is_kept_with_nothing_left(
+    tmp_path: Path,
+) -> None:
+    caps = Caps(max_turns=1, max_budget_usd=10.0)
+    slow = Act(f"{MENDS}; echo up; exec sleep 60")
+    async with open_story(tmp_path, slow, caps=caps) as story:
+        telling = asyncio.create_task(story.tell())
+        await until(lambda: story.kinds().count("agent.said") == 2)
+        telling.cancel()
+        await asyncio.wait([telling])
+        await story.claim_again()
+        result = await story.tell()
+
+        assert result.outcome is Outcome.BUDGET_EXHAUSTED
+        assert len(story.agent.jobs) == 1, "nothing is started with nothing left"
+        assert story.task.pull_request is not None
 
 
 @pytest.mark.parametrize("step", [step for step, _ in ONE_ROUND])
@@ -202,7 +283,7 @@ async def test_a_run_goes_on_at_its_first_unfinished_step(
 
 
 async def test_a_later_round_that_is_done_is_not_undone_by_what_it_cost(tmp_path: Path) -> None:
-    caps = Caps(max_turns=100, max_budget_usd=0.4)
+    caps = Caps(max_turns=2, max_budget_usd=10.0)
     async with open_story(
         tmp_path, Act(BREAKS), Act(MENDS), test_command="sleep 0.1; grep -q mended shop.py",
         caps=caps,

@@ -11,12 +11,15 @@ from typing import Any
 import claude_agent_sdk
 import pytest
 
+from codebot.domain.budget import Caps
 from codebot.domain.ports import GatewayAccess
 from codebot.domain.run import RunId
+from codebot.domain.task import TaskId
 from codebot.gateway.gateway import Gateway
 from codebot.gateway.scripted import ScriptedUpstream
 from codebot.telemetry.redaction import Redactor
 
+GENEROUS = Caps(max_turns=100, max_budget_usd=10.0)
 CLAUDE = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
 SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
 TURNS = [
@@ -85,14 +88,14 @@ async def test_claude_code_plays_a_script_to_its_end_and_on_after_resuming(tmp_p
     (tmp_path / "turns.json").write_text(json.dumps({"turns": TURNS}))
     gateway = Gateway(ScriptedUpstream(tmp_path / "turns.json"), redactor=Redactor())
     await gateway.start()
-    access = gateway.admit(RunId("run-1"))
+    access = gateway.admit(RunId("run-1"), TaskId("task-1"), GENEROUS)
     session = str(uuid.uuid4())
     try:
         first = await claude(tree, access, "--session-id", session)
         turns_of_first = gateway.usage(access).turns
         second = await claude(tree, access, "--resume", session)
     finally:
-        metered = gateway.dismiss(access)
+        metered = (await gateway.dismiss(access)).metered
         await gateway.close()
 
     assert first[-1]["structured_output"] == {"title": "Count quantities"}

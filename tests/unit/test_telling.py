@@ -23,7 +23,7 @@ TOLD = [
     (Said("Hello."), EventType.AGENT_SAID, {"text": "Hello."}),
     (ToolCall("1", "Bash", "ls"), EventType.AGENT_USED_TOOL, {"tool": "Bash", "summary": "ls"}),
     (Retrying(2, "529"), EventType.AGENT_RETRIED, {"attempt": 2, "reason": "529"}),
-    (a_last_word(Ending.MAX_TURNS), EventType.AGENT_FINISHED, {"ending": "max_turns"}),
+    (a_last_word(Ending.ABORTED), EventType.AGENT_FINISHED, {"ending": "aborted"}),
 ]
 ONLY_IN_THE_LOG = [Thought("Hm."), ToolResult("1", is_error=False, output="shop.py")]
 

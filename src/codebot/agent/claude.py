@@ -27,7 +27,6 @@ from codebot.errors import (
     AgentLimited,
     AgentMissing,
     AgentUnauthorized,
-    BudgetExhausted,
 )
 
 INSTRUCTIONS = ".codebot/instructions.md"
@@ -82,7 +81,7 @@ class ClaudeAgent:
         return [Finding("agent", ok=True, detail=f"{program}: {version}")]
 
     def launch(self, job: AgentJob) -> Launch:
-        """Say how to start it; raises `AgentMissing`, and `BudgetExhausted` with nothing left."""
+        """Say how to start it; raises `AgentMissing`."""
         program = self._find()
         env = {
             "CLAUDE_CONFIG_DIR": str(job.paths.home / ".claude"),
@@ -111,7 +110,7 @@ class ClaudeAgent:
     def judge(self, job: AgentJob, ended: Ended) -> AgentReport:
         """Go by its own last word, not by its exit code, which says 0 for an abort."""
         last = next((e for e in reversed(ended.events) if isinstance(e, Finished)), None)
-        if last is not None and last.ending in OUTCOMES:
+        if last is not None and last.ending is Ending.DONE:
             return _report(job, ended, last)
         if last is not None and last.ending is Ending.API_ERROR:
             raise _api_error(last)
@@ -130,23 +129,8 @@ class ClaudeAgent:
         return self._program
 
 
-OUTCOMES = {
-    Ending.DONE: AgentOutcome.DONE,
-    Ending.MAX_TURNS: AgentOutcome.MAX_TURNS,
-    Ending.MAX_BUDGET: AgentOutcome.MAX_BUDGET,
-}
-
-
 def _flags(job: AgentJob) -> list[str]:
-    """Give the flags; the caps are what is left, since the program counts from its own start."""
-    turns = job.max_turns - job.spent.turns
-    dollars = round(job.max_budget_usd - job.spent.cost_usd, 6)
-    if turns < 1 or dollars <= 0:
-        raise BudgetExhausted(
-            f"The task has used {job.spent.turns} of {job.max_turns} turns and "
-            f"${job.spent.cost_usd:.2f} of ${job.max_budget_usd:.2f}.",
-            hint="Make the task smaller, or raise CODEBOT_MAX_TURNS or CODEBOT_MAX_BUDGET_USD.",
-        )
+    """Give the flags; caps are not among them, since the gateway holds those before each call."""
     return [
         "-p",
         "--output-format=stream-json",
@@ -157,8 +141,6 @@ def _flags(job: AgentJob) -> list[str]:
         "--disable-slash-commands",
         f"--tools={TOOLS}",
         '--settings={"includeCoAuthoredBy":false}',
-        f"--max-turns={turns}",
-        f"--max-budget-usd={dollars:f}",
         f"--json-schema={json.dumps(RESULT_SCHEMA)}",
         f"--append-system-prompt-file={job.paths.home / INSTRUCTIONS}",
         f"--resume={job.session_id}" if job.resume else f"--session-id={job.session_id}",
@@ -169,25 +151,15 @@ def _flags(job: AgentJob) -> list[str]:
 def _report(job: AgentJob, ended: Ended, last: Finished) -> AgentReport:
     said = [event.text for event in ended.events if isinstance(event, Said)]
     return AgentReport(
-        outcome=OUTCOMES[last.ending],
+        outcome=AgentOutcome.DONE,
         session_id=job.session_id,
         title=last.title,
         summary=last.summary,
         commit_message=last.commit_message,
         closing_words=last.text or (said[-1] if said else ""),
-        usage=_used_now(job, last.usage),
+        usage=Usage(),
         duration=ended.duration,
     )
-
-
-def _used_now(job: AgentJob, told: Usage) -> Usage:
-    """Take off what earlier rounds cost: dollars add up over resumes, turns and tokens do not.
-
-    A session that was killed forgets its dollars, and then the sum starts at zero again.
-    """
-    before = job.spent.cost_usd if job.resume else 0.0
-    cost = told.cost_usd - before if told.cost_usd >= before else told.cost_usd
-    return Usage(told.turns, told.input_tokens, told.output_tokens, round(cost, 10))
 
 
 def _api_error(last: Finished) -> AgentError:

@@ -30,7 +30,7 @@ HANG_AFTER_RESULT = timedelta(seconds=5)
 INTERRUPT_GRACE = timedelta(seconds=5)
 TERMINATE_GRACE = timedelta(seconds=3)
 LAST_WORDS = timedelta(seconds=1)
-"""For telling what a cancelled agent said while it was stopped: its usage above all."""
+"""For telling what a cancelled agent said while it was stopped."""
 PIECE = 1024 * 1024
 """Characters that are masked at once: some 20 ms."""
 MOST_EVENTS = 1000

@@ -21,17 +21,11 @@ from codebot.domain.agent_event import (
     ToolCall,
     ToolResult,
 )
-from codebot.domain.outcome import Usage
 
 LONGEST_OUTPUT = 4000
 """Characters kept of what a tool printed: its end."""
 
-MOST_DOLLARS = 1e6
-"""More is no sum but a broken line, and so are NaN and infinity, which Python's JSON reads."""
-
 ENDINGS = {
-    "error_max_turns": Ending.MAX_TURNS,
-    "error_max_budget_usd": Ending.MAX_BUDGET,
     # The work is done; the agent only failed to describe it in the form we asked for.
     "error_max_structured_output_retries": Ending.DONE,
 }
@@ -120,7 +114,6 @@ def _finished(message: Mapping[str, Any]) -> Finished:
         title=one_line(_text(described, "title")),
         summary=_text(described, "summary"),
         commit_message=_text(described, "commit_message"),
-        usage=_usage(message),
     )
 
 
@@ -131,25 +124,6 @@ def _ending(message: Mapping[str, Any]) -> Ending:
     if message.get("terminal_reason") == "api_error" or message.get("api_error_status"):
         return Ending.API_ERROR
     return ENDINGS.get(_text(message, "subtype"), Ending.ABORTED)
-
-
-def _usage(message: Mapping[str, Any]) -> Usage:
-    """Add up the tokens: those read from or written to a cache were sent to the model as well."""
-    given = message.get("usage")
-    tokens = given if isinstance(given, dict) else {}
-    return Usage(
-        turns=_count(message, "num_turns"),
-        input_tokens=sum(
-            _count(tokens, name)
-            for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        ),
-        output_tokens=_count(tokens, "output_tokens"),
-        cost_usd=_dollars(message.get("total_cost_usd")),
-    )
-
-
-def _dollars(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and 0 <= value < MOST_DOLLARS else 0.0
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

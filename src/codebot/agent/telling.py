@@ -28,9 +28,12 @@ class Telling:
         """Write for `run` into `store`."""
         self._store = store
         self._run = run
+        self.last_words = ""
 
     async def event(self, event: AgentEvent) -> None:
         """Store what people following the task want to know; the log gets everything."""
+        if isinstance(event, Said):
+            self.last_words = event.text
         await self._store.logs.append(self._run, in_words(event))
         told = as_event(event)
         if told is not None:

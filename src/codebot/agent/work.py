@@ -1,26 +1,30 @@
 """One round of an agent's work on a task: its words, its way to the model, its limits."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from codebot.agent import prompts
+from codebot.agent.ledger import Ledger
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.agent.telling import Telling
+from codebot.domain.budget import OUTCOMES, Cap, Caps
 from codebot.domain.outcome import AgentReport, Checkout, Usage, Verdict
 from codebot.domain.ports import Agent, AgentJob, GatewayAccess, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.task import Task
-from codebot.gateway.gateway import Gateway
-from codebot.store.steps import TaskChanges
+from codebot.errors import AgentError
+from codebot.gateway.gateway import Gateway, Stay
 from codebot.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """What one task may use of the model, over all its rounds."""
+@dataclass(slots=True)
+class _Visit:
+    """A run's time at the gateway; `stay` says how it was, once it is over."""
 
-    max_turns: int
-    max_budget_usd: float
+    access: GatewayAccess
+    stay: Stay = field(default_factory=Stay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class AgentWork:
 
     def is_spent(self, spent: Usage) -> bool:
         """Say whether a task that has used this much gets no further round."""
-        return spent.turns >= self.caps.max_turns or spent.cost_usd >= self.caps.max_budget_usd
+        return self.caps.reached(spent) is not None
 
     async def do_round(
         self,
@@ -53,35 +57,59 @@ class AgentWork:
         """Let the agent work in the checkout; raises the `AgentError` that names how it failed.
 
         `rules` are the repository's own files for agents, `spent` is what the task has used
-        before, `feedback` what the tests said of that work (None in the first round).
+        before, `feedback` what the tests said of that work (None in the first round). An agent
+        that a cap stopped has not failed: what it left in the tree is its work.
         """
-        access = self.gateway.admit(run.id)
+        reached = self.caps.reached(spent)
+        if reached is not None:  # by an attempt that was cut off, and whose work may lie there
+            return _stopped(task, reached, "")
         telling = Telling(self.store, run)
-        report = None
+        ended: AgentReport | AgentError
+        async with self._admitted(run, spent) as visit:
+            job = self._job(task, checkout, rules, feedback, visit.access)
+            try:
+                ended = await self._run(job, task, checkout, telling)
+            except AgentError as error:
+                ended = error
+        cap = visit.stay.stopped_by
+        if cap is not None and not _has_result(ended):
+            ended = _stopped(task, cap, telling.last_words)
+        if isinstance(ended, AgentError):
+            raise ended
+        return replace(ended, usage=visit.stay.metered.usage)
+
+    async def _run(
+        self, job: AgentJob, task: Task, checkout: Checkout, telling: Telling
+    ) -> AgentReport:
+        return await run_agent(
+            self.agent,
+            self.sandbox,
+            job,
+            task_id=task.id,
+            checkout=checkout,
+            limits=self.limits,
+            on_event=telling.event,
+            redact=self.redact,
+        )
+
+    @asynccontextmanager
+    async def _admitted(self, run: Run, spent: Usage) -> AsyncIterator[_Visit]:
+        """Give the run its way to the model, and write down what it uses of it, come what may."""
+        ledger = Ledger(self.store, run)
+        visit = _Visit(
+            self.gateway.admit(run.id, run.task_id, self.caps, spent=spent, tell=ledger.hear)
+        )
         try:
-            report = await run_agent(
-                self.agent,
-                self.sandbox,
-                self._job(task, checkout, rules, spent, feedback, access),
-                task_id=task.id,
-                checkout=checkout,
-                limits=self.limits,
-                on_event=telling.event,
-                redact=self.redact,
-            )
+            yield visit
         finally:
-            metered = self.gateway.dismiss(access).usage
-            if report is None:  # failed or interrupted: paid for all the same
-                await self.store.steps.note(run, TaskChanges(usage=metered))
-        # An agent that does not count for itself is counted by the gateway.
-        return report if report.usage.turns else replace(report, usage=metered)
+            visit.stay = await self.gateway.dismiss(visit.access)
+            await ledger.close(visit.stay.metered)
 
     def _job(
         self,
         task: Task,
         checkout: Checkout,
         rules: Mapping[str, str],
-        spent: Usage,
         feedback: Verdict | None,
         access: GatewayAccess,
     ) -> AgentJob:
@@ -95,9 +123,28 @@ class AgentWork:
             session_id=task.id,
             resume=feedback is not None,
             model=self.model,
-            max_turns=self.caps.max_turns,
-            max_budget_usd=self.caps.max_budget_usd,
             gateway=access,
             paths=self.sandbox.paths(checkout.tree, checkout.home),
-            spent=spent,
         )
+
+
+def _has_result(ended: AgentReport | AgentError) -> bool:
+    """Say whether an agent has described what it did, and so was done.
+
+    One that only ended may not even have understood that it was stopped.
+    """
+    return isinstance(ended, AgentReport) and bool(ended.title)
+
+
+def _stopped(task: Task, cap: Cap, closing_words: str) -> AgentReport:
+    """Give the report of an agent that a cap stopped before it could describe its work."""
+    return AgentReport(
+        outcome=OUTCOMES[cap],
+        session_id=task.id,
+        title="",
+        summary="",
+        commit_message="",
+        closing_words=closing_words,
+        usage=Usage(),
+        duration=timedelta(0),
+    )

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from codebot.domain.outcome import Usage
-
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -58,15 +56,13 @@ class Ending(StrEnum):
     """How a session says it ended, before anyone judges it."""
 
     DONE = "done"
-    MAX_TURNS = "max_turns"
-    MAX_BUDGET = "max_budget"
     API_ERROR = "api_error"
     ABORTED = "aborted"
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The agent's own last word. `usage` is its own count; `Agent.judge` knows what it covers."""
+    """The agent's own last word."""
 
     ending: Ending
     api_status: int | None
@@ -74,7 +70,6 @@ class Finished:
     title: str
     summary: str
     commit_message: str
-    usage: Usage
 
 
 AgentEvent = Started | Said | Thought | ToolCall | ToolResult | Retrying | Finished

@@ -8,6 +8,13 @@ from codebot.errors import BudgetExhausted, NothingChanged, TestsFailed, VerifyT
 LONGEST_WORDS = 1000
 """Characters of the agent's closing words that an error repeats."""
 
+CAPS = {
+    AgentOutcome.MAX_TURNS: ("turn limit", "CODEBOT_MAX_TURNS"),
+    AgentOutcome.MAX_TOKENS: ("token limit", "CODEBOT_MAX_TOKENS"),
+    AgentOutcome.MAX_BUDGET: ("dollar budget", "CODEBOT_MAX_BUDGET_USD"),
+}
+"""What stops an agent before it is done: its name, and the setting that raises it."""
+
 COMPLETED = RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
 
 
@@ -33,7 +40,7 @@ def conclude(report: AgentReport, verdict: Verdict, pull_request_url: str) -> Ru
 def unchanged(report: AgentReport) -> NothingChanged | BudgetExhausted:
     """Give the error for an agent that ended and left the repository as it was."""
     if report.outcome is not AgentOutcome.DONE:
-        limit, setting = _cap(report)
+        limit, setting = CAPS[report.outcome]
         return BudgetExhausted(
             f"The agent reached its {limit} before it changed anything.",
             hint=f"Raise {setting}, or make the task smaller.",
@@ -47,20 +54,13 @@ def _failed(outcome: Outcome, failure: Failure) -> RunResult:
 
 
 def _partial(report: AgentReport, url: str) -> Failure:
-    limit, setting = _cap(report)
+    limit, setting = CAPS[report.outcome]
     return Failure(
         code=BudgetExhausted.code,
         detail=f"The agent reached its {limit} before it was done.",
         hint=f"Its partial work: {url} (a draft). Raise {setting} to allow more.",
         retryable=False,
     )
-
-
-def _cap(report: AgentReport) -> tuple[str, str]:
-    """Name the cap that was reached, and the setting that raises it."""
-    if report.outcome is AgentOutcome.MAX_TURNS:
-        return "turn limit", "CODEBOT_MAX_TURNS"
-    return "dollar budget", "CODEBOT_MAX_BUDGET_USD"
 
 
 def _unproven(verdict: Verdict, url: str) -> Failure:

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from codebot.domain.outcome import Change, Publication, Verdict
+from codebot.domain.budget import Cap, Caps
+from codebot.domain.outcome import Change, Publication, Usage, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
 
@@ -28,6 +29,9 @@ class EventType(StrEnum):
     AGENT_USED_TOOL = "agent.used_tool"
     AGENT_RETRIED = "agent.retried"
     AGENT_FINISHED = "agent.finished"
+    BUDGET_WARNED = "budget.warned"
+    BUDGET_EXHAUSTED = "budget.exhausted"
+    MODEL_METERED = "model.metered"
     EGRESS_REFUSED = "egress.refused"
     CHANGE_COLLECTED = "change.collected"
     TESTS_FINISHED = "tests.finished"
@@ -51,6 +55,16 @@ class Event:
 
 EventData = tuple[EventType, Mapping[str, Any]]
 """An event about to happen: its type and what it says."""
+
+
+def budget_warned(caps: Caps, cap: Cap, used: Usage) -> EventData:
+    """Tell that the agent is asked to come to an end: a cap is nearly reached."""
+    return EventType.BUDGET_WARNED, caps.as_told(cap, used)
+
+
+def budget_exhausted(caps: Caps, cap: Cap, used: Usage) -> EventData:
+    """Tell that a call to the model was refused: it could have passed a cap."""
+    return EventType.BUDGET_EXHAUSTED, caps.as_told(cap, used)
 
 
 def change_collected(change: Change) -> EventData:

@@ -28,6 +28,19 @@ class Usage:
             round(self.cost_usd + other.cost_usd, 10),
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        """Give what there is beyond another usage.
+
+        >>> Usage(turns=3, cost_usd=0.75) - Usage(turns=2, cost_usd=0.25)
+        Usage(turns=1, input_tokens=0, output_tokens=0, cost_usd=0.5)
+        """
+        return Usage(
+            self.turns - other.turns,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            round(self.cost_usd - other.cost_usd, 10),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -61,6 +74,7 @@ class AgentOutcome(StrEnum):
 
     DONE = "done"
     MAX_TURNS = "max_turns"
+    MAX_TOKENS = "max_tokens"
     MAX_BUDGET = "max_budget"
 
 

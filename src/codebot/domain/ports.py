@@ -13,7 +13,7 @@ from typing import Protocol
 
 from codebot.domain.agent_event import AgentEvent
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network
-from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest, Usage
+from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.secret import Secret
@@ -132,8 +132,8 @@ class AgentJob:
 
     `prompt` goes to stdin. `instructions` are the repository's own (CLAUDE.md, AGENTS.md of the
     base commit) and ours, passed as system prompt. With `resume` the session goes on.
-    `spent` is what the session has used before this round. `opening` is what an agent must be
-    told before `prompt` when the session it was to go on with is lost: the task itself.
+    `opening` is what an agent must be told before `prompt` when the session it was to go on with
+    is lost: the task itself.
     """
 
     prompt: str
@@ -141,11 +141,8 @@ class AgentJob:
     session_id: str
     resume: bool
     model: str | None
-    max_turns: int
-    max_budget_usd: float
     gateway: GatewayAccess
     paths: BoxPaths
-    spent: Usage
     opening: str = ""
 
 
@@ -199,7 +196,10 @@ class Agent(Protocol):
         ...
 
     def judge(self, job: AgentJob, ended: Ended) -> AgentReport:
-        """Say what the ending means, or raise the `AgentError` that names it."""
+        """Say what the ending means, or raise the `AgentError` that names it.
+
+        What it used is not its to say: the gateway knows.
+        """
         ...
 
 

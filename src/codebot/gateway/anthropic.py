@@ -24,6 +24,8 @@ PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-
 RATE_LIMITS = "anthropic-ratelimit-"
 HIDDEN = b"***"
 REFUSED = frozenset({401, 403})
+NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""Faults before the question was out: nobody has worked on it, nobody is paid."""
 
 
 class AnthropicUpstream:
@@ -115,12 +117,13 @@ class AnthropicUpstream:
     def _failed(self, exc: httpx.HTTPError) -> Answer:
         """Say that there is no answer; the name of the error says enough and holds no secret."""
         error = type(exc).__name__
+        paid = not isinstance(exc, NEVER_ASKED)
         log.warning("gateway.upstream_failed", host=self._host, error=error)
         if isinstance(exc, httpx.TimeoutException):
             message = f"{self._host} did not answer in time ({error})."
-            return refusal(504, "timeout_error", message, retry=True)
+            return refusal(504, "timeout_error", message, retry=True, may_be_paid=paid)
         message = f"{self._host} could not be reached ({error})."
-        return refusal(502, "api_error", message, retry=True)
+        return refusal(502, "api_error", message, retry=True, may_be_paid=paid)
 
     def _not_the_api(self, response: httpx.Response, kind: str) -> Answer:
         """Say that something else answered: a proxy's page, a portal, a moved address."""
@@ -131,7 +134,8 @@ class AnthropicUpstream:
         if response.is_error:
             return refusal(status, "api_error", message, retry=response.is_server_error)
         hint = " Check ANTHROPIC_BASE_URL."
-        return refusal(502, "api_error", message + hint, retry=False)
+        paid = response.is_success
+        return refusal(502, "api_error", message + hint, retry=False, may_be_paid=paid)
 
     def _headers(self, response: httpx.Response) -> Mapping[str, str]:
         """Give what the agent may see, and that a refused credential is not worth a retry.

@@ -5,19 +5,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import Usage
+from codebot.gateway.prices import Spent, price, read_usage
 
-PROVIDER = "anthropic"
-"""Whose price list counts: an API that only speaks the same language may charge otherwise."""
-INPUT_KINDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+CUT = 499
+"""The status of a call that ended because somebody went away (nginx's word for it)."""
+BROKEN = 502
+"""The status of a call whose answer broke off."""
+
+FASTEST = 400
+"""Tokens a second that no model outruns: thoughts that are not shown can only be bounded so."""
+ENVELOPE = 80
+"""Bytes of an event of a stream that are not words of the model: less than the shortest has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One call, read off its answer. `model` is "" where the answer told no usage.
+    """One call, as it ended. `model` is "" where no answer named one.
 
-    `status` is that of the answer, or 502 for a stream that broke; `waited` is the time to the
-    first piece of the answer, in seconds.
+    `status` is that of the answer, `BROKEN` or `CUT`; `waited` is the time to the first piece of
+    the answer, in seconds; `usage` is zero for a call that was refused.
     """
 
     status: int
@@ -29,11 +37,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """What one run has used so far.
+    """What one run has used since it was admitted.
 
     `usage.input_tokens` counts cached tokens too. `unpriced` names the models that the price list
-    does not know: their tokens are counted, at no cost. `errors` counts calls by the status they
-    ended with; `slowest` is the longest wait for the first piece of an answer, in seconds.
+    does not know: they cost what the dearest does. `errors` counts calls by the status they ended
+    with; `slowest` is the longest wait for the first piece of an answer, in seconds.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -56,6 +64,27 @@ class Metered:
             slowest=max(self.slowest, turn.waited),
         )
 
+    def as_event(self) -> EventData:
+        """Give what a task's record keeps of a round."""
+        return EventType.MODEL_METERED, {
+            "calls": self.calls,
+            "turns": self.usage.turns,
+            "input_tokens": self.usage.input_tokens,
+            "output_tokens": self.usage.output_tokens,
+            "cost_usd": self.usage.cost_usd,
+            "errors": {str(status): count for status, count in sorted(self.errors.items())},
+            "slowest_seconds": round(self.slowest, 3),
+            "unpriced": sorted(self.unpriced),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a call may have used where its answer does not say: what was set aside for it."""
+
+    input: Spent
+    max_tokens: int
+
 
 class AnswerReader:
     """Reads model and usage out of one answer while it passes by, whole lines at a time.
@@ -69,61 +98,91 @@ class AnswerReader:
         self.model = ""
         self.broken = False
         self._reported: dict[str, Any] = {}
+        self._tells_all = False
+        self._words = 0
 
     def read(self, piece: bytes) -> None:
         """Read one piece of the body."""
         if piece.startswith(b"{"):
-            self._learn(_parse(piece))
+            self._tells_all = self._learn(_parse(piece))
             return
         for line in piece.splitlines():
-            if line.startswith(b"data:") and _may_matter(line):
+            if not line.startswith(b"data:"):
+                continue
+            if _may_matter(line):
                 self._read_event(_parse(line.removeprefix(b"data:")))
+            self._words += max(0, len(line) - ENVELOPE)
 
-    def usage(self, *, costs_money: bool) -> tuple[Usage, bool]:
-        """Give what the answer used, and whether the price list knows its model."""
-        if not self._reported:
-            return Usage(), True
-        tokens = {key: n for key, n in self._reported.items() if isinstance(n, int) and n > 0}
-        cost = price(self.model, self._reported) if costs_money else 0.0
-        used = Usage(
-            turns=1,
-            input_tokens=sum(tokens.get(kind, 0) for kind in INPUT_KINDS),
-            output_tokens=tokens.get("output_tokens", 0),
-            cost_usd=cost or 0.0,
-        )
-        return used, cost is not None
+    def used(self, bounds: Bounds, *, seconds: float, is_whole: bool) -> Spent:
+        """Give what the call has used: what its answer told, else the most that it can have.
+
+        `seconds` is how long it took; `is_whole` says that the answer came to its end. One that
+        was cut off has an output of at least what passed, and of no more than could be made.
+        """
+        told = read_usage(self._reported)
+        if self._tells_all and not self.broken:
+            return told
+        output = bounds.max_tokens
+        if not is_whole or self.broken:
+            output = min(output, max(told.output, self._words, int(seconds * FASTEST)))
+        if self._knows_input:
+            return replace(told, output=max(told.output, output))
+        return replace(bounds.input, output=output)
+
+    @property
+    def _knows_input(self) -> bool:
+        return _is_count(self._reported.get("input_tokens"))
 
     def _read_event(self, event: Mapping[str, Any]) -> None:
         match event:
             case {"type": "message_start", "message": dict(message)}:
                 self._learn(message)
             case {"type": "message_delta"}:
-                self._learn(event)
+                self._tells_all = self._learn(event)
             case {"type": "error"}:
                 self.broken = True
 
-    def _learn(self, message: Mapping[str, Any]) -> None:
+    def _learn(self, message: Mapping[str, Any]) -> bool:
+        """Take in what a message tells, and say whether input and output are both known now."""
         match message:
             case {"model": str(model)}:
                 self.model = model
         match message:
             case {"usage": dict(usage)}:
-                self._reported |= {key: n for key, n in usage.items() if n is not None}
+                self._reported = _larger(self._reported, usage)
+                return _is_count(usage.get("output_tokens")) and self._knows_input
+        return False
 
 
-def price(model: str, reported: Mapping[str, Any]) -> float | None:
-    """Give one turn's price in dollars, or None when the price list does not know the model.
+def charge(models: tuple[str, ...], spent: Spent, *, costs_money: bool) -> tuple[Usage, bool]:
+    """Give a call's usage with its price by the first known model, and whether one is known."""
+    dollars, is_priced = price(models, spent) if costs_money else (0.0, True)
+    return Usage(1, spent.input, spent.output, round(dollars, 10)), is_priced
 
-    `reported` is the `usage` object of the Messages API; what it says is not trusted to be sane.
-    """
-    import genai_prices  # the list of all prices: 0.1 s and 10 MB that no start waits for
 
-    usage = {"input_tokens": 0, "output_tokens": 0, **reported}
-    try:
-        found = genai_prices.extract_usage({"model": model, "usage": usage}, provider_id=PROVIDER)
-        return float(found.calc_price().total_price)
-    except (LookupError, ValueError):
-        return None
+def _larger(known: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the larger of all counts: totals only grow, whatever a server says later."""
+    larger = dict(known)
+    for key, new in told.items():
+        old = larger.get(key)
+        match old, new:
+            case dict(), dict():
+                larger[key] = old | {k: n for k, n in new.items() if _is_more(n, old.get(k))}
+            case dict(), _:
+                pass
+            case _ if old is None or _is_more(new, old):
+                larger[key] = new
+    return larger
+
+
+def _is_more(new: object, old: object) -> bool:
+    if not isinstance(new, int) or not _is_count(new):
+        return False
+    return not isinstance(old, int) or new > old
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _may_matter(line: bytes) -> bool:

@@ -45,9 +45,14 @@ class ScriptedTurn(BaseModel):
 
 
 class Script(BaseModel):
-    """The turns of a scripted model, in order."""
+    """The turns of a scripted model, in order.
+
+    `costs_money` says that they count as if they were paid for, at the list price of the model
+    that was asked for: to see what happens when a budget runs out.
+    """
 
     model_config = _Strict
+    costs_money: bool = False
     turns: Annotated[list[ScriptedTurn], Field(min_length=1)]
 
     def turn(self, number: int) -> ScriptedTurn:
@@ -81,9 +86,12 @@ def _problem(path: Path, error: Mapping[str, Any]) -> str:
     return f"the script {path}: {where + ': ' if where else ''}{error['msg']}"
 
 
-def message(turn: ScriptedTurn, number: int, *, model: str, cwd: str) -> dict[str, Any]:
+def message(
+    turn: ScriptedTurn, number: int, *, model: str, cwd: str, max_tokens: int | None = None
+) -> dict[str, Any]:
     """Give the turn as a message of the Messages API; its ids follow from its number.
 
+    A turn that claims more output than `max_tokens` is told as one that was cut off there.
     https://docs.anthropic.com/en/api/messages
     """
     content: list[dict[str, Any]] = [{"type": "text", "text": turn.text}] if turn.text else []
@@ -92,6 +100,9 @@ def message(turn: ScriptedTurn, number: int, *, model: str, cwd: str) -> dict[st
         for index, (name, put) in enumerate(_tools(turn, cwd))
     ]
     stop_reason = "tool_use" if content and content[-1]["type"] == "tool_use" else "end_turn"
+    usage = turn.usage.model_dump()
+    if max_tokens is not None and turn.usage.output_tokens > max_tokens:
+        stop_reason, usage["output_tokens"] = "max_tokens", max_tokens
     return {
         "id": f"msg_scripted_{number:04}",
         "type": "message",
@@ -100,7 +111,7 @@ def message(turn: ScriptedTurn, number: int, *, model: str, cwd: str) -> dict[st
         "content": content,
         "stop_reason": stop_reason,
         "stop_sequence": None,
-        "usage": turn.usage.model_dump(),
+        "usage": usage,
     }
 
 

@@ -31,14 +31,14 @@ _ERRORS = {
 
 
 class ScriptedUpstream:
-    """Answers with the turns of a file; free of charge."""
+    """Answers with the turns of a file; free of charge, unless the file says otherwise."""
 
     name = "scripted"
-    costs_money = False
 
     def __init__(self, path: Path) -> None:
         """Load the script at `path`; raises `ConfigError` naming everything wrong with it."""
         self._script = load_script(path)
+        self.costs_money = self._script.costs_money
 
     async def close(self) -> None:
         """Do nothing: a script holds no connections."""
@@ -62,7 +62,14 @@ async def _play(script: Script, request: Mapping[str, Any]) -> Answer:
     if turn.status is not None:
         kind = _ERRORS.get(turn.status, "api_error")
         return refusal(turn.status, kind, "The script says so.", retry=_is_passing(turn.status))
-    told = message(turn, number, model=str(request.get("model")), cwd=working_directory(request))
+    limit = request.get("max_tokens")
+    told = message(
+        turn,
+        number,
+        model=str(request.get("model")),
+        cwd=working_directory(request),
+        max_tokens=limit if isinstance(limit, int) else None,
+    )
     return _stream(as_events(told)) if request.get("stream") else _whole(told)
 
 

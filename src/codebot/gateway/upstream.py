@@ -27,12 +27,14 @@ class Call:
 class Answer:
     """What goes back to the agent: an event stream line by line, anything else in one piece.
 
-    The body never raises: a stream that breaks ends with an `error` event.
+    The body never raises: a stream that breaks ends with an `error` event. `may_be_paid` says of
+    an error that the model may have worked all the same, and somebody pays for it.
     """
 
     status: int
     headers: Mapping[str, str]
     body: AsyncIterator[bytes]
+    may_be_paid: bool = False
 
 
 class Upstream(Protocol):
@@ -69,10 +71,12 @@ def error_event(kind: str, message: str) -> bytes:
     return b"\nevent: error\ndata: " + error_body(kind, message) + b"\n\n"
 
 
-def refusal(status: int, kind: str, message: str, *, retry: bool) -> Answer:
+def refusal(
+    status: int, kind: str, message: str, *, retry: bool, may_be_paid: bool = False
+) -> Answer:
     """Give an answer that tells an error; `retry` is what Anthropic's clients go by."""
     headers = {"content-type": "application/json", "x-should-retry": str(retry).lower()}
-    return Answer(status, headers, once(error_body(kind, message)))
+    return Answer(status, headers, once(error_body(kind, message)), may_be_paid)
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:

@@ -91,6 +91,10 @@ def _tests_finished(data: Data) -> str:
     return f"  Tests: {state}" + (f" (`{command}`)" if command else "")
 
 
+def _used(data: Data) -> str:
+    return f"{data.get('used', 0):.4g} of {data.get('limit', 0):g} {data.get('cap', '')}"
+
+
 def _change_collected(data: Data) -> str:
     return (
         f"  Changed: {data.get('files', '?')} file(s),"
@@ -108,6 +112,8 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.EGRESS_REFUSED: lambda data: (
         f"  Blocked: {data.get('host', '')} ({data.get('reason', '')})"
     ),
+    EventType.BUDGET_WARNED: lambda data: f"  The budget is nearly used up: {_used(data)}",
+    EventType.BUDGET_EXHAUSTED: lambda data: f"  The budget is used up: {_used(data)}",
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.TESTS_FINISHED: _tests_finished,
     EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",

@@ -98,7 +98,6 @@ class TaskSteps:
             _work_step(round_),
             AgentReport,
             _within(checkout, work),
-            lambda report: Noted(TaskChanges(usage=report.usage)),
         )
 
     def spent(self) -> Usage:
@@ -142,6 +141,7 @@ class TaskSteps:
             _within(checkout, collect),
             lambda change: Noted(events=[change_collected(change)]),
         )
+
     async def _keep_diff(self, checkout: Checkout, tip_commit: str) -> None:
         diff = await self.tools.workspaces.diff(checkout, tip_commit, LONGEST_DIFF)
         await self.tools.store.diffs.put(self.run, diff)
@@ -153,7 +153,6 @@ class TaskSteps:
                 await self._keep_diff(checkout, refusal.tip_commit)
         kept = f"The work is kept in {checkout.tree} for as long as the task."
         refusal.hint = f"{refusal.hint} {kept}".lstrip()
-
 
     async def verify(self, round_: int, checkout: Checkout, change: Change) -> Verdict:
         """Run the repository's own tests on the collected change."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 
-from codebot.domain.conclusion import is_ready
+from codebot.domain.conclusion import CAPS, is_ready
 from codebot.domain.outcome import (
-    AgentOutcome,
     AgentReport,
     Change,
     ChangedFile,
@@ -23,6 +22,7 @@ from codebot.domain.outcome import (
 )
 from codebot.domain.task import Task, TaskId
 from codebot.publish.markdown import code, cut, cut_front, fence, inert, line, prose, quote
+from codebot.store.egress import OTHER_HOSTS
 
 LONGEST_BODY = 65_536
 """GitHub's own limit, in characters.
@@ -136,10 +136,9 @@ def _subject(task: Task, words: str, redact: Callable[[str], str], limit: int) -
 
 def _notice(work: Work) -> str:
     """Say at the top why this is a draft."""
-    if work.report.outcome is AgentOutcome.MAX_TURNS:
-        return "**Partial work:** the agent reached its turn limit before it was done."
-    if work.report.outcome is AgentOutcome.MAX_BUDGET:
-        return "**Partial work:** the agent reached its dollar budget before it was done."
+    if work.report.outcome in CAPS:
+        limit, _ = CAPS[work.report.outcome]
+        return f"**Partial work:** the agent reached its {limit} before it was done."
     if not work.verdict.holds:
         return "**Not ready:** the tests do not pass, see the evidence below."
     return ""
@@ -226,7 +225,9 @@ def _network(blocked: Mapping[str, int], redact: Callable[[str], str]) -> str:
     shown = ", ".join(
         f"{_host(redact(name))} ({times:,})" for name, times in islice(blocked.items(), _MOST_HOSTS)
     )
-    more = f" and {len(blocked) - _MOST_HOSTS} more" if len(blocked) > _MOST_HOSTS else ""
+    least = "at least " if OTHER_HOSTS in blocked else ""
+    left = len(blocked) - _MOST_HOSTS
+    more = f" and {least}{left} more" if left > 0 else ""
     return f"## Network\n\nBlocked: {shown}{more}."
 
 

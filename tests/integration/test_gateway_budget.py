@@ -1,0 +1,494 @@
+"""No call that could pass a cap: the gateway between clients and models that cost money."""
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from codebot.domain.box import MODEL_URL
+from codebot.domain.budget import Cap, Caps
+from codebot.domain.event import EventData
+from codebot.domain.outcome import Usage
+from codebot.domain.ports import GatewayAccess
+from codebot.domain.run import RunId
+from codebot.domain.secret import Secret
+from codebot.domain.task import TaskId
+from codebot.gateway import gateway as gateway_module
+from codebot.gateway import pace
+from codebot.gateway.anthropic import AnthropicUpstream
+from codebot.gateway.gateway import Gateway
+from codebot.gateway.metering import Metered
+from codebot.gateway.prices import Spent, price
+from codebot.gateway.upstream import COUNT_TOKENS, MESSAGES, Answer, Call, Upstream, once, refusal
+from codebot.telemetry.redaction import Redactor
+from fakes.clock import until
+from fakes.upstream import MODEL, FakeUpstream, PaidModel, event, gives, json_answer
+
+TASK = TaskId("task-1")
+CAPS = Caps(max_turns=100, max_budget_usd=10.0)
+
+
+@dataclass
+class Box:
+    """One run's view of the gateway, and what the gateway told of it."""
+
+    gateway: Gateway
+    access: GatewayAccess
+    client: httpx.AsyncClient
+    told: list[tuple[Metered, Sequence[EventData]]] = field(default_factory=list)
+
+    async def tell(self, metered: Metered, events: Sequence[EventData]) -> None:
+        self.told.append((metered, events))
+
+    async def ask(
+        self, words: str = "Hi", *, path: str = MESSAGES, headers: Any = None, **more: Any
+    ) -> httpx.Response:
+        body = {
+            "model": MODEL,
+            "max_tokens": 2000,
+            "messages": [{"role": "user", "content": words}],
+            **more,
+        }
+        return await self.client.post(path, json=body, headers=headers)
+
+    @property
+    def events(self) -> list[tuple[str, Any]]:
+        return [(kind.value, data) for _, events in self.told for kind, data in events]
+
+
+@asynccontextmanager
+async def a_box(
+    upstream: Upstream, caps: Caps = CAPS, spent: Usage | None = None
+) -> AsyncIterator[Box]:
+    """Admit one run, and give it a client that goes through its own task's way in."""
+    gateway = Gateway(upstream, redactor=Redactor(), boxed=True)
+    heard: list[Box] = []
+
+    async def tell(metered: Metered, events: Sequence[EventData]) -> None:
+        await heard[0].tell(metered, events)
+
+    access = gateway.admit(RunId("run-1"), TASK, caps, spent=spent, tell=tell)
+    transport = httpx.ASGITransport(gateway.application(TASK))
+    headers = {"x-api-key": access.token.reveal()}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway", headers=headers
+    ) as client:
+        heard.append(Box(gateway, access, client))
+        yield heard[0]
+    await gateway.close()
+
+
+# --- Never past a cap ------------------------------------------------------------------------
+
+
+class Spendthrift:
+    """A model that uses all it may and breaks in every way it can, and keeps its own books.
+
+    Its tokens are as small as bytes at worst; what it says of them is true, when it says anything.
+    """
+
+    name = "spendthrift"
+    costs_money = True
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._density = dice.uniform(0.15, 1.0)
+        self._counts = dice.random() < 0.7
+        self.billed = Usage()
+        self.refusals = 0
+
+    async def close(self) -> None:
+        pass
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
+        request = json.loads(call.body)
+        entered = max(1, int(len(call.body) * self._density))
+        if call.path == COUNT_TOKENS:
+            told = {"input_tokens": entered} if self._counts else {"error": "not here"}
+            yield answer_of(json.dumps(told).encode())
+            return
+        for _ in range(self._dice.randrange(3)):
+            await asyncio.sleep(0)
+        if self._dice.random() < 0.1:
+            yield refusal(529, "overloaded_error", "Busy.", retry=True)
+            return
+        most = request["max_tokens"]
+        made = most if self._dice.random() < 0.5 else self._dice.randrange(most + 1)
+        spent = self._dice.choice(
+            [
+                Spent(fresh=entered, output=made),
+                Spent(written=entered, output=made, surcharge=1.1),
+                Spent(read=entered // 2, fresh=entered - entered // 2, output=made),
+            ]
+        )
+        self._bill(request["model"], spent)
+        yield self._answer(request["model"], spent)
+
+    def _bill(self, model: str, spent: Spent) -> None:
+        dollars, _ = price((model,), spent)
+        self.billed += Usage(1, spent.input, spent.output, dollars)
+
+    def _answer(self, model: str, spent: Spent) -> Answer:
+        usage = {
+            "input_tokens": spent.fresh,
+            "cache_creation_input_tokens": spent.written,
+            "cache_read_input_tokens": spent.read,
+            "output_tokens": spent.output,
+            "inference_geo": "us" if spent.surcharge > 1 else "global",
+        }
+        whole = {"id": "m", "type": "message", "model": model, "content": []}
+        match self._dice.randrange(6):
+            case 0:
+                return answer_of(json.dumps(whole).encode())  # not a word of what it used
+            case 1:
+                said = [event("message_start", message=whole | {"usage": usage})]
+                words = {"type": "text_delta", "text": "x" * spent.output}
+                said.append(event("content_block_delta", index=0, delta=words))
+                broken = event("error", error={"type": "overloaded_error"})
+                return stream_of(*said, broken)
+            case 2:
+                start = event("message_start", message=whole | {"usage": usage})
+                return stream_of(start, event("message_delta", usage=usage), event("message_stop"))
+            case _:
+                return answer_of(json.dumps(whole | {"usage": usage}).encode())
+
+
+def answer_of(body: bytes) -> Answer:
+    return Answer(200, {"content-type": "application/json"}, once(body))
+
+
+def stream_of(*events: bytes) -> Answer:
+    async def each() -> AsyncIterator[bytes]:
+        for one in events:
+            await asyncio.sleep(0)
+            yield one
+
+    return Answer(200, {"content-type": "text/event-stream"}, each())
+
+
+MODELS = ("claude-sonnet-4-5", "claude-opus-4-1", "claude-haiku-4-5", "nobody-knows")
+
+
+@pytest.mark.parametrize("hundred", range(4))
+async def test_an_overspender_is_stopped_before_the_call_that_passes_a_cap_100_of_100_times(
+    hundred: int,
+) -> None:
+    for seed in range(25 * hundred, 25 * hundred + 25):
+        dice = random.Random(seed)
+        caps = Caps(
+            max_turns=dice.randint(3, 40),
+            max_budget_usd=10 ** dice.uniform(-2, 1),
+            max_tokens=dice.choice([None, int(10 ** dice.uniform(3.5, 6))]),
+        )
+        spent = Usage(dice.randrange(3), dice.randrange(500), 0, caps.max_budget_usd * 0.1)
+        model = Spendthrift(dice)
+        async with a_box(model, caps, spent) as box:
+            await asyncio.gather(
+                *(overspend(box, random.Random(seed * 10 + n)) for n in range(dice.randint(1, 6)))
+            )
+            stay = await box.gateway.dismiss(box.access)
+        paid, metered = spent + model.billed, spent + stay.metered.usage
+        assert stay.stopped_by is not None, seed
+        assert caps.reached(metered, 1.000_000_001) is None, (seed, caps, metered)
+        assert caps.reached(paid, 1.000_000_001) is None, (seed, caps, paid)
+        assert metered.cost_usd >= paid.cost_usd - 1e-6, (seed, "something was free")
+
+
+async def overspend(box: Box, dice: random.Random) -> None:
+    """Ask and ask, whatever the answer, until the gateway has said no ten times."""
+    refused = 0
+    while refused < 10:
+        words = "x" * int(10 ** dice.uniform(0, 4.5))
+        limit = int(10 ** dice.uniform(0, 5))
+        answer = await box.ask(words, model=dice.choice(MODELS), max_tokens=limit)
+        refused += answer.status_code in {402, 429}
+
+
+async def test_the_room_that_is_left_goes_up_in_place_of_what_was_wished_for() -> None:
+    model = PaidModel(input_tokens=200, output_tokens=10**6)
+    async with a_box(model, Caps(max_turns=9, max_budget_usd=0.1)) as box:
+        thinking = {"type": "enabled", "budget_tokens": 30_000}
+        answer = await box.ask(max_tokens=64_000, thinking=thinking)
+        spent = await box.gateway.dismiss(box.access)
+    assert answer.status_code == 200
+    [sent] = [json.loads(call.body) for call in model.calls if call.path == MESSAGES]
+    assert 1024 <= sent["max_tokens"] < 64_000
+    assert sent["thinking"]["budget_tokens"] < sent["max_tokens"]
+    assert 0.05 < spent.metered.usage.cost_usd <= 0.1
+
+
+async def test_the_api_is_asked_for_the_number_of_tokens_only_where_room_is_little() -> None:
+    model = PaidModel(input_tokens=1000)
+    words = "x" * 100_000
+    async with a_box(model, Caps(max_turns=9, max_budget_usd=1.0)) as box:
+        await box.ask(words)
+        assert [call.path for call in model.calls] == [MESSAGES]
+    async with a_box(model, Caps(max_turns=9, max_budget_usd=0.1)) as box:
+        assert (await box.ask(words)).status_code == 200
+        assert [call.path for call in model.calls[1:]] == [COUNT_TOKENS, MESSAGES]
+        assert "max_tokens" not in json.loads(model.calls[1].body)
+
+
+async def test_a_refusal_is_final_and_told_once() -> None:
+    async with a_box(PaidModel(), Caps(max_turns=1, max_budget_usd=1.0)) as box:
+        await box.ask()
+        refusals = [await box.ask() for _ in range(3)]
+        stay = await box.gateway.dismiss(box.access)
+    for refused in refusals:
+        assert (refused.status_code, refused.headers["x-should-retry"]) == (402, "false")
+        assert refused.json()["error"]["type"] == "billing_error"
+        assert "1 of 1 turns" in refused.json()["error"]["message"]
+    assert stay.stopped_by is Cap.TURNS
+    assert [kind for kind, _ in box.events] == ["budget.warned", "budget.exhausted"]
+    assert box.events[1][1] == {"cap": "turns", "used": 1, "limit": 1}
+    assert stay.metered.calls == 1, "what was refused was no call"
+
+
+async def test_an_error_of_the_api_is_no_turn_and_costs_nothing() -> None:
+    async with FakeUpstream() as api:
+        api.behaviour = gives(529, b'{"type": "error"}')
+        upstream = AnthropicUpstream(api.url, api_key=Secret("k" * 20))
+        async with a_box(upstream, Caps(max_turns=1, max_budget_usd=1.0)) as box:
+            for _ in range(3):
+                assert (await box.ask()).status_code == 529
+            assert box.gateway.usage(box.access) == Usage()
+            assert box.gateway.metered(box.access).errors == {529: 3}
+
+
+# --- The end is near -------------------------------------------------------------------------
+
+
+async def test_from_four_fifths_on_every_request_says_so_and_the_task_hears_it_once() -> None:
+    model = PaidModel()
+    system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+    async with a_box(model, Caps(max_turns=10, max_budget_usd=1.0)) as box:
+        for _ in range(10):
+            await box.ask("Go on.", system=system)
+    sent = [json.loads(call.body) for call in model.calls]
+    assert all(request["system"] == system for request in sent), "the cache would be lost"
+    said = [json.dumps(request["messages"]) for request in sent]
+    assert ["Finish now" in words for words in said] == [False] * 7 + [True] * 3
+    assert "7 of 10 turns" in said[7]
+    assert sent[7]["messages"][0]["content"][0]["text"] == "Go on."
+    assert box.events == [("budget.warned", {"cap": "turns", "used": 7, "limit": 10})]
+
+
+async def test_a_task_that_was_warned_in_an_earlier_round_is_not_warned_again() -> None:
+    model = PaidModel()
+    async with a_box(model, Caps(max_turns=10, max_budget_usd=1.0), Usage(turns=8)) as box:
+        await box.ask()
+    assert "Finish now" in model.calls[0].body.decode()
+    assert box.events == []
+
+
+# --- What is charged when nobody says ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {"input_tokens": -1000, "output_tokens": -1000},
+        {"input_tokens": "many", "output_tokens": None},
+        {"input_tokens": 1.5, "output_tokens": True},
+    ],
+)
+async def test_an_answer_without_a_sane_usage_is_charged_what_was_set_aside(usage: Any) -> None:
+    async with FakeUpstream() as api:
+        whole = {"model": MODEL, "content": []} | ({} if usage is None else {"usage": usage})
+        api.behaviour = json_answer(whole)
+        async with a_box(AnthropicUpstream(api.url, api_key=Secret("k" * 20))) as box:
+            await box.ask()
+            charged = box.gateway.usage(box.access)
+    assert (charged.turns, charged.output_tokens) == (1, 2000)
+    assert charged.input_tokens > 2000
+    assert charged.cost_usd > 0.03
+
+
+async def test_a_call_that_is_cut_pays_for_what_it_may_have_used() -> None:
+    async with FakeUpstream() as api:
+        upstream = AnthropicUpstream(api.url, api_key=Secret("k" * 20))
+        api.behaviour = api.hangs
+        async with a_box(upstream) as box:
+            asking = asyncio.create_task(box.ask())
+            await api.has_been_asked(1)
+            stay = await box.gateway.dismiss(box.access)
+            assert (await asking).status_code == 401
+            assert stay.metered.errors == {499: 1}
+            assert stay.metered.usage.input_tokens > 2000
+            assert stay.metered.usage.output_tokens < 2000
+            assert box.told[-1][0] == stay.metered, "it is told before the run is gone"
+
+
+async def test_a_stream_that_is_cut_pays_for_its_input_and_what_it_said() -> None:
+    async with FakeUpstream() as api:
+        api.behaviour = api.streams
+        async with a_box(AnthropicUpstream(api.url, api_key=Secret("k" * 20))) as box:
+            asking = asyncio.create_task(box.ask())
+            await api.has_been_asked(1)
+            await asyncio.sleep(0.05)
+            stay = await box.gateway.dismiss(box.access)
+            await asking
+    assert (stay.metered.usage.turns, stay.metered.usage.input_tokens) == (1, 1000)
+    assert 0 < stay.metered.usage.output_tokens < 2000
+
+
+async def test_silence_is_paid_for_and_a_closed_door_is_not(unused_tcp_port: int) -> None:
+    nobody = f"http://127.0.0.1:{unused_tcp_port}"
+    async with a_box(AnthropicUpstream(nobody, api_key=Secret("k" * 20))) as box:
+        assert (await box.ask()).status_code == 502
+        assert box.gateway.usage(box.access) == Usage()
+    async with FakeUpstream() as api:
+        api.behaviour = api.hangs
+        impatient = AnthropicUpstream(api.url, api_key=Secret("k" * 20), limits=httpx.Timeout(0.2))
+        async with a_box(impatient) as box:
+            assert (await box.ask()).status_code == 504
+            assert box.gateway.usage(box.access).turns == 1
+            assert box.gateway.usage(box.access).cost_usd > 0
+
+
+async def test_a_model_without_a_price_costs_what_the_dearest_does_and_is_named_once() -> None:
+    async with FakeUpstream() as api:
+        usage = {"input_tokens": 1000, "output_tokens": 1000}
+        api.behaviour = json_answer({"model": "nobody-knows", "usage": usage})
+        with structlog.testing.capture_logs() as logged:
+            async with a_box(AnthropicUpstream(api.url, api_key=Secret("k" * 20))) as box:
+                await box.ask(model="nobody-knows-either")
+                await box.ask(model="nobody-knows-either")
+                stay = await box.gateway.dismiss(box.access)
+    assert stay.metered.usage.cost_usd == pytest.approx(2 * (0.015 + 0.075))
+    assert stay.metered.unpriced == {"nobody-knows"}
+    assert [line["names"] for line in logged if line["event"] == "gateway.unpriced"] == [
+        ["nobody-knows"]
+    ]
+
+
+async def test_an_alias_without_a_price_costs_what_was_asked_for() -> None:
+    async with FakeUpstream() as api:
+        usage = {"input_tokens": 1000, "output_tokens": 1000}
+        api.behaviour = json_answer({"model": "our-own-name-for-it", "usage": usage})
+        async with a_box(AnthropicUpstream(api.url, api_key=Secret("k" * 20))) as box:
+            await box.ask()
+            stay = await box.gateway.dismiss(box.access)
+    assert stay.metered.usage.cost_usd == pytest.approx(0.018)
+    assert stay.metered.unpriced == frozenset()
+
+
+# --- Requests that cannot be metered ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[" * 1_000_000, b'{"model": "m", "messages": []}', b"\x1f\x8b\x08"]
+)
+@pytest.mark.parametrize("path", [MESSAGES, COUNT_TOKENS])
+async def test_a_request_that_cannot_be_metered_reaches_nobody(body: bytes, path: str) -> None:
+    model = PaidModel()
+    async with a_box(model) as box:
+        answer = await box.client.post(path, content=body)
+        if path == COUNT_TOKENS and body.startswith(b'{"m'):
+            assert answer.status_code == 200
+            return
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert model.calls == []
+
+
+async def test_what_may_cost_otherwise_is_left_out_and_named_once_in_the_log() -> None:
+    model = PaidModel()
+    with structlog.testing.capture_logs() as logged:
+        async with a_box(model) as box:
+            for _ in range(2):
+                await box.ask(
+                    service_tier="priority",
+                    tools=[{"type": "web_search_20260318", "name": "web_search"}],
+                )
+    for call in model.calls:
+        sent = json.loads(call.body)
+        assert "service_tier" not in sent
+        assert sent["tools"] == []
+    assert [line["names"] for line in logged if line["event"] == "gateway.left_out"] == [
+        ["service_tier", "tool web_search_20260318"]
+    ]
+
+
+async def test_questions_for_a_number_cost_nothing_and_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace.Pace.__init__, "__defaults__", (3,))
+    async with a_box(PaidModel(), Caps(max_turns=1, max_budget_usd=1.0)) as box:
+        answers = [await box.ask(path=COUNT_TOKENS) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert box.gateway.usage(box.access) == Usage()
+
+
+async def test_calls_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "MOST_AT_ONCE", 2)
+    async with FakeUpstream() as api:
+        api.behaviour = api.hangs
+        async with a_box(AnthropicUpstream(api.url, api_key=Secret("k" * 20))) as box:
+            two = [asyncio.create_task(box.ask()) for _ in range(2)]
+            await api.has_been_asked(2)
+            refused = await box.ask()
+            assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "true")
+            await box.gateway.dismiss(box.access)
+            await asyncio.gather(*two)
+
+
+# --- Two ways in -----------------------------------------------------------------------------
+
+
+async def test_a_token_opens_the_way_in_of_its_own_task_alone() -> None:
+    model = PaidModel()
+    gateway = Gateway(model, redactor=Redactor(), boxed=True)
+    own = gateway.admit(RunId("run-1"), TASK, CAPS)
+    for task, status in ((TASK, 200), (TaskId("task-2"), 401)):
+        transport = httpx.ASGITransport(gateway.application(task))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            box = Box(gateway, own, client)
+            answer = await box.ask(headers={"x-api-key": own.token.reveal()})
+            assert answer.status_code == status
+    assert len(model.calls) == 1
+    await gateway.close()
+
+
+async def test_with_boxes_nothing_listens_and_agents_are_told_the_address_in_the_box() -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    gateway = Gateway(PaidModel(), redactor=Redactor(), boxed=True)
+    await gateway.start()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert gateway.admit(RunId("run-1"), TASK, CAPS).url == MODEL_URL
+    await gateway.close()
+
+
+# --- Who hears of it -------------------------------------------------------------------------
+
+
+async def test_an_answer_ends_only_when_its_price_is_written_down() -> None:
+    written, told = asyncio.Event(), []
+
+    async def tell(metered: Metered, events: Sequence[EventData]) -> None:
+        told.append(metered.usage)
+        await written.wait()
+
+    gateway = Gateway(PaidModel(), redactor=Redactor())
+    await gateway.start()
+    access = gateway.admit(RunId("run-1"), TASK, CAPS, tell=tell)
+    async with httpx.AsyncClient(base_url=access.url, trust_env=False) as client:
+        box = Box(gateway, access, client)
+        asking = asyncio.create_task(box.ask(headers={"x-api-key": access.token.reveal()}))
+        await until(lambda: bool(told))
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        written.set()
+        assert (await asking).status_code == 200
+    assert told == [Usage(1, 100, 10, 0.00045)]
+    await gateway.close()
