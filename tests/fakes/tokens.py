@@ -69,6 +69,7 @@ ORDINARY = (
     'if "-----BEGIN RSA PRIVATE KEY-----" in text:\n    assertItIsNotAnythingThatLooksLikeIt()',
     "-----BEGIN PUBLIC KEY-----\n" + letters(64) + "\n-----END PUBLIC KEY-----",
     "-----BEGIN CERTIFICATE-----\n" + letters(64) + "\n-----END CERTIFICATE-----",
+    "a-sk-" + letters(40) + " in the middle of " + letters(5) + "_ghp_" + letters(36),
     "the laws of keys pass " + letters(30),
     "uses: aws-actions/configure-aws-credentials@" + letters(40, "0123456789abcdef"),
 )

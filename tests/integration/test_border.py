@@ -124,14 +124,13 @@ async def test_nor_by_a_commit_that_a_later_one_takes_back(
         await shop.collect(checkout)
 
 
-async def test_a_link_where_no_folder_was_is_no_way_around(shop: Workshop) -> None:
-    bare = shop.server.commit(OWNER, NAME, {"x": "y"}, branch="orphan")
-    assert bare
-    checkout = await shop.prepare()
-    run_in(checkout.tree, "rm", "-rq", ".github")
-    run_in(checkout.tree, "commit", "-qm", "gone")
-    with pytest.raises(PathProtected, match=r"ci\.yml"):
-        await shop.collect(checkout)
+async def test_a_link_where_no_folder_was_is_no_way_around(tmp_path: Path) -> None:
+    async with open_workshop(tmp_path, FILES, LIMITS) as shop:
+        checkout = await shop.prepare()
+        write(checkout.tree / "ci/workflows/x.yml", "on: push\n")
+        (checkout.tree / ".github").symlink_to("ci")
+        with pytest.raises(PathProtected, match=r"touched \.github in commit"):
+            await shop.collect(checkout)
 
 
 async def test_a_protected_path_of_a_branch_that_was_merged_counts_in_the_whole(

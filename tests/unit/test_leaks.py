@@ -76,6 +76,7 @@ def test_no_comment_switches_the_rules_off(comment: str) -> None:
 def test_the_word_example_beside_a_token_excuses_nothing() -> None:
     assert leaks(f"example_for_a_test = '{PROOF['ghp']}'")
     assert leaks(f"aws-example-key={letters(40)}")
+    assert leaks(f"aws_example_key_{letters(40)}")
 
 
 @pytest.mark.parametrize("before", [PIECE - 50, PIECE - 1, PIECE, PIECE + OVERLAP - 3, 3 * PIECE])
@@ -90,8 +91,9 @@ def test_a_binary_hides_nothing_and_is_no_credential() -> None:
     assert find_leaks(noise + b"\0" + PROOF["ghp"].encode() + b"\0" + noise, LATER)
 
 
-def test_an_image_in_base64_holds_no_credential() -> None:
-    image = letters(3_000_000, LETTERS + "+/")
+@pytest.mark.parametrize("alphabet", ["+/", "-_"])
+def test_an_image_in_base64_holds_no_credential(alphabet: str) -> None:
+    image = letters(3_000_000, LETTERS + alphabet)
     assert leaks(f'"image/png": "{image}"') == []
     assert mask_tokens(image) == image
 

@@ -34,6 +34,7 @@ MOST_LEAKS = 100
 _SHORTEST = 16
 _MOST_OF_A_KIND = 0.5
 _MADE_UP = re.compile(r"example|dummy|fake|sample|placeholder|test|your", re.IGNORECASE)
+_WITHIN = re.compile(r"[A-Za-z0-9][_-]?\Z")
 _BEGINNING = re.compile(r"[A-Za-z0-9]{2,10}[_-](?=.{8})")
 
 
@@ -122,7 +123,8 @@ def _matches(piece: str) -> Iterator[tuple[str, int, str]]:
         for match in rule.pattern.finditer(piece):
             secret = _without_name(match) if rule.is_ours else _marked(match)
             value = max(re.split(r"[\s\\]+", secret), key=len)
-            if not _is_made_up(value):
+            is_apart = rule.is_ours or not _is_within_a_word(piece, value, match.start())
+            if is_apart and not _is_made_up(value):
                 yield rule.kind, match.start(), value
 
 
@@ -135,6 +137,12 @@ def _marked(match: re.Match[str]) -> str:
     """Give the secret that a rule marks; some mark but its kind (`ghp`)."""
     marked = max((group for group in match.groups() if group), key=len, default="")
     return marked if len(marked) >= _SHORTEST else match[0]
+
+
+def _is_within_a_word(piece: str, value: str, start: int) -> bool:
+    """Say whether letters stand before it: in Base64 for URLs, `_ghp_` comes up now and then."""
+    at = piece.index(value, start)
+    return _WITHIN.search(piece[max(at - 2, 0) : at]) is not None
 
 
 def _is_made_up(value: str) -> bool:
