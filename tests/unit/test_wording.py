@@ -24,6 +24,7 @@ from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.publish import markdown, wording
 from codebot.publish.wording import Work
+from codebot.store.egress import OTHER_HOSTS
 from codebot.telemetry.redaction import Redactor
 
 TASK_ID = TaskId("0193c0de-0000-7000-8000-00000abc1234")
@@ -190,6 +191,8 @@ def test_of_many_blocked_hosts_the_first_ten_are_named() -> None:
     body = wording.body(replace(WORK, blocked=blocked), str)
     assert "`host-9.example` (991) and 15 more." in body
     assert "host-10.example" not in body
+    uncounted = wording.body(replace(WORK, blocked=blocked | {OTHER_HOSTS: 1}), str)
+    assert "`host-9.example` (991) and at least 16 more." in uncounted
 
 
 def test_of_a_long_name_the_end_is_shown_which_says_whose_it_is() -> None:

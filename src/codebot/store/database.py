@@ -47,7 +47,7 @@ def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
 
 
 def open_beside(path: Path) -> sqlite3.Connection:
-    """Open a connection that reads beside a service, running or not, and changes nothing at all.
+    """Open a connection that reads beside a service, running or not, and writes nothing into it.
 
     Raises `NotFound` where there is no database, `ConfigError` where it is of another version.
     """
