@@ -28,6 +28,7 @@ from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler, resolve
 from codebot.gateway.egress.fetch import Fetcher
+from codebot.gateway.egress.ledger import EgressLedger
 from codebot.gateway.egress.policy import AllowList
 from codebot.gateway.egress.service import BoxEgress
 from codebot.gateway.egress.upstreams import ask_npm, ask_pip
@@ -125,7 +126,9 @@ async def open_parts(
         if github is not None:
             stack.push_async_callback(github.close)
             forges[ForgeKind.GITHUB] = github
-        egress = _egress(settings, gateway.application, lambda _, __: None)
+        ledger = EgressLedger(store.egress, now=utc_now)
+        stack.push_async_callback(ledger.close)
+        egress = _egress(settings, gateway.application, ledger.record)
         stack.push_async_callback(egress.close)
         sandbox, agent = _sandbox(settings, egress), _agent(settings)
         workspaces = _workspaces(settings, git, sandbox, redactor)
@@ -146,6 +149,7 @@ async def open_parts(
                     publisher=Publisher(git, store.pull_requests, redactor, utc_now),
                     test_timeout=settings.test_timeout,
                     redact=redactor,
+                    flush_egress=ledger.flush,
                 ),
                 forges,
             ),

@@ -56,6 +56,7 @@ class Tunnels:
         try:
             out = await self.dialler.open(target)
         except OSError as error:
+            self.record(Access(target.host, target.port, AccessVerdict.ALLOWED))
             writer.write(_cannot_be_reached(target, error))
             await writer.drain()
             return
