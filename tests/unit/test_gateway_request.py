@@ -1,6 +1,7 @@
 """What of an agent's request goes on to the model, and what is left out of it."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebot.gateway.request import (
+    MOST_PARTS,
     NOTICE,
     OVERHEAD,
     TOKENS_OF_A_PICTURE,
@@ -147,6 +149,11 @@ def test_what_the_api_would_fetch_or_unpack_is_left_out(
     assert "text and pictures only" in told
 
 
+def test_the_system_prompt_is_vetted_as_well() -> None:
+    [block] = vetted(system=[{"type": "image", "source": {"type": "url", "url": "x"}}])["system"]
+    assert block["type"] == "text"
+
+
 def test_a_summary_on_the_way_is_left_out() -> None:
     edits = [{"type": "compact_20260112"}, {"type": "clear_tool_uses_20250919"}, 7]
     request = read_request(a_body(context_management={"edits": edits}))
@@ -187,7 +194,17 @@ def test_a_request_without_a_sane_limit_is_refused(limit: Any) -> None:
         read_request(a_body(max_tokens=limit))
 
 
-@pytest.mark.parametrize("model", [None, "", 7, ["m"]])
+def test_a_request_of_too_many_parts_is_refused_before_it_is_read() -> None:
+    many = b'{"messages": [' + b"{}," * MOST_PARTS + b"{}]}"
+    tracemalloc.start()
+    with pytest.raises(NotUnderstood, match="more parts"):
+        read_request(many)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
+
+
+@pytest.mark.parametrize("model", [None, "", 7, ["m"], "m" * 300])
 def test_a_request_without_a_model_is_refused(model: Any) -> None:
     with pytest.raises(NotUnderstood, match="model"):
         read_request(a_body(model=model))
@@ -214,6 +231,12 @@ def test_no_more_tokens_than_bytes_go_in_but_for_pictures() -> None:
     picture = {"type": "image", "source": {"type": "base64", "data": "A" * 1_000_000}}
     shown = read_request(a_body(messages=[{"role": "user", "content": [picture] * 2}]))
     assert 2 * TOKENS_OF_A_PICTURE < shown.most_input < 2 * TOKENS_OF_A_PICTURE + 5000
+
+
+def test_what_is_put_in_the_place_of_a_gap_is_counted() -> None:
+    body = a_body(messages=[{"role": "user", "content": [{"file_id": 7}] * 500}])
+    request = read_request(body)
+    assert request.most_input >= len(json.dumps(request.fields["messages"]))
 
 
 def test_an_hour_in_the_cache_is_seen_however_it_is_written() -> None:

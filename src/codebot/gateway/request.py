@@ -29,6 +29,11 @@ CLIENT_TOOLS = ("bash_", "computer_", "memory_", "text_editor_")
 
 MOST_TOKENS = 10**7
 """More output is not meant: no model gives a tenth of it."""
+MOST_PARTS = 1_000_000
+"""Values in a request, each a token at least, so that no context holds more. Read into memory each
+takes some hundred bytes, and three bytes of JSON are enough to make one."""
+LONGEST_NAME = 200
+"""Characters of a model's name, which stands in logs and events, and of a kind of block."""
 SMALLEST_THOUGHT = 1024
 """The API's own minimum for `thinking.budget_tokens`."""
 
@@ -121,7 +126,7 @@ def read_question(body: bytes, known: frozenset[str] = COUNTED_FIELDS) -> ModelR
     """Read and vet what asks for a number of tokens; raises `NotUnderstood`."""
     fields = _parse(body)
     model, messages = fields.get("model"), fields.get("messages")
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not 0 < len(model) <= LONGEST_NAME:
         raise NotUnderstood("`model` must name one.")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         raise NotUnderstood("`messages` must be a list of objects.")
@@ -130,6 +135,8 @@ def read_question(body: bytes, known: frozenset[str] = COUNTED_FIELDS) -> ModelR
 
 def _parse(body: bytes) -> Fields:
     """Read JSON so that everybody reads the same: no key twice, no NaN, UTF-8 alone."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise NotUnderstood("It has more parts than any model reads.")
     try:
         value = json.loads(
             body.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_constant
@@ -167,6 +174,8 @@ class _Vetting:
             message | {"content": self._content(message.get("content"))}
             for message in passed["messages"]
         ]
+        if "system" in passed:
+            passed["system"] = self._content(passed["system"])
         if isinstance(tools := passed.get("tools"), list):
             passed["tools"] = [tool for tool in tools if self._is_the_agents(tool)]
         if isinstance(edits := passed.get("context_management"), dict):
@@ -197,9 +206,11 @@ class _Vetting:
                 return block
 
     def _gap(self, block: Mapping[str, Any]) -> Fields:
-        kind = str(block.get("type"))
+        kind = str(block.get("type"))[:LONGEST_NAME]
+        text = left_out(kind)
         self._left_out.add(kind)
-        return _text(left_out(kind))
+        self._most_input += len(text.encode())
+        return _text(text)
 
     def _is_the_agents(self, tool: object) -> bool:
         """Say whether a tool runs at the agent's side."""
