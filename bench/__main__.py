@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import box, demo, idle, lists, load, way, workers
+from bench import box, budget, demo, idle, lists, load, way, workers
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -14,6 +14,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "status": load.measure_status,
     "list": lists.measure,
     "box": box.measure,
+    "budget": budget.measure,
     "way": way.measure,
     "workers": workers.measure,
     "idle": idle.measure,
