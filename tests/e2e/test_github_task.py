@@ -165,6 +165,17 @@ def _wait_for_event(service: RunningService, task_id: str, kind: str, step: str)
     raise AssertionError(f"{kind} {step} has not happened")
 
 
+def test_the_agent_can_use_git_and_its_commits_are_kept(shop: Shop) -> None:
+    shop.agent = """cat > /dev/null
+    git log --format=%s > ~/history && git status --short
+    echo '# mended' >> shop.py && git commit -qam 'Mend it for good'
+    """
+    with shop.serve() as service:
+        assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"
+    assert shop.noted("history") == "A shop\n"
+    assert "Mend it for good" in shop.git("log", "--all", "--format=%s").splitlines()
+
+
 def test_no_process_of_the_agent_survives_the_service(shop: Shop) -> None:
     shop.agent = "(setsid sleep 300 &); echo up > ~/up; sleep 300"
     with shop.serve() as service:

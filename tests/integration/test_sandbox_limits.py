@@ -13,6 +13,7 @@ from codebot.domain.box import BoxLimits, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.memory import Machine
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
 
@@ -108,6 +109,32 @@ async def test_files_in_memory_count_as_memory(place: Place) -> None:
     script = "for n in 1 2 3 4; do head -c 30000000 /dev/zero > /dev/shm/big-$n; done; sleep 30"
     ended, _ = await place.run("sh", "-c", script)
     assert ended.reason is ExitReason.MEMORY
+
+
+async def test_memory_in_files_without_a_name_counts_as_well(place: Place) -> None:
+    script = """
+import os, time
+kept = os.memfd_create("kept")
+while True:
+    os.write(kept, bytes(1 << 20))
+    if os.fstat(kept).st_size > 24 << 20:
+        kept = os.memfd_create("more")
+"""
+    ended, _ = await place.python(script)
+    assert ended.reason is ExitReason.MEMORY
+
+
+async def test_when_the_machine_runs_short_the_largest_box_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "kept = bytearray(30 << 20); import time; time.sleep(20)"
+    large = asyncio.create_task(place.python(script))
+    small = asyncio.create_task(place.run("sh", "-c", "sleep 4; echo done"))
+    await asyncio.sleep(1.5)
+    monkeypatch.setattr(watch, "look_at_machine", lambda: Machine(available=0, shared=0))
+    assert (await large)[0].reason is ExitReason.MEMORY
+    monkeypatch.undo()
+    assert (await small)[1] == "done\n"
 
 
 async def test_memory_that_processes_share_counts_once(place: Place) -> None:

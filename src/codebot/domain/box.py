@@ -65,7 +65,8 @@ class BoxLimits:
     """What one box may use. Sizes are in bytes.
 
     `memory` counts all its processes and what lies in its /tmp; `disk` the workspace and the HOME
-    together; `file_size` a single file. `free_disk` is what must stay free for everybody else.
+    together; `file_size` a single file. `free_disk` and `free_memory` are what must stay free for
+    everybody else: below that the largest box ends.
     """
 
     memory: int = 4 * 1024**3
@@ -74,6 +75,7 @@ class BoxLimits:
     open_files: int = 4096
     file_size: int = 4 * 1024**3
     free_disk: int = 512 * 1024**2
+    free_memory: int = 256 * 1024**2
 
 
 class ExitReason(StrEnum):

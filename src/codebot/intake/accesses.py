@@ -7,7 +7,7 @@ from codebot.intake.bodies import access_body, time_text
 from codebot.intake.progress import plain
 from codebot.store.egress import AccessTotal
 
-NOTHING = "Nothing was reached, and nothing was refused."
+NOTHING = "Nothing is on record; without boxes (CODEBOT_SANDBOX=none), nothing ever is."
 
 _HEADINGS = ("VERDICT", "HOST", "PORT", "TIMES", "SENT", "RECEIVED", "LAST", "REASON")
 _NUMBERS = {"PORT", "TIMES", "SENT", "RECEIVED"}

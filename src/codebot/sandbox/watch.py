@@ -7,15 +7,14 @@ kernel does it (a delegated cgroup), it is faster than any watch; this one needs
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
-from codebot.sandbox.processes import Process, descendants, process_table
+from codebot.sandbox.memory import look_at_machine, memory_of
 from codebot.sandbox.running import RunningBox
 
 log = structlog.get_logger(__name__)
@@ -30,7 +29,6 @@ DISK_SHARE = 0.05
 PER_FILE = 4096
 """Bytes that a file counts besides its blocks: a million empty files fill a disk's table, too."""
 
-TMPFS = ("tmp", "dev/shm", "run")
 _DU = "/usr/bin/du"
 _LONGEST_MEASURE = 60
 
@@ -55,6 +53,7 @@ class Watch:
         self._limits = limits
         self._watched: set[_Watched] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._shared_before = look_at_machine().shared
 
     def add(self, box: RunningBox, first: int, spec: BoxSpec) -> None:
         """Watch a box whose first process is `first`."""
@@ -76,12 +75,19 @@ class Watch:
         while self._watched:
             await asyncio.sleep(PAUSE)
             boxes = list(self._watched)
-            used = await asyncio.to_thread(_memory_of, boxes, self._limits.memory)
-            for watched in boxes:
-                if used[watched.first] > self._limits.memory:
-                    log.warning("box.memory", used=used[watched.first])
-                    watched.box.end(ExitReason.MEMORY)
+            await self._look_at_memory(boxes)
             await self._look_at_disk(boxes)
+
+    async def _look_at_memory(self, boxes: Sequence[_Watched]) -> None:
+        firsts = [watched.first for watched in boxes]
+        limit = self._limits.memory
+        used = await asyncio.to_thread(memory_of, firsts, limit, shared_before=self._shared_before)
+        is_short = look_at_machine().available < self._limits.free_memory
+        largest = max(firsts, key=lambda first: used[first])
+        for watched in boxes:
+            if used[watched.first] > limit or (is_short and watched.first == largest):
+                log.warning("box.memory", used=used[watched.first], machine_is_short=is_short)
+                watched.box.end(ExitReason.MEMORY)
 
     async def _look_at_disk(self, boxes: Iterable[_Watched]) -> None:
         now = asyncio.get_running_loop().time
@@ -105,43 +111,6 @@ class Watch:
 
 _FEWEST_FILES = 10_000
 _background: set[asyncio.Task[None]] = set()
-
-
-def _memory_of(boxes: Iterable[_Watched], limit: int) -> dict[int, int]:
-    """Give the bytes each box uses, by its first process: of its processes, and in its tmpfs.
-
-    What processes share is counted once (Pss), but only where it could matter: that costs 1 ms a
-    process.
-    """
-    table = list(process_table())
-    used = {}
-    for watched in boxes:
-        family = descendants(watched.first, table)
-        files = _tmpfs_of(watched.first)
-        resident = sum(process.resident for process in family)
-        used[watched.first] = files + (
-            resident if resident + files <= limit else sum(map(_pss_of, family))
-        )
-    return used
-
-
-def _pss_of(process: Process) -> int:
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_bytes().splitlines():
-            if line.startswith(b"Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
-def _tmpfs_of(first: int) -> int:
-    """Give the bytes that lie in the box's own memory file systems; an empty file takes 1 KiB."""
-    size = 0
-    for name in TMPFS:
-        with suppress(OSError):
-            seen = os.statvfs(Path("/proc", str(first), "root", name))
-            size += (seen.f_blocks - seen.f_bfree) * seen.f_frsize
-            size += (seen.f_files - seen.f_ffree) * 1024
-    return size
 
 
 def _free(folder: Path) -> tuple[int, int]:

@@ -105,7 +105,7 @@ async def _read_hello(reader: asyncio.StreamReader, target: Target) -> bytes:
             if not hello.feed(piece):
                 break
     if hello.name != target.host:
-        named = "no name" if hello.name is None else f"the name {hello.name[:100]}"
+        named = "no name" if hello.name is None else f"the name {hello.name}"
         raise WrongName(f"TLS with {named} inside", target.host, target.port)
     return seen
 
