@@ -35,8 +35,11 @@ class Box:
     access: GatewayAccess
     client: httpx.AsyncClient
     told: list[tuple[Metered, Sequence[EventData]]] = field(default_factory=list)
+    slowness: float = 0.0
 
     async def tell(self, metered: Metered, events: Sequence[EventData]) -> None:
+        """Write down what is told, as slowly as a disk may."""
+        await asyncio.sleep(self.slowness)
         self.told.append((metered, events))
 
     async def ask(

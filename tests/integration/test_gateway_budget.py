@@ -158,6 +158,19 @@ async def test_a_call_that_is_cut_pays_for_what_it_may_have_used() -> None:
             assert box.told[-1][0] == stay.metered, "it is told before the run is gone"
 
 
+async def test_what_a_cut_call_cost_is_written_to_the_end_although_it_is_cut() -> None:
+    async with FakeUpstream() as api:
+        api.behaviour = api.hangs
+        upstream = AnthropicUpstream(api.url, api_key=Secret("k" * 20))
+        async with a_box(upstream) as box:
+            box.slowness = 0.05
+            asking = asyncio.create_task(box.ask())
+            await api.has_been_asked(1)
+            stay = await box.gateway.dismiss(box.access)
+            assert [metered for metered, _ in box.told] == [stay.metered]
+            await asking
+
+
 async def test_a_stream_that_is_cut_pays_for_its_input_and_what_it_said() -> None:
     async with FakeUpstream() as api:
         api.behaviour = api.streams
