@@ -24,6 +24,10 @@ class SlowStore:
         self.fault: Exception | None = None
 
     async def note(self, run: Any, changes: TaskChanges, events: Sequence[EventData]) -> None:
+        """Once asked for, a write is made, whether its caller waits for it or not."""
+        await asyncio.shield(self._commit(changes, events))
+
+    async def _commit(self, changes: TaskChanges, events: Sequence[EventData]) -> None:
         await asyncio.sleep(0.01)
         if self.fault is not None:
             raise self.fault
@@ -63,7 +67,7 @@ async def test_calls_that_end_together_are_added_once(store: SlowStore) -> None:
 async def test_a_write_whose_caller_is_cancelled_is_not_made_again(store: SlowStore) -> None:
     ledger = a_ledger(store)
     hearing = asyncio.create_task(ledger.hear(metered(2), ()))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.005)
     hearing.cancel()
     await ledger.close(metered(3))
     assert hearing.cancelled()
