@@ -70,6 +70,18 @@ def test_no_event_breaks_the_progress_however_little_it_tells(kind: EventType) -
     assert line is None or "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("kind", "used", "words"),
+    [
+        ("budget.warned", 8, "The budget is nearly used up: 8 of 10 turns"),
+        ("budget.exhausted", 9.8765432, "The budget is used up: 9.877 of 10 dollars"),
+    ],
+)
+def test_progress_says_how_a_budget_stands(kind: str, used: float, words: str) -> None:
+    data = {"cap": words.rpartition(" ")[2], "used": used, "limit": 10}
+    assert progress_line(kind, data) == f"  {words}"
+
+
 def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
     line = progress_line("agent.said", {"text": "a\x1b[2J\r\n\x9bb" + "c" * 1000})
 
