@@ -83,13 +83,13 @@ class Watch:
         limit = self._limits.memory
         used = await asyncio.to_thread(memory_of, firsts, limit, shared_before=self._shared_before)
         is_short = look_at_machine().available < self._limits.free_memory
-        largest = max(firsts, key=lambda first: used[first])
+        largest = max(firsts, key=lambda first: used[first], default=0)  # all may have ended
         for watched in boxes:
             if used[watched.first] > limit or (is_short and watched.first == largest):
                 log.warning("box.memory", used=used[watched.first], machine_is_short=is_short)
                 watched.box.end(ExitReason.MEMORY)
 
-    async def _look_at_disk(self, boxes: Iterable[_Watched]) -> None:
+    async def _look_at_disk(self, boxes: Sequence[_Watched]) -> None:
         now = asyncio.get_running_loop().time
         for watched in boxes:
             free, files_free = _free(watched.folders[0])
@@ -104,7 +104,7 @@ class Watch:
             if watched.disk > self._limits.disk:
                 log.warning("box.disk", used=watched.disk)
                 watched.box.end(ExitReason.DISK)
-            elif is_full and watched is max(self._watched, key=lambda one: one.disk):
+            elif is_full and watched is max(boxes, key=lambda one: one.disk):
                 log.warning("box.disk_full", used=watched.disk, free=free)
                 watched.box.end(ExitReason.DISK)
 
