@@ -38,7 +38,7 @@ NEED := need() { \
 			"then run make again." >&2; exit 1; \
 	fi; };
 
-.PHONY: help setup demo test check lint bench serve lock clean
+.PHONY: help setup demo test check lint hostile mutate bench serve lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -81,6 +81,12 @@ lint: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+
+hostile: $(READY) ## everything that a box must prevent, tried by root and by an ordinary user
+	@$(BIN)/pytest -q tests/hostile tests/unit/test_seccomp.py tests/integration/test_sandbox_*.py
+
+mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
+	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate
 
 bench: $(READY) ## the figures, as ratios in one run
 	@$(BIN)/python -m bench

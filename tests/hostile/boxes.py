@@ -1,0 +1,316 @@
+"""Runs the attempts outside and inside of boxes, as whoever starts it; tells what came of them.
+
+    CANARY=... python boxes.py MARKER [own-network]
+
+It stands for the service: its environment and its command line hold what no box may see. It reads
+one order a line and answers each with a line of JSON; the first line tells about the host.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from codebot.domain.box import ExitReason
+from codebot.domain.ports import Box
+from codebot.domain.task import TaskId
+from codebot.sandbox import bubblewrap, watch
+from codebot.sandbox.arguments import HOME
+from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.identity import box_user
+from hostile.greed import GREEDY, MAX_OUTPUT, limits_for
+from hostile.leaky import OTHER, LeakySandbox, Mutation, a_spec, dyed_calls, living
+from hostile.world import Host, open_host
+
+PYTHON = ("python3", "-IBSs", "-")
+LAUNCHER = Path(bubblewrap.LAUNCHER).read_text()
+ATTEMPTS = Path(__file__).with_name("attempts")
+LONGEST_DEATH = 3.0
+LONGEST_GREED = 20.0
+SHORTEST_GREED = 2.0
+"""For what a limit refuses, and the program then goes on asking for: its clock ends it."""
+LEAK = "LEAKED=yes"
+
+
+@dataclass
+class Runner:
+    """Carries out the orders on one host."""
+
+    host: Host
+    folder: Path
+    made: list[Path] = field(default_factory=list)
+
+    async def outside(self) -> dict[str, Any]:
+        """Run the attempts with nothing around."""
+        place = self._place()
+        done = subprocess.run(  # noqa: ASYNC221 - nothing else goes on
+            [sys.executable, *PYTHON[1:]],
+            input=program(self.host.told(looks=False), place / "home"),
+            cwd=place / "tree",
+            capture_output=True,
+            check=True,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    async def inside(self, **lacks: Any) -> dict[str, Any]:
+        """Run them in a box, and look for set-id files in its workspace afterwards."""
+        place = self._place()
+        sandbox = LeakySandbox(Mutation(**lacks), str(self.folder))
+        seen = await self._run(sandbox, place, self.host.told(looks=True))
+        seen["options"] = [" ".join(option) for option in sandbox.told]
+        seen["limits"] = sandbox.limiting_words(a_spec(place, "true"))
+        found = [str(path) for path in place.rglob("*") if path.lstat().st_mode & 0o6000]
+        return seen | {"set-id files": found}
+
+    async def dyed(self, **lacks: Any) -> dict[str, Any]:
+        """Make every refused call in a box whose rules can be told from one another."""
+        calls = list(dyed_calls())
+        asked = [(number, arguments) for _, number, arguments, _ in calls]
+        sandbox = LeakySandbox(Mutation(**lacks), str(self.folder), dyed=True)
+        told = await self._run(sandbox, self._place(), self.host.told(looks=True, asked=asked))
+        answers = told.get("facts", {}).get("answers") or [0] * len(calls)
+        passed = [
+            (name, f"call {number} {arguments}")
+            for (name, number, arguments, expected), answer in zip(calls, answers, strict=True)
+            if answer != expected
+        ]
+        return {"passed": passed, "tried": len(calls)}
+
+    async def leaking(self, **lacks: Any) -> dict[str, Any]:
+        """Run them with something in the environment of bwrap itself."""
+        whole, launcher = bubblewrap.spawn, bubblewrap.LAUNCHER
+        leaky = self.folder / "launcher.py"
+        leaky.write_text(LAUNCHER.replace("sys.argv[2:], {})", "sys.argv[2:], os.environ)"))
+        bubblewrap.spawn = lambda argv, **more: whole(  # type: ignore[assignment]
+            argv, **more | {"env": dict([LEAK.split("=")])}
+        )
+        bubblewrap.LAUNCHER = str(leaky)
+        try:
+            return await self.inside(**lacks)
+        finally:
+            bubblewrap.spawn, bubblewrap.LAUNCHER = whole, launcher
+
+    async def survivors(self, **lacks: Any) -> dict[str, Any]:
+        """Start a box from another process, end that with SIGKILL, and count what is left."""
+        order = json.dumps({"folder": str(self._place()), "lacks": lacks})
+        other = await asyncio.create_subprocess_exec(
+            *(sys.executable, __file__, "doomed", order),
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+        )
+        assert other.stdout
+        nap = json.loads(await other.stdout.readline())
+        other.kill()
+        await other.wait()
+        left = living(nap)
+        until = asyncio.get_running_loop().time() + LONGEST_DEATH
+        while left and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.02)
+            left = living(nap)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        return {"nap": nap, "left": left}
+
+    async def at_once(self, count: int) -> dict[str, Any]:
+        """Run so many boxes at once, kill half and stop the others, and count what they leave."""
+        sandbox = LeakySandbox(Mutation(), str(self.folder))
+        await (await sandbox.start(a_spec(self._place(), "true"))).wait()
+        before = min((holdings() for _ in range(20)), key=lambda held: held["descriptors"])
+        begun = time.monotonic()
+        nap = f"49.{secrets.randbelow(10**9):09}"
+        script = f"(setsid sleep {nap} &); touch ~/was-here; echo up; sleep {nap}"
+        boxes = [
+            await sandbox.start(a_spec(self._place(), "sh", "-c", script, task_id=TaskId(f"{n}")))
+            for n in range(count)
+        ]
+        up = [await anext(box.stdout()) for box in boxes]
+        seconds = time.monotonic() - begun
+        async with asyncio.timeout(10):
+            while len(living(nap)) < 2 * count:  # noqa: ASYNC110 - started by other processes
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*(box.kill() for box in boxes[::2]))
+        await asyncio.gather(*(box.terminate() for box in boxes[1::2]))
+        await asyncio.gather(*(box.wait() for box in boxes))
+        after, until = holdings(), time.monotonic() + LONGEST_DEATH
+        while after != before and time.monotonic() < until:  # a thread watches its neighbour
+            await asyncio.sleep(0.01)
+            after = holdings()
+        return {
+            "up": len(up),
+            "seconds": seconds,
+            "living": living(nap),
+            "before": before,
+            "after": after,
+        }
+
+    async def greedy(self, name: str) -> dict[str, Any]:
+        """Run a program that takes more than it may, and see whether this service goes on."""
+        source, expected = GREEDY[name]
+        watch.DISK_PAUSE = 0.2
+        limits = limits_for(name)
+        sandbox = LeakySandbox(Mutation(), str(self.folder), limits=limits)
+        spec = a_spec(self._place(), *PYTHON, stdin=source.encode())
+        is_refused = expected is ExitReason.TIMEOUT
+        clock = timedelta(seconds=SHORTEST_GREED if is_refused else LONGEST_GREED)
+        box = await sandbox.start(replace(spec, timeout=clock, max_output=MAX_OUTPUT))
+        reading = asyncio.create_task(read_all(box))
+        waiting = asyncio.create_task(box.wait())
+        longest, most = 0.0, 0
+        while not waiting.done():
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+            most = max(most, len(processes()))
+        await reading
+        ended = await waiting
+        return {"reason": ended.reason, "longest": longest, "most": most}
+
+    async def _run(
+        self, sandbox: BubblewrapSandbox, place: Path, world: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(40):
+                box = await sandbox.start(a_spec(place, *PYTHON, stdin=program(world, HOME)))
+                said = b"".join([line async for line in box.stdout()])
+                ended = await box.wait()
+            answer: dict[str, Any] = json.loads(said)
+        except Exception as error:  # noqa: BLE001 - a box that does not work is an answer, too
+            return {"broken": f"{type(error).__name__}: {error}"[:300]}
+        return answer | {"code": ended.code}
+
+    def _place(self) -> Path:
+        place = self.folder / f"place-{len(self.made)}"
+        self.made.append(place)
+        for name in ("tree", "home"):
+            (place / name).mkdir(parents=True, mode=0o700)
+        left_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ATTEMPTS, place / "home" / "attempts", ignore=left_out)
+        return place
+
+
+def program(world: Mapping[str, Any], folder: Path | str) -> bytes:
+    """Give a program that makes the attempts, which lie in this folder, on this world."""
+    told = f"json.loads({json.dumps(world)!r})"
+    return f"import json, sys\nsys.path.insert(0, {str(folder)!r})\n".encode() + (
+        f"from attempts import main\nmain({told})\n".encode()
+    )
+
+
+def processes() -> list[Path]:
+    """Give every process of the host."""
+    return list(Path("/proc").glob("[0-9]*"))
+
+
+def namespaces() -> dict[str, int]:
+    """Give the namespaces of this process."""
+    return {path.name: path.stat().st_ino for path in Path("/proc/self/ns").iterdir()}
+
+
+def holdings() -> dict[str, Any]:
+    """Give what this process holds: mounts, descriptors, children."""
+    return {
+        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "children": len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()),
+    }
+
+
+async def read_all(box: Box) -> None:
+    """Read what a box says and forget it."""
+    async for _ in box.stdout():
+        pass
+
+
+@asynccontextmanager
+async def neighbour(host: Host) -> AsyncIterator[dict[str, Any]]:
+    """Let the box of another task run, and give who it is on the host."""
+    sandbox = LeakySandbox(Mutation(), f"{host.folder}-other")
+    place = Path(host.other_tree).parent
+    box = await sandbox.start(
+        a_spec(place, "sleep", host.other_nap, task_id=OTHER, CANARY=host.canary)
+    )
+    try:
+        yield {"users": users_of(living(host.other_nap)), "expected": box_user(OTHER)}
+    finally:
+        await box.kill()
+
+
+def users_of(pids: Sequence[int]) -> list[str]:
+    """Give users and groups of processes, as the host counts them."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+    return sorted({line for line in lines if line.startswith(("Uid:", "Gid:", "Groups:"))})
+
+
+async def obey(folder: Path, host: Host) -> None:
+    """Tell about the host, then carry out one order after the other."""
+    runner = Runner(host, folder)
+    orders: Mapping[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
+        "inside": runner.inside,
+        "dyed": runner.dyed,
+        "leaking": runner.leaking,
+        "survivors": runner.survivors,
+        "at_once": runner.at_once,
+        "greedy": runner.greedy,
+    }
+    async with neighbour(host) as other:
+        tell(
+            {
+                "host": host.told(looks=False),
+                "namespaces": namespaces(),
+                "neighbour": other,
+                "outside": (await runner.outside())["attempts"],
+            }
+        )
+        for line in iter(sys.stdin.readline, ""):
+            order = json.loads(line)
+            tell(await orders[order["do"]](**order["with"]))
+
+
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+"""What is logged goes to stderr: stdout is for answers."""
+
+
+def tell(answer: object) -> None:
+    """Answer with one line."""
+    print(json.dumps(answer), file=ANSWERS, flush=True)
+
+
+async def be_doomed(order: Mapping[str, Any]) -> None:
+    """Start a box that leaves a daemon, say so, and wait for the end."""
+    folder = Path(order["folder"])
+    nap = f"48.{secrets.randbelow(10**9):09}"
+    sandbox = LeakySandbox(Mutation(**order["lacks"]), f"{folder}-doomed")
+    script = f"(setsid sleep {nap} &); echo up; sleep {nap}; true"
+    box = await sandbox.start(a_spec(folder, "sh", "-c", script))
+    await anext(box.stdout())
+    tell(nap)
+    await box.wait()
+
+
+def main(words: Sequence[str]) -> None:
+    """Make a host and take orders, or be the service that is killed."""
+    if words[0] == "doomed":
+        asyncio.run(be_doomed(json.loads(words[1])))
+        return
+    with tempfile.TemporaryDirectory(prefix="codebot-hostile-") as name:
+        folder = Path(name)
+        with open_host(folder, words[0], own_network="own-network" in words) as host:
+            asyncio.run(obey(folder, host))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
