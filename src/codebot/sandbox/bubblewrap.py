@@ -107,17 +107,16 @@ class BubblewrapSandbox:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
         _require_folders(spec)
         self._require_program(spec)
-        group = self._cgroups.open(self._limits) if self._cgroups else None
-        opening = Opening(spec.network)
-        try:
+        with ExitStack() as undo:
+            group = self._cgroups.open(self._limits) if self._cgroups else None
+            if group is not None:
+                undo.callback(group.remove)
+            opening = Opening(spec.network)
+            undo.callback(opening.close)
             spawned = self._spawn(spec, opening, group)
             _give_way(spawned.process)
             first = await opening.first_pid(spawned)
-        except BaseException:
-            opening.close()
-            if group is not None:
-                group.remove()
-            raise
+            undo.pop_all()
         cage = Containment(
             PidNamespace(spawned.process.pid, first),
             spec,
