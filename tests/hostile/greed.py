@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codebot.domain.box import BoxLimits, ExitReason
-from codebot.sandbox.memory import look_at_machine
+from codebot.sandbox.memory import available_memory
 
 MEBIBYTE = 1024**2
 LIMITS = BoxLimits(
@@ -127,4 +127,4 @@ def limits_for(name: str) -> BoxLimits:
     """Give the limits; for what is unseen, those of a machine that will soon be short of memory."""
     if name not in UNSEEN:
         return LIMITS
-    return replace(LIMITS, free_memory=look_at_machine().available - 200 * MEBIBYTE)
+    return replace(LIMITS, free_memory=available_memory() - 200 * MEBIBYTE)

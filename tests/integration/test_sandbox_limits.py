@@ -13,7 +13,6 @@ from codebot.domain.box import BoxLimits, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
-from codebot.sandbox.memory import Machine
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
 
@@ -131,7 +130,7 @@ async def test_when_the_machine_runs_short_the_largest_box_ends(
     large = asyncio.create_task(place.python(script))
     small = asyncio.create_task(place.run("sh", "-c", "sleep 4; echo done"))
     await asyncio.sleep(1.5)
-    monkeypatch.setattr(watch, "look_at_machine", lambda: Machine(available=0, shared=0))
+    monkeypatch.setattr(watch, "available_memory", lambda: 0)
     assert (await large)[0].reason is ExitReason.MEMORY
     monkeypatch.undo()
     assert (await small)[1] == "done\n"

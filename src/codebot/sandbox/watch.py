@@ -14,13 +14,16 @@ from pathlib import Path
 import structlog
 
 from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
-from codebot.sandbox.memory import look_at_machine, memory_of
+from codebot.sandbox.memory import available_memory, memory_of
 from codebot.sandbox.running import RunningBox
 
 log = structlog.get_logger(__name__)
 
 PAUSE = 0.25
 """Seconds between two looks: 16 boxes on a machine with 150 processes cost 1 % of a core."""
+
+THOROUGH = 4
+"""Every so many looks, memory is looked for in files without a name, too."""
 
 DISK_PAUSE = 4.0
 DISK_SHARE = 0.05
@@ -53,7 +56,7 @@ class Watch:
         self._limits = limits
         self._watched: set[_Watched] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._shared_before = look_at_machine().shared
+        self._looks = 0
 
     def add(self, box: RunningBox, first: int, spec: BoxSpec) -> None:
         """Watch a box whose first process is `first`."""
@@ -81,8 +84,10 @@ class Watch:
     async def _look_at_memory(self, boxes: Sequence[_Watched]) -> None:
         firsts = [watched.first for watched in boxes]
         limit = self._limits.memory
-        used = await asyncio.to_thread(memory_of, firsts, limit, shared_before=self._shared_before)
-        is_short = look_at_machine().available < self._limits.free_memory
+        self._looks += 1
+        thoroughly = self._looks % THOROUGH == 0
+        used = await asyncio.to_thread(memory_of, firsts, limit, thoroughly=thoroughly)
+        is_short = available_memory() < self._limits.free_memory
         largest = max(firsts, key=lambda first: used[first], default=0)  # all may have ended
         for watched in boxes:
             if used[watched.first] > limit or (is_short and watched.first == largest):
