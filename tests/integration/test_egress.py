@@ -98,6 +98,8 @@ class Outside:
             return b""
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def ask(self, host: str, path: str) -> bytes:
         """Ask for a path just as it is spelled: a client of a library would tidy it up."""
@@ -150,6 +152,7 @@ async def outside(
     finally:
         await served.close()
         await egress.close()
+        await asyncio.sleep(0.01)  # clients of the test hear that their connection is gone
 
 
 async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
@@ -322,6 +325,7 @@ async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.Monk
             async with asyncio.timeout(10):
                 assert await reader.read() == b""
             writer.close()
+            await writer.wait_closed()
 
 
 async def test_a_box_has_only_so_many_connections_and_others_end(
@@ -335,6 +339,7 @@ async def test_a_box_has_only_so_many_connections_and_others_end(
         assert await place.say(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") == b""
         for _, writer in held:
             writer.close()
+            await writer.wait_closed()
 
 
 # --- Plain HTTP ------------------------------------------------------------------------------
@@ -347,7 +352,8 @@ async def test_the_model_answers_the_boxes_of_its_task() -> None:
 
 async def test_a_test_box_has_no_model() -> None:
     async with outside(network=Network.REGISTRIES) as place:
-        answer = await httpx.AsyncClient(base_url=place.url).post("/v1/messages")
+        async with httpx.AsyncClient(base_url=place.url) as client:
+            answer = await client.post("/v1/messages")
     assert answer.status_code == 403
 
 
@@ -368,6 +374,19 @@ async def test_the_address_counts_and_not_what_the_host_header_says(target: str)
     async with outside() as place:
         said = await place.say(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     assert b"the model" not in said
+
+
+async def test_a_head_without_an_end_is_not_kept() -> None:
+    async with outside() as place:
+        said = await place.say(b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 60_000] * 4)
+    assert b"the model" not in said
+    assert b" 200 " not in said
+
+
+async def test_a_large_body_is_no_large_head() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 400000\r\n\r\n"
+    async with outside() as place:
+        assert b"the model" in await place.say(head, *[b"x" * 100_000] * 4)
 
 
 @pytest.mark.parametrize("junk", [b"\x00\x01\x02\x03\r\n\r\n", b"GET /\r\n\r\n", b"x" * 70_000])

@@ -4,13 +4,15 @@ import asyncio
 import base64
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from codebot.gateway.egress.policy import NotLetOut, Target, check_addresses
+from codebot.gateway.egress.policy import HTTPS, NotLetOut, Target, check_addresses
 
 CONNECT_SECONDS = 15
 LONGEST_HEAD = 16 * 1024
+HTTP = 80
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -62,21 +64,30 @@ async def _first_of(addresses: Sequence[str], port: int) -> Streams:
 async def _through(proxy: str, target: Target) -> Streams:
     """Ask a company's proxy for the connection."""
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    host, port = parts.hostname or "", parts.port or 3128
-    async with asyncio.timeout(CONNECT_SECONDS):
-        reader, writer = await asyncio.open_connection(host, port)
-        authority = f"{target.host}:{target.port}"
-        head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
-        if parts.username:
-            known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            head += f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}\r\n"
-        writer.write(f"{head}\r\n".encode())
-        try:
-            answer = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            answer = b""
-    status = answer.split(b" ", 2)[1:2]
-    if status != [b"200"]:
+    is_tls = parts.scheme == "https"
+    port = parts.port or (HTTPS if is_tls else HTTP)
+    with ExitStack() as undo:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(
+                parts.hostname or "", port, ssl=is_tls or None
+            )
+            undo.callback(writer.transport.abort)
+            try:
+                writer.write(_connect(target, parts.username, parts.password))
+                answer = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                answer = b""
+        undo.pop_all()
+    if answer.split(b" ", 2)[1:2] != [b"200"]:
         writer.close()
         raise NotLetOut("the company's proxy refuses it", target.host, target.port)
     return reader, writer
+
+
+def _connect(target: Target, user: str | None, password: str | None) -> bytes:
+    authority = f"{target.host}:{target.port}"
+    head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
+    if user:
+        known = f"{unquote(user)}:{unquote(password or '')}"
+        head += f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}\r\n"
+    return f"{head}\r\n".encode()

@@ -4,11 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import cast
 
-from httptools import HttpParserError, parse_url
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
-
 from codebot.gateway.egress.dial import LONGEST_HEAD
 
 CONNECT = b"CONNECT "
@@ -28,8 +23,14 @@ class Connections:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def enter(self, transport: asyncio.Transport) -> bool:
-        """Take a connection in, unless there are too many."""
-        self._open = {one for one in self._open if not one.is_closing()}
+        """Take a connection in, unless there are too many.
+
+        One that is closing counts as long as there is something in it that the box does not read:
+        else a box could leave one full buffer after the other behind.
+        """
+        self._open = {
+            one for one in self._open if not one.is_closing() or one.get_write_buffer_size()
+        }
         if len(self._open) >= self._most:
             return False
         self._open.add(transport)
@@ -111,35 +112,3 @@ class Doorman(asyncio.Protocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
-
-
-class BoxHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, for clients that take us for their proxy.
-
-    Of `GET http://host/path` uvicorn keeps the path alone. The host that the address names is the
-    one that counts, so it takes the place of the Host header, which may say something else.
-    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
-    """
-
-    def on_headers_complete(self) -> None:
-        """Put the address's own host first, then go on as usual."""
-        if not self.url.startswith(b"/"):
-            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
-            self.headers.append((b"host", _host_of(self.url)))
-        super().on_headers_complete()
-
-
-def _host_of(url: bytes) -> bytes:
-    try:
-        parts = parse_url(url)
-    except HttpParserError:
-        return b""
-    if parts.schema != b"http" or parts.userinfo or not parts.host:
-        return b""
-    port = f":{parts.port}".encode() if parts.port else b""
-    return bytes(parts.host) + port
-
-
-def http_protocol(config: Config, state: ServerState) -> asyncio.Protocol:
-    """Give the protocol for one connection that speaks HTTP."""
-    return BoxHttp(config=config, server_state=state, app_state={})

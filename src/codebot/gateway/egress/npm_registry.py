@@ -1,21 +1,19 @@
 """The npm registry, for reading: what it says of packages, and their archives."""
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from codebot.gateway.egress.fetch import Fetcher, Unfetchable
-from codebot.gateway.egress.replies import plain, relay, too_long
+from codebot.gateway.egress.fetch import Fetcher
+from codebot.gateway.egress.replies import Change, plain, relay
 from codebot.gateway.egress.upstreams import Registry
 
-LARGEST_DOCUMENT = 128 * 1024 * 1024
 _NAME = r"(?:@[A-Za-z0-9~._-]{1,100}(?:/|%2[fF]))?[A-Za-z0-9~._-]{1,200}"
-_ARCHIVE = re.compile(rf"/{_NAME}/-/(?:@[\w~.-]+/)?[\w~.+-]{{1,250}}\.tgz")
-_DOCUMENT = re.compile(rf"/{_NAME}(?:/[\w.+^~*-]{{1,100}})?")
+_ARCHIVE = re.compile(rf"/{_NAME}/-/(?:@[\w~.-]+/)?[\w~.+-]{{1,250}}\.tgz", re.ASCII)
+_DOCUMENT = re.compile(rf"/{_NAME}(?:/[\w.+^~*-]{{1,100}})?", re.ASCII)
+_LONGEST_HOST = 300
 
 
 class NpmRegistry:
@@ -35,39 +33,36 @@ class NpmRegistry:
         path = request.scope["raw_path"].decode("latin-1")
         if registry.path and path.startswith(f"{registry.path}/"):  # npm keeps the path it saw
             path = path.removeprefix(registry.path)
-        if ".." in path.split("/"):
+        if not {".", ".."}.isdisjoint(re.split("/|%2[fF]", path)):
             return plain(404, "There is no such package.")
-        if _ARCHIVE.fullmatch(path):
-            return await relay(self._fetcher, registry, registry.url + path, request)
-        if not _DOCUMENT.fullmatch(path):
+        is_archive = _ARCHIVE.fullmatch(path) is not None
+        if not is_archive and not _DOCUMENT.fullmatch(path):
             return plain(404, "Here are only packages and their archives, for reading.")
-        if request.headers.get("user-agent", "").startswith("npm/"):
-            return await relay(self._fetcher, registry, registry.url + path, request)
-        return await self._changed(registry, registry.url + path, request)
+        is_npm = request.headers.get("user-agent", "").startswith("npm/")
+        change = None if is_archive or is_npm else self._with_our_address(registry)
+        return await relay(self._fetcher, registry, registry.url + path, request, change=change)
 
-    async def _changed(self, registry: Registry, url: str, request: Request) -> Response:
-        async with self._fetcher.get(registry, url, request.headers) as found:
-            body = bytearray()
-            async for piece in found.aiter_bytes():
-                body += piece
-                if len(body) > LARGEST_DOCUMENT:
-                    return too_long()
-            status, kind = found.status_code, found.headers.get("content-type", "")
-        if status == 200:  # noqa: PLR2004 - HTTP
-            try:
-                document = json.loads(body)
-            except (ValueError, RecursionError) as error:
-                raise Unfetchable("The registry gave what is no JSON.") from error
-            body = bytearray(json.dumps(self._with_our_address(document, registry)).encode())
-        return Response(bytes(body), status, media_type=kind or "application/json")
+    def _with_our_address(self, registry: Registry) -> Change:
+        """Change where archives are, in a document that comes in pieces and may be very long.
 
-    def _with_our_address(self, document: Any, registry: Registry) -> Any:  # noqa: ANN401 - JSON
-        if not isinstance(document, dict):
-            return document
-        versions = document.get("versions")
-        several = versions.values() if isinstance(versions, dict) else ()
-        for version in (document, *several):
-            dist = version.get("dist") if isinstance(version, Mapping) else None
-            if isinstance(dist, dict) and isinstance(dist.get("tarball"), str):
-                dist["tarball"] = dist["tarball"].replace(registry.url, self._base_url, 1)
-        return document
+        As npm does it: another host, the same path. A match never spans what is held back, and
+        quotes inside a JSON string are escaped, so that no text of a package is taken for one.
+        """
+        ours = self._base_url.encode()
+        prefix = re.escape(registry.path.encode())
+        theirs = re.compile(
+            rb'("tarball"\s{0,8}:\s{0,8}")https?://[^/"\\]{1,%d}(?:%b)?(?=/)'
+            % (_LONGEST_HOST, prefix)
+        )
+        held_back = _LONGEST_HOST + len(prefix) + 50
+
+        async def change(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+            rest = b""
+            async for piece in body:
+                rest = theirs.sub(rb"\g<1>" + ours, rest + piece)
+                ready, rest = rest[:-held_back], rest[-held_back:]
+                if ready:
+                    yield ready
+            yield rest
+
+        return change

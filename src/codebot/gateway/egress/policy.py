@@ -10,6 +10,9 @@ HTTPS = 443
 
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out: `is_global` alone lets old private ranges through (fec0::/10).
+https://www.iana.org/assignments/ipv6-address-space/ipv6-address-space.xhtml"""
 _LONGEST_SHOWN = 100
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -94,7 +97,9 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     return all(
-        one.is_global and not (one.is_multicast or one.is_reserved or one.is_unspecified)
+        one.is_global
+        and not (one.is_multicast or one.is_reserved or one.is_unspecified)
+        and (one.version == 4 or one in _UNICAST)  # noqa: PLR2004 - an IP version
         for one in _wrapped(given)
     )
 

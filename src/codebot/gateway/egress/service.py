@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -16,42 +17,24 @@ from uvicorn.server import ServerState
 from codebot.domain.box import NPM_HOST, PROXY_PORT, PYPI_HOST, Network
 from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.task import TaskId
+from codebot.gateway.egress.box_http import BoxHttp
 from codebot.gateway.egress.dial import Dialler
-from codebot.gateway.egress.doorman import Connections, Doorman, http_protocol
+from codebot.gateway.egress.doorman import Connections, Doorman
 from codebot.gateway.egress.fetch import Fetcher, Unfetchable
 from codebot.gateway.egress.npm_registry import NpmRegistry
 from codebot.gateway.egress.policy import AllowList
 from codebot.gateway.egress.python_index import PythonIndex
 from codebot.gateway.egress.replies import plain
+from codebot.gateway.egress.shelf import Ask, Reader, Shelf
 from codebot.gateway.egress.tunnel import Tunnels
-from codebot.gateway.egress.upstreams import Registry
 from codebot.gateway.server import LONGEST_IDLE
 
 log = structlog.get_logger(__name__)
 
 MOST_CONNECTIONS = 64
-HTTP = 80
-READING = frozenset({"GET", "HEAD"})
 OURSELVES = frozenset({"127.0.0.1", "localhost"})
 
-Ask = Callable[[], Awaitable[Registry | None]]
 Record = Callable[[TaskId, Access], None]
-Answer = Callable[[Registry, Request], Awaitable[Response]]
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """One registry: how it answers, and where it is, asked when it is first needed."""
-
-    ask: Ask
-    answer: Answer
-    nobody: str
-    _registry: "asyncio.Task[Registry | None] | None" = field(default=None)
-
-    async def registry(self) -> Registry | None:
-        if self._registry is None:
-            self._registry = asyncio.ensure_future(self.ask())
-        return await asyncio.shield(self._registry)
 
 
 class BoxEgress:
@@ -80,12 +63,12 @@ class BoxEgress:
         self._fetcher = fetcher
         self._port = port
         self._shelves = {
-            PYPI_HOST: _Shelf(
+            PYPI_HOST: Shelf(
                 ask_pip,
                 PythonIndex(fetcher, self._url(PYPI_HOST)).answer,
                 "The service knows no Python index: its pip names none that can be reached.",
             ),
-            NPM_HOST: _Shelf(
+            NPM_HOST: Shelf(
                 ask_npm,
                 NpmRegistry(fetcher, self._url(NPM_HOST)).answer,
                 "The service knows no npm registry: there is no npm beside it.",
@@ -122,12 +105,12 @@ class BoxEgress:
         record = partial(self._record, task_id)
         tunnels = Tunnels(self._allowed, self._dialler, record)
         model = self._model(task_id) if network is Network.MODEL else None
-        config = _config(partial(self._answer, model, record))
+        config = _config(partial(self._answer, model, Reader(record)))
         state = ServerState()
         connections = Connections(MOST_CONNECTIONS)
         listener.setblocking(False)  # noqa: FBT003 - its only parameter
         server = await asyncio.get_running_loop().create_server(
-            lambda: Doorman(connections, tunnels.serve, lambda: http_protocol(config, state)),
+            lambda: Doorman(connections, tunnels.serve, partial(BoxHttp, config, state)),
             sock=listener,
         )
         return ServedBox(server, connections, state)
@@ -139,12 +122,18 @@ class BoxEgress:
     async def _answer(
         self,
         model: ASGIApp | None,
-        record: Callable[[Access], None],
+        reader: Reader,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         """Answer one request of a box (an ASGI application), by the host that it names."""
+        with suppress(asyncio.CancelledError):  # the box has ended, and nobody is left to be told
+            await self._answer_now(model, reader, scope, receive, send)
+
+    async def _answer_now(
+        self, model: ASGIApp | None, reader: Reader, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         request = Request(scope, receive)
         host = request.headers.get("host", "").partition(":")[0].lower()
         if host in OURSELVES and model is not None:
@@ -152,10 +141,9 @@ class BoxEgress:
             return
         shelf = self._shelves.get(host)
         if shelf is not None:
-            response = await _from_shelf(shelf, request, record)
+            await reader.read(shelf, request, host, send)
         else:
-            response = _refused(request, host, record)
-        await response(scope, receive, send)
+            await _refused(request, host, reader.record)(scope, receive, send)
 
     def _url(self, host: str) -> str:
         return f"http://{host}:{self._port}"
@@ -172,30 +160,15 @@ class ServedBox:
     async def close(self) -> None:
         """Cut every connection and close the listening socket."""
         self.server.close()
+        for connection in tuple(self.state.connections):
+            if isinstance(connection, BoxHttp):
+                connection.cut()
         await self.connections.close()
         for task in tuple(self.state.tasks):
             task.cancel()
         if self.state.tasks:
             await asyncio.wait(self.state.tasks)
-
-
-async def _from_shelf(
-    shelf: _Shelf, request: Request, record: Callable[[Access], None]
-) -> Response:
-    host = request.headers["host"].partition(":")[0]
-    if request.method not in READING:
-        record(Access(host, 0, AccessVerdict.REFUSED, "registries are for reading"))
-        return plain(405, "Registries are for reading here.")
-    registry = await shelf.registry()
-    if registry is None:
-        return plain(404, shelf.nobody)
-    try:
-        response = await shelf.answer(registry, request)
-    except Unfetchable as error:
-        return plain(502, str(error))
-    received = int(response.headers.get("content-length", 0))
-    record(Access(registry.host, 443, AccessVerdict.ALLOWED, received=received))
-    return response
+        await asyncio.sleep(0)  # an aborted connection closes its socket in the loop's next round
 
 
 def _refused(request: Request, host: str, record: Callable[[Access], None]) -> Response:
@@ -204,7 +177,7 @@ def _refused(request: Request, host: str, record: Callable[[Access], None]) -> R
     port = request.headers.get("host", "").partition(":")[2]
     reason = "only https passes, by CONNECT"
     record(
-        Access(host or "?", int(port) if port.isdecimal() else 80, AccessVerdict.REFUSED, reason)
+        Access(host or "?", int(port) if port.isdecimal() else HTTP, AccessVerdict.REFUSED, reason)
     )
     words = f"Codebot does not let this box reach {host or 'that'}: {reason}."
     return plain(403, words)

@@ -56,29 +56,37 @@ class Tunnels:
         try:
             out = await self.dialler.open(target)
         except OSError as error:
-            self.record(Access(target.host, target.port, AccessVerdict.ALLOWED))
+            self._record(target, _Bytes())
             writer.write(_cannot_be_reached(target, error))
             await writer.drain()
             return
+        moved, is_over, is_refused = _Bytes(), False, False
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            hello = await _read_hello(reader, target)
-            moved = _Bytes(sent=len(hello))
-            out[1].write(hello)
-            try:
+            if hello := await _read_hello(reader, target):
+                moved.sent += len(hello)
+                out[1].write(hello)
                 await _relay(reader, writer, *out, moved)
-            finally:
-                self.record(
-                    Access(
-                        target.host,
-                        target.port,
-                        AccessVerdict.ALLOWED,
-                        sent=moved.sent,
-                        received=moved.received,
-                    )
-                )
+            is_over = True
+        except WrongName:
+            is_refused = True
+            raise
         finally:
-            out[1].close()
+            if is_over:
+                out[1].close()
+            else:  # what was not sent yet does not outlive the box
+                out[1].transport.abort()
+            if not is_refused:
+                self._record(target, moved)
+
+    def _record(self, target: Target, moved: _Bytes) -> None:
+        self.record(
+            Access(
+                *(target.host, target.port, AccessVerdict.ALLOWED),
+                sent=moved.sent,
+                received=moved.received,
+            )
+        )
 
 
 async def _read_authority(reader: asyncio.StreamReader) -> str:
@@ -94,16 +102,22 @@ async def _read_authority(reader: asyncio.StreamReader) -> str:
 
 
 async def _read_hello(reader: asyncio.StreamReader, target: Target) -> bytes:
-    """Read the client's first message, and hold it to the name that was asked for."""
+    """Read the client's first message, and hold it to the name that was asked for.
+
+    b"" when the box hangs up without a word, as programs do that open connections in advance.
+    """
     hello, seen = HelloReader(), b""
-    async with asyncio.timeout(HEAD_SECONDS):
-        while len(seen) <= LONGEST_HELLO:
-            piece = await reader.read(PIECE)
-            if not piece:
-                raise OSError("the box hung up")
-            seen += piece
-            if not hello.feed(piece):
-                break
+    try:
+        async with asyncio.timeout(HEAD_SECONDS):
+            while len(seen) <= LONGEST_HELLO:
+                piece = await reader.read(PIECE)
+                if not piece and not seen:
+                    return b""
+                seen += piece
+                if not piece or not hello.feed(piece):
+                    break
+    except TimeoutError:
+        raise WrongName("no beginning of TLS in time", target.host, target.port) from None
     if hello.name != target.host:
         named = "no name" if hello.name is None else f"the name {hello.name}"
         raise WrongName(f"TLS with {named} inside", target.host, target.port)

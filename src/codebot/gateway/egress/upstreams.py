@@ -21,7 +21,8 @@ _CONFIGURED = re.compile(
 )
 _SCOPES = (":env:", "install", "global")
 """Strongest first: https://pip.pypa.io/en/stable/topics/configuration/#precedence-override-order"""
-_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(?P<url>\S+?)\)", re.DOTALL)
+_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(?P<url>[^)]+)\)", re.DOTALL)
+"""On a narrow terminal the address itself is broken into lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,17 @@ async def _ask(*argv: str) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(_ASK_SECONDS):
-            said, _ = await process.communicate()
-    except (OSError, TimeoutError) as error:
+    except OSError as error:
         log.warning("registry.unknown", program=argv[0], error=type(error).__name__)
         return ""
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        log.warning("registry.unknown", program=argv[0], error="TimeoutError")
+        return ""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return said.decode(errors="replace")
