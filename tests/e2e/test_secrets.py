@@ -5,7 +5,7 @@ the agent, and look at what becomes of them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,17 @@ import pytest
 from e2e.github_service import FULL_NAME, Shop, events, is_over, open_shop, wait_for
 from fakes.github import private_key
 from fakes.service import KEY, RunningService
+from fakes.tokens import HINTS, PROOF
+from fakes.tokens import private_key as made_up_key
 
 pytestmark = pytest.mark.e2e
 
 MODEL_KEY = "sk-ant-cAnArY-0123456789abcdef"
 APP_KEY_LINE = private_key().splitlines()[3]
 GIVEN = (MODEL_KEY, KEY, APP_KEY_LINE)
+
+UNKNOWN_KEY = made_up_key()
+UNKNOWN = (PROOF["ghp"], PROOF["gitlab"], *PROOF.values(), *HINTS.values(), UNKNOWN_KEY)
 
 SPY = """cat > /dev/null
 env > ~/spied.env
@@ -80,6 +85,53 @@ def test_what_a_hostile_agent_and_its_tests_print_is_masked_everywhere(shop: Sho
         assert [name for name, text in said.items() if secret in text] == []
 
 
+def test_tokens_that_nobody_told_the_service_of_are_masked_everywhere(shop: Shop) -> None:
+    """They are printed, committed as words and left behind as names; one is pasted to the task."""
+    _hand_over(shop, UNKNOWN)
+    shop.agent = f'{HOSTILE}\ngit commit -qam "Use $(sed -n 2p $1) at last"\n'
+    pasted, leaves_behind = UNKNOWN[1], "touch left-$(sed -n 2p ~/found)"
+    with shop.serve() as service:
+        task_id = shop.submit(
+            service,
+            description=f"Mend the shop with {pasted}",
+            ticket_summary=f"mend with {pasted}",
+            test_command=f"cat ~/found; {leaves_behind}; : {pasted}; grep -q mended shop.py",
+        )
+        status = wait_for(service, task_id, is_over)
+        assert status["status"] == "completed", status.get("error")
+        said = _everything_said(service, task_id)
+
+    [pull] = shop.pulls()
+    shown = {"title": pull.title, "body": pull.body, "git": shop.git("log", "-p", "--all")}
+    shown |= {"branches": shop.git("branch", "--all")} | said
+    for name in ("log", "body"):
+        assert "canaries follow" in shown[name], "they were printed"
+    assert "Use *** at last" in shown["git"]
+    assert "left-***" in shown["body"]
+    own_words = {"task", "list"}  # whoever submitted a task may read what it says
+    for secret in (*(token[-16:] for token in UNKNOWN[:-1]), *UNKNOWN_KEY.splitlines()[1:-1]):
+        leaks = {name for name, text in shown.items() if secret.lower() in text.lower()}
+        assert leaks <= (own_words if secret in pasted else set()), secret
+
+
+def test_a_change_with_a_token_of_anybodys_is_kept_here_for_a_look(shop: Shop) -> None:
+    token = UNKNOWN[0]
+    shop.agent = f"cat > /dev/null; echo 'x = \"{token}\"' >> shop.py"
+    with shop.serve() as service:
+        task_id = shop.submit(service, test_command="true")
+        status = wait_for(service, task_id, is_over)
+        said = _everything_said(service, task_id)
+        work_dir = Path(service.http.get(f"/api/v1/tasks/{task_id}").json()["work_dir"])
+
+    assert "ghp_*** in shop.py" in status["error"]
+    assert str(work_dir) in status["error"]
+    assert token in (work_dir / "shop.py").read_text()
+    assert '+x = "***"' in said["diff"]
+    assert shop.pulls() == []
+    assert "u/codebot" not in shop.git("branch", "--all")
+    assert [name for name, text in said.items() if token in text] == []
+
+
 def test_an_error_that_quotes_a_secret_is_masked(shop: Shop) -> None:
     _hand_over_canaries(shop)
     shop.agent = "cat $1 >&2; exit 3"
@@ -127,8 +179,12 @@ def test_no_secret_is_left_in_what_git_keeps(shop: Shop) -> None:
 
 def _hand_over_canaries(shop: Shop) -> None:
     """Give the agent a file with every secret as its first argument, as if it had found it."""
+    _hand_over(shop, (*GIVEN, private_key()))
+
+
+def _hand_over(shop: Shop, secrets: Iterable[str]) -> None:
     path = shop.folder / "canaries"
-    path.write_text("canaries follow\n" + "\n".join((*GIVEN, private_key())))
+    path.write_text("canaries follow\n" + "\n".join(secrets))
     shop.settings["CODEBOT_AGENT"] = f"command:/bin/sh {shop.folder / 'agent.sh'} {path}"
 
 

@@ -60,7 +60,7 @@ ORDINARY = (
     "sha512-" + letters(86, LETTERS + "+/") + "==",
     "data:image/png;base64," + letters(3000, LETTERS + "+/"),
     "data:image/webp;base64," + letters(3000, LETTERS + "-_"),
-    "sk-toggleable__label-arrow task-sk-learn risk-proj-x disk-123",
+    "sk-toggleable__label-arrow sk-project-of-a-long-and-windy-name task-sk-learn risk-proj-x",
     "ghp_short gho_ ghs_token_name npm_config_registry pypi-server glpat-",
     "git@github.com:acme/shop.git https://github.com/acme/shop@v1 http://localhost:8080/a@b",
     "https://user@host/ postgres://{user}:{password}@host mysql://%s:%s@db x://u:${PW}@h",
@@ -69,7 +69,7 @@ ORDINARY = (
     'if "-----BEGIN RSA PRIVATE KEY-----" in text:\n    assertItIsNotAnythingThatLooksLikeIt()',
     "-----BEGIN PUBLIC KEY-----\n" + letters(64) + "\n-----END PUBLIC KEY-----",
     "-----BEGIN CERTIFICATE-----\n" + letters(64) + "\n-----END CERTIFICATE-----",
-    "a-sk-" + letters(40) + " in the middle of " + letters(5) + "_ghp_" + letters(36),
+    letters(4) + "-sk-" + letters(40),
     "the laws of keys pass " + letters(30),
     "uses: aws-actions/configure-aws-credentials@" + letters(40, "0123456789abcdef"),
 )

@@ -24,6 +24,7 @@ from codebot.store.egress import AccessTotal
 from codebot.store.steps import TaskChanges
 from fakes.api import KEY, OTHER_KEY, TASK, Api, open_api, with_service
 from fakes.clock import START
+from fakes.tokens import PROOF
 
 SUBMIT = "/api/tasks/submit"
 JSON = {"Content-Type": "application/json"}
@@ -414,6 +415,15 @@ BAD_QUERIES = [
 async def test_a_bad_query_is_refused(api: Api) -> None:
     for query in BAD_QUERIES:
         assert (await api.client.get(f"/api/tasks?{query}")).status_code == 400, query
+
+
+async def test_what_looks_like_a_token_is_not_said_back(api: Api) -> None:
+    token = PROOF["ghp"]
+    fields = {**TASK, token: "x", "ticket_id": f"{token}?"}
+    answer = await api.client.post(SUBMIT, content=json.dumps(fields), headers=JSON)
+    assert answer.status_code == 400
+    assert "***" in answer.text
+    assert token not in answer.text
 
 
 async def test_every_problem_of_a_query_is_named(api: Api) -> None:

@@ -1,5 +1,6 @@
 """A change that the border refuses: the task fails with the finding, and its work stays here."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ async def test_the_operator_can_look_at_what_was_refused(
         assert shows in (story.store.diffs.get(story.new.id) or "")
         said = f"{task_details(story.task)} {story.events()} {story.store.diffs.get(story.new.id)}"
         assert TOKEN not in said
+
+
+async def test_nothing_that_the_tests_print_is_kept_unmasked(tmp_path: Path) -> None:
+    prints = f"echo {TOKEN}; touch left-{TOKEN}; grep -q mended shop.py"
+    async with open_story(tmp_path, Act(MENDS), test_command=prints) as story:
+        await story.tell()
+        verdict = story.store.steps.result(story.run.id, "verify", 1)
+
+        assert verdict is not None
+        recorded = json.loads(verdict)
+        assert recorded["output"] == "***\n"
+        assert recorded["leftovers"] == ["left-***"]
 
 
 async def test_a_refusal_without_a_commit_to_look_at_is_told_all_the_same(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from codebot.queue.submit import submit_task
 from codebot.store.store import new_uuid7
 from fakes.clock import START, Clock
 from fakes.tasks import REPOSITORY
+from fakes.tokens import PROOF
 
 REQUEST = TaskRequest(REPOSITORY, "Add dark mode", ticket_id="FEAT-1", ticket_summary="dark")
 
@@ -29,9 +31,9 @@ class Submitted:
         self.tasks.append(new)
 
 
-async def submit(queue: Submitted) -> NewTask:
+async def submit(queue: Submitted, request: TaskRequest = REQUEST) -> NewTask:
     return await submit_task(
-        queue, REQUEST, key_fingerprint="0123456789abcdef", now=Clock(), new_id=new_uuid7
+        queue, request, key_fingerprint="0123456789abcdef", now=Clock(), new_id=new_uuid7
     )
 
 
@@ -44,6 +46,18 @@ async def test_a_request_becomes_a_task_with_an_id_a_branch_and_its_sender() -> 
     assert new.branch_name == f"u/codebot/FEAT-1/{new.id[-7:]}/dark"
     assert (new.request, new.submitted_at) == (REQUEST, START)
     assert new.key_fingerprint == "0123456789abcdef"
+
+
+async def test_a_token_that_somebody_pasted_is_no_part_of_a_branch() -> None:
+    token = PROOF["ghp"]
+    pasted = replace(REQUEST, description=f"Use {token} here", ticket_summary=None)
+    summed_up = replace(REQUEST, ticket_summary=f"use {token} here")
+    named = replace(REQUEST, ticket_id=token)
+
+    branches = [(await submit(Submitted(), request)).branch_name for request in (pasted, summed_up)]
+    assert [name.rpartition("/")[2] for name in branches] == ["use-here", "use-here"]
+    new = await submit(Submitted(), named)
+    assert new.branch_name == f"u/codebot/{new.id[-7:]}/dark"
 
 
 async def test_a_taken_branch_is_drawn_again_with_another_id() -> None:

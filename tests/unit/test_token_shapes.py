@@ -18,7 +18,21 @@ def telling(token: str) -> str:
 
 
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS.keys())
-@pytest.mark.parametrize("around", ["{}", "x = '{}';", "a={} b", "({})", '{{"k": "{}"}}', "\n{}\n"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        r'"a\n{}\nb"',
+        "a%3D{}",
+        "\x1b[1;31m{}\x1b[m",
+        r"\u0022{}\u0022",
+        "{}",
+        "x = '{}';",
+        "a={} b",
+        "({})",
+        '{{"k": "{}"}}',
+        "\n{}\n",
+    ],
+)
 def test_a_token_that_nobody_told_of_is_masked(token: str, around: str) -> None:
     masked = Redactor()(around.format(token))
     assert MASK in masked

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from codebot.domain.box import Exit, ExitReason
 from codebot.domain.outcome import Verdict, VerdictState
+from codebot.telemetry.token_shapes import mask_tokens
 from codebot.verify.command import TestCommand
 from codebot.verify.output import LONGEST_OUTPUT, as_text, keep_tail
 from codebot.verify.tree_state import MOST_FILES, read_status
 from codebot.verify.verdict import TestRun, judge, not_verified
+from fakes.tokens import PROOF
 
 GIVEN = TestCommand("./check", "task")
 DETECTED = TestCommand("make test", "detected from Makefile")
@@ -102,6 +104,15 @@ def test_nothing_to_run_says_so() -> None:
 )
 def test_only_text_is_left_of_an_output(raw: bytes, shown: str) -> None:
     assert as_text(raw, 0) == shown
+
+
+def test_a_secret_is_masked_whatever_its_colour_and_wherever_the_output_is_cut() -> None:
+    token = PROOF["ghp"]
+    coloured = f"a \x1b[1m{token[:9]}\x1b[0m{token[9:]} b\n".encode()
+    assert as_text(coloured, 0, mask_tokens) == "a *** b\n"
+    for rest in range(LONGEST_OUTPUT - len(token), LONGEST_OUTPUT):
+        shown = as_text(f"{token}{'x' * rest}".encode(), 0, lambda t: t.replace(token, "***"))
+        assert token[-8:] not in shown
 
 
 async def as_lines(lines: Iterable[bytes]) -> AsyncIterator[bytes]:

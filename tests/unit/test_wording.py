@@ -230,13 +230,20 @@ def test_a_secret_is_gone_even_where_the_text_is_cut() -> None:
     spread = "x" * (6_000 - 20) + secret
     work = replace(
         WORK,
-        task=described(description=spread, ticket_summary=secret, ticket_id=""),
+        task=described(description=spread, ticket_summary=secret, ticket_id=secret),
+        change=replace(WORK.change, files=(ChangedFile("d/" * 68 + secret, 1, 1),)),
         report=replace(REPORT, title=secret, summary=spread),
-        verdict=replace(PASSED, output=secret + "y" * (8_000 - 10), source=secret),
+        verdict=replace(
+            PASSED,
+            command="echo;" * 57 + secret,
+            output=secret + "y" * (8_000 - 10),
+            source=secret,
+        ),
         blocked={secret + "." * 85: 1},
     )
     new = wording.pull_request(work, base="main", redact=redact)
     assert "s3cr3t" not in new.title + new.body
+    assert "s3cr3t" not in wording.title(work.task, REPORT, redact), "nor as a ticket"
 
 
 @pytest.mark.parametrize("unit", ["`", "@", "<!--", "a\n", "\n", "`<@&", "x", "\U0001f600"])

@@ -20,6 +20,7 @@ from codebot.domain.outcome import AgentReport, Checkout
 from codebot.domain.ports import Agent, AgentJob, Box, Ended, Launch, Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import AgentMissing
+from codebot.telemetry.lines import LineMasker
 
 OnEvent = Callable[[AgentEvent], Awaitable[None]]
 
@@ -31,8 +32,6 @@ INTERRUPT_GRACE = timedelta(seconds=5)
 TERMINATE_GRACE = timedelta(seconds=3)
 LAST_WORDS = timedelta(seconds=1)
 """For telling what a cancelled agent said while it was stopped."""
-PIECE = 1024 * 1024
-"""Characters that are masked at once: some 20 ms."""
 MOST_EVENTS = 1000
 """Events kept to judge the ending by: the last ones. A task's log keeps them all."""
 
@@ -111,7 +110,8 @@ async def _start(
         timeout=limits.timeout + 2 * (INTERRUPT_GRACE + TERMINATE_GRACE),
         env=start.env,
         stdin=start.stdin,
-        read_only=start.read_only,
+        # The agent's `.git` borrows its objects from the mirror.
+        read_only=(*start.read_only, checkout.mirror),
     )
     try:
         return await sandbox.start(spec)
@@ -141,6 +141,7 @@ class _Watch:
         self._loop = asyncio.get_running_loop()
         self._agent, self._box, self._limits = agent, box, limits
         self._on_event, self._redact = on_event, redact
+        self._mask_line = LineMasker(redact)
         self._events: deque[AgentEvent] = deque(maxlen=MOST_EVENTS)
         self._running_tools: set[str] = set()
         self._last_word: asyncio.Future[None] = self._loop.create_future()
@@ -174,10 +175,9 @@ class _Watch:
 
     async def _masked(self, line: bytes) -> bytes:
         """Mask the secrets in a line: a long one in pieces, so that others get their turn."""
-        text = line.decode(errors="replace")
         pieces = []
-        for start in range(0, len(text), PIECE):
-            pieces.append(self._redact(text[start : start + PIECE]))
+        for piece in self._mask_line(line.decode(errors="replace")):
+            pieces.append(piece)
             await asyncio.sleep(0)
         return "".join(pieces).encode()
 

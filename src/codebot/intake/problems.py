@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from codebot import errors
+from codebot.telemetry.token_shapes import mask_tokens
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "codebot.request_id"
@@ -60,8 +61,9 @@ def problem(
     problems: tuple[errors.FieldProblem, ...] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Give the answer that tells of one problem."""
+    """Give the answer that tells of one problem; what looks like a token is not said back."""
     title = phrase(status)
+    detail = mask_tokens(detail)
     body: dict[str, object] = {
         "type": "about:blank",
         "title": title,
@@ -73,7 +75,10 @@ def problem(
         "message": detail,
     }
     if problems:
-        body["errors"] = [{"field": each.field, "message": each.message} for each in problems]
+        body["errors"] = [
+            {"field": mask_tokens(each.field), "message": mask_tokens(each.message)}
+            for each in problems
+        ]
     # Field names are echoed, and may be anything that JSON can spell: keep to ASCII.
     return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
 

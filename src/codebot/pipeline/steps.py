@@ -167,6 +167,7 @@ class TaskSteps:
                 change,
                 command,
                 self.tools.test_timeout,
+                self.tools.redact,
             )
 
         return await self.journal.once(

@@ -6,7 +6,7 @@ The tasks' and agents' own words are foreign text here: bounded, redacted before
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 
@@ -131,7 +131,7 @@ def _subject(task: Task, words: str, redact: Callable[[str], str], limit: int) -
     )
     ticket = request.ticket_id
     prefix = f"{ticket}: " if ticket and ticket.lower() not in first.lower() else ""
-    return line(prefix + redact(first).partition("\n")[0], limit)
+    return line(redact(prefix + first).partition("\n")[0], limit)
 
 
 def _notice(work: Work) -> str:
@@ -155,20 +155,20 @@ def _changes(work: Work, redact: Callable[[str], str]) -> str:
     change = work.change
     count = _count(len(change.files), "file")
     total = f"{count}, {_lines(change.additions, change.deletions)}:"
-    listing = "\n".join(_files(change.files))
+    listing = "\n".join(_files(change.files, redact))
     summary = prose(cut(redact(work.report.summary), _LONGEST_SUMMARY))
     return "\n\n".join(part for part in (summary if summary != ">" else "", total, listing) if part)
 
 
-def _files(files: tuple[ChangedFile, ...]) -> Iterator[str]:
+def _files(files: tuple[ChangedFile, ...], redact: Callable[[str], str]) -> Iterator[str]:
     for file in files[:_MOST_FILES]:
-        yield f"- {code(file.path, _LONGEST_PATH)} {_lines(file.additions, file.deletions)}"
+        yield f"- {code(redact(file.path), _LONGEST_PATH)} {_lines(file.additions, file.deletions)}"
     if len(files) > _MOST_FILES:
         yield f"- and {len(files) - _MOST_FILES} more"
 
 
 def _evidence(work: Work, redact: Callable[[str], str]) -> str:
-    verdict = work.verdict
+    verdict = replace(work.verdict, command=redact(work.verdict.command))
     if verdict.state is VerdictState.NOT_VERIFIED and not verdict.command:
         return "Not verified: the task names no test command, and none was found in the repository."
     return "\n\n".join(

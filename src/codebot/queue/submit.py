@@ -7,6 +7,7 @@ from codebot.domain.naming import branch_name
 from codebot.domain.ports import Queue
 from codebot.domain.task import NewTask, TaskId, TaskRequest
 from codebot.errors import Conflict
+from codebot.telemetry.token_shapes import mask_tokens
 
 DRAWS = 5
 """How many ids are drawn for one task. Branch names hold 28 random bits of the id: even with
@@ -40,6 +41,12 @@ async def submit_task(
 def _draw(
     request: TaskRequest, key_fingerprint: str, submitted_at: datetime, task_id: TaskId
 ) -> NewTask:
-    """Give the task as it is with that id."""
-    branch = branch_name(request.ticket_id, request.ticket_summary, request.description, task_id)
+    """Give the task as it is with that id; a token in its words is none in its branch."""
+    ticket = request.ticket_id or ""
+    branch = branch_name(
+        ticket if mask_tokens(ticket) == ticket else None,
+        mask_tokens(request.ticket_summary or ""),
+        mask_tokens(request.description),
+        task_id,
+    )
     return NewTask(task_id, request, branch, key_fingerprint, submitted_at)

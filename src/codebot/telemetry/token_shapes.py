@@ -27,10 +27,20 @@ class Shape:
     is_proof: bool = True
 
 
+_NO_LETTERS = (
+    r"\\[nrt]",  # a line that ended, escaped: what tools print comes in JSON
+    r"\\u[0-9A-Fa-f]{4}",
+    r"%[0-9A-Fa-f]{2}",
+    r"[0-9;\[][mK]",  # a colour that was set
+)
+"""What looks like letters before a token and belongs to no word."""
+
+
 def _word(kind: str, beginning: str, rest: str, *, is_proof: bool = True) -> Shape:
-    """Give a shape that is one word, not the end of one; `beginning` has a fixed length."""
-    apart = rf"(?<![A-Za-z0-9]{beginning})(?<![A-Za-z0-9][_-]{beginning})"
-    return Shape(kind, re.compile(f"{beginning}{apart}{rest}"), is_proof=is_proof)
+    """Give a shape that is not the end of a longer word; `beginning` has a fixed length."""
+    whole = rf"(?<![A-Za-z0-9]{beginning})"
+    apart = "|".join([whole, *(f"(?<={before}{beginning})" for before in _NO_LETTERS)])
+    return Shape(kind, re.compile(f"{beginning}(?:{apart}){rest}"), is_proof=is_proof)
 
 
 def _after_name(kind: str, name: str, value: str) -> Shape:
@@ -68,7 +78,9 @@ SHAPES = (
     _word("GitHub token", "github_pat_", r"[A-Za-z0-9_]{22,255}"),
     _word("GitLab token", "glpat-", r"[\w-]{20,255}"),
     _word("Anthropic key", "sk-ant-", r"[\w-]{20,255}"),
-    _word("OpenAI key", "sk-", r"(?:(?:proj|svcacct|admin)-[\w-]{20,255}|[A-Za-z0-9]{32,255}\b)"),
+    _word("OpenAI key", "sk-", r"(?:proj|svcacct|admin)-[\w-]{20,255}"),
+    # So short a beginning comes up in every 25 MB of Base64 for URLs, after `-` or `_`.
+    _word("OpenAI key", "sk-", r"(?<![A-Za-z0-9][_-]sk-)[A-Za-z0-9]{32,255}\b"),
     _word("Google API key", "AIza", r"[\w-]{35}(?![\w-])"),
     _word("AWS access key", "A", r"(?:3T[A-Z0-9]|BIA|CCA|KIA|SIA)[A-Z0-9]{16}\b"),
     _after_name("AWS secret key", f"ws(?<=[aA]ws){_AWS_NAME}", _FORTY_LETTERS),

@@ -1,7 +1,7 @@
 """What a command printed, made fit to keep and to show: bounded, and nothing but text."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 LONGEST_OUTPUT = 64 * 1024
 """Characters kept of what the tests print: the end, where failures are summed up."""
@@ -30,17 +30,18 @@ async def keep_tail(lines: AsyncIterator[bytes]) -> tuple[bytes, int]:
     return bytes(tail), cut
 
 
-def as_text(tail: bytes, cut: int) -> str:
+def as_text(tail: bytes, cut: int, redact: Callable[[str], str] = str) -> str:
     r"""Give the end of an output as people read it on a terminal, without what steers one.
 
     A progress bar shows its last state. Where something is left out, the first line says so.
+    `redact` masks secrets: once no colour is in their midst, and before anything more is cut.
 
     >>> as_text(b"\x1b[31mred\x1b[0m 10%\rdone \xff\n", 0)
     'done \ufffd\n'
     """
     text = _ESCAPE.sub("", tail.decode(errors="replace"))
     text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
-    text = _CONTROL.sub("", text)
+    text = redact(_CONTROL.sub("", text))
     if not cut and len(text) <= LONGEST_OUTPUT:
         return text
     kept = text[-LONGEST_OUTPUT:]

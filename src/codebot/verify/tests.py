@@ -1,6 +1,7 @@
 """Runs the repository's tests in a box, on exactly the commit that was collected."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -42,9 +43,11 @@ async def run_tests(
     change: Change,
     command: TestCommand | None,
     timeout: timedelta,  # noqa: ASYNC109 - the box keeps the time, not this coroutine
+    redact: Callable[[str], str] = str,
 ) -> Verdict:
     """Give the verdict of `command` on the change, in the tree that the agent left.
 
+    `redact` masks secrets in what the tests print, and in the names of what they leave behind.
     Raises `VerifyError` when the tree is not at the collected commit, so that what was tested is
     what is published, and `SandboxError`. A change without a test command is not verified.
     """
@@ -66,9 +69,9 @@ async def run_tests(
         command=command,
         exit=ended.exit,
         duration=timedelta(seconds=time.monotonic() - started),
-        output=as_text(ended.tail, ended.cut),
+        output=as_text(ended.tail, ended.cut, redact),
         commit=change.tip_commit,  # the same content, under the name that the world can see
-        leftovers=_leftovers(before, await look_at_tree(boxed)),
+        leftovers=[redact(path) for path in _leftovers(before, await look_at_tree(boxed))],
     )
     verdict = judge(run)
     log.info("tests.finished", state=verdict.state.value, exit_code=verdict.exit_code)
