@@ -119,7 +119,7 @@ class Border:
             *("--format=%x00%H", tip, "--not", self.base, "--alternate-refs"),
             cwd=self.checkout.repository,
         )
-        return list(read_touches(listed.stdout))
+        return await asyncio.to_thread(lambda: list(read_touches(listed.stdout)))
 
     async def _check_ancestry(self, tip: str) -> None:
         ancestry = await self.git.run(
