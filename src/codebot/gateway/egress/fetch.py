@@ -10,10 +10,12 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from codebot.gateway.egress.policy import is_public
+from codebot.gateway.egress.policy import HTTPS, is_public
 from codebot.gateway.egress.upstreams import Registry
 
 TIMEOUT = httpx.Timeout(60, connect=15)
+NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""Every box has its own limit: one that reads slowly must not use up what others need."""
 MOST_REDIRECTS = 4
 USER_AGENT = "codebot"
 PASSED_ON = ("accept", "if-none-match", "if-modified-since", "range")
@@ -55,9 +57,9 @@ class Fetcher:
                     if not response.has_redirect_location:
                         yield response
                         return
-                    url = urljoin(url, response.headers["location"])
-        except httpx.HTTPError as error:
-            host = urlsplit(url).hostname
+                    url = _joined(url, response.headers["location"])
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            host = httpx.URL(registry.url).host
             raise Unfetchable(f"{host} did not answer: {type(error).__name__}") from error
         raise Unfetchable("The registry redirects in circles.")
 
@@ -69,6 +71,7 @@ class Fetcher:
                 verify=ssl.create_default_context(cafile=file),
                 proxy=proxy,
                 timeout=TIMEOUT,
+                limits=NO_LIMITS,
                 trust_env=False,
                 follow_redirects=False,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
@@ -84,9 +87,19 @@ class Fetcher:
             raise Unfetchable(f"The registry points to {parts.scheme}://{parts.hostname}.")
         if self.proxy_of(url) is not None:
             return  # the proxy resolves the name, and decides
-        addresses = await self.resolve(parts.hostname, parts.port or 443)
+        addresses = await self.resolve(parts.hostname, parts.port or HTTPS)
         if not addresses or not all(map(is_public, addresses)):
             raise Unfetchable(f"The registry points to {parts.hostname}, which is not public.")
+
+
+def _joined(base: str, reference: str) -> str:
+    """Give where a reference leads from an address; raises `Unfetchable` when nowhere."""
+    try:
+        url = urljoin(base, reference)
+        _ = urlsplit(url).port  # raises for what is no port
+    except ValueError:
+        raise Unfetchable("The registry points to what is no address.") from None
+    return url
 
 
 def _credentials(registry: Registry, url: str) -> dict[str, str]:

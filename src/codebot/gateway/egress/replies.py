@@ -20,8 +20,13 @@ log = structlog.get_logger(__name__)
 
 LARGEST_FILE = 2 * 1024**3
 PIECE = 64 * 1024
-PASSED_BACK = ("content-type", "etag", "last-modified", "cache-control")
-OF_THE_BYTES = ("content-length", "content-encoding", "accept-ranges", "content-range")
+PASSED_BACK: tuple[str, ...] = ("content-type", "etag", "last-modified", "cache-control")
+OF_THE_BYTES: tuple[str, ...] = (
+    "content-length",
+    "content-encoding",
+    "accept-ranges",
+    "content-range",
+)
 """Headers that hold only while the bytes are the registry's own."""
 
 Change = Callable[[AsyncIterable[bytes]], AsyncIterator[bytes]]
@@ -61,11 +66,9 @@ async def relay(
         announced = found.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > LARGEST_FILE:
             raise Unfetchable("The registry's answer is too long.")
-        if change is None:
-            body, kept = bounded(found.aiter_raw()), (*PASSED_BACK, *OF_THE_BYTES)
-        else:
-            body, kept = change(bounded(found.aiter_bytes())), PASSED_BACK
+        kept = PASSED_BACK if change else PASSED_BACK + OF_THE_BYTES
         headers = {name: found.headers[name] for name in kept if name in found.headers}
+        body = change(bounded(found.aiter_bytes())) if change else bounded(found.aiter_raw())
         return _Relayed(body, found.status_code, headers, until_sent=stack.pop_all())
 
 

@@ -18,9 +18,9 @@ from codebot.domain.box import NPM_HOST, PROXY_PORT, PYPI_HOST, Network
 from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.task import TaskId
 from codebot.gateway.egress.box_http import BoxHttp
-from codebot.gateway.egress.dial import Dialler
+from codebot.gateway.egress.dial import HTTP, Dialler
 from codebot.gateway.egress.doorman import Connections, Doorman
-from codebot.gateway.egress.fetch import Fetcher, Unfetchable
+from codebot.gateway.egress.fetch import Fetcher
 from codebot.gateway.egress.npm_registry import NpmRegistry
 from codebot.gateway.egress.policy import AllowList
 from codebot.gateway.egress.python_index import PythonIndex

@@ -38,6 +38,12 @@ class Registry:
         return urlsplit(self.url).hostname or ""
 
     @property
+    def port(self) -> int:
+        """The port, named or not."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
     def path(self) -> str:
         """The path that all of its addresses begin with, "" mostly."""
         return urlsplit(self.url).path
