@@ -38,6 +38,9 @@ SETTINGS = (
 """To keep accidents small; nothing depends on the agent's settings being overridden."""
 
 
+_TOO_LARGE = "The agent's change is too large to be taken over."
+
+
 @contextmanager
 def bundle_file(checkout: Checkout) -> Iterator[BinaryIO]:
     """Give a nameless file beside the repository, for a bundle of any size."""
@@ -67,7 +70,10 @@ async def write_bundle(
     finally:  # a full disk or a cancellation must not leave it running beside its successor
         await box.kill()
     _check(ended, box.stderr_tail(), limits.collect_timeout)
-    return bundle.seek(0, 2) > 0
+    size = bundle.seek(0, 2)
+    if size > limits.max_pack_bytes:  # it may end before anybody saw that it said too much
+        raise ChangeRefused(_TOO_LARGE)
+    return size > 0
 
 
 def _spec(
@@ -103,7 +109,7 @@ def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
     if ended == Exit(ExitReason.EXITED, 0):
         return
     if ended.reason is ExitReason.OUTPUT:
-        raise ChangeRefused("The agent's change is too large to be taken over.")
+        raise ChangeRefused(_TOO_LARGE)
     if ended.reason is ExitReason.TIMEOUT:
         seconds = round(timeout.total_seconds())
         raise WorkspaceError(f"Collecting the agent's work took longer than {seconds} seconds.")
