@@ -55,6 +55,7 @@ class FakeRegistry:
     kind: str = JSON
     redirect: str = ""
     status: int = 200
+    page: str = ""
     wheel: bytes = field(default_factory=make_wheel)
     archive: bytes = field(default_factory=make_archive)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -97,6 +98,8 @@ class FakeRegistry:
         return Response("no such page", 404)
 
     def _page(self, name: str) -> Response:
+        if self.page:
+            return Response(self.page, media_type=self.kind)
         digest = hashlib.sha256(self.wheel).hexdigest()
         if self.kind == HTML:
             link = f'<a href="../../files/{name}#sha256={digest}">{name}</a>'

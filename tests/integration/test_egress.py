@@ -3,160 +3,36 @@
 import asyncio
 import json
 import os
-import socket
-import ssl
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from codebot.domain.box import NPM_HOST, PYPI_HOST, Network
-from codebot.domain.egress import Access, AccessVerdict
-from codebot.domain.task import TaskId
+from codebot.domain.egress import AccessVerdict
 from codebot.gateway.egress import dial, doorman, tunnel
-from codebot.gateway.egress.dial import Dialler
-from codebot.gateway.egress.fetch import Fetcher
 from codebot.gateway.egress.hello import HelloReader
-from codebot.gateway.egress.policy import AllowList
-from codebot.gateway.egress.service import MOST_CONNECTIONS, BoxEgress
+from codebot.gateway.egress.service import MOST_CONNECTIONS
 from codebot.gateway.egress.upstreams import Registry, ask_npm, ask_pip
 from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
-
-TASK = TaskId("task-1")
-HOST = "files.example.com"
+from fakes.way_out import (
+    HOST,
+    client_hello,
+    client_of,
+    in_box,
+    make_certificate,
+    outside,
+    run,
+    tls_server,
+)
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file with a key and a certificate for the host, which signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "host.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
-async def model(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("the model")(scope, receive, send)
-
-
-@dataclass
-class Outside:
-    """The way out of one box, and what lies beyond it."""
-
-    port: int
-    records: list[Access] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def say(self, *pieces: bytes) -> bytes:
-        """Send pieces one after the other, and give all that comes back."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        with suppress(OSError):
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.02)
-            writer.write_eof()
-        try:
-            async with asyncio.timeout(20):
-                return await reader.read()
-        except ConnectionError:
-            return b""
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-
-    async def ask(self, host: str, path: str) -> bytes:
-        """Ask for a path just as it is spelled: a client of a library would tidy it up."""
-        return await self.say(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-
-    async def connect(self, authority: str) -> bytes:
-        return await self.say(f"CONNECT {authority} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-
-    def refused(self) -> list[tuple[str, int, str]]:
-        return [
-            (access.host, access.port, access.reason)
-            for access in self.records
-            if access.verdict is AccessVerdict.REFUSED
-        ]
-
-
-@asynccontextmanager
-async def outside(
-    *,
-    network: Network = Network.MODEL,
-    resolved: Sequence[str] = ("127.0.0.1",),
-    registry: FakeRegistry | None = None,
-    application: ASGIApp = model,
-) -> AsyncIterator[Outside]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    place = Outside(listener.getsockname()[1])
-
-    async def resolve(_: str, __: int) -> Sequence[str]:
-        return resolved
-
-    def shelf(path: str) -> Callable[[], Awaitable[Registry | None]]:
-        async def ask() -> Registry | None:
-            return Registry(registry.url + path, ("me", "secret")) if registry else None
-
-        return ask
-
-    egress = BoxEgress(
-        model=lambda task_id: application if task_id == TASK else _nobody,
-        record=lambda _, access: place.records.append(access),
-        allowed=AllowList(frozenset({HOST})),
-        dialler=Dialler(lambda _: None, resolve),
-        fetcher=Fetcher(lambda _: None, resolve),
-        ask_pip=shelf("/simple"),
-        ask_npm=shelf("/npm"),
-        port=place.port,
-    )
-    served = await egress.serve(TASK, network, listener)
-    try:
-        yield place
-    finally:
-        await served.close()
-        await egress.close()
-        await asyncio.sleep(0.01)  # clients of the test hear that their connection is gone
-
-
-async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
-    raise AssertionError("the model of another task")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -166,37 +42,6 @@ def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- CONNECT ---------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def tls_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Serve HTTPS for the host; whoever dials port 443 arrives here."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        body = await reader.readexactly(size)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 5))
-        writer.write(b"hello" + body)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    really = asyncio.open_connection
-
-    async def open_connection(host: str, asked: int) -> dial.Streams:
-        return await really(host, port if asked == 443 else asked)
-
-    monkeypatch.setattr(dial.asyncio, "open_connection", open_connection)
-    try:
-        yield
-    finally:
-        monkeypatch.setattr(dial.asyncio, "open_connection", really)
-        server.close()
-        await server.wait_closed()
 
 
 @pytest.mark.usefixtures("loopback_is_public")
@@ -261,7 +106,7 @@ async def test_a_name_that_means_a_private_address_is_refused(resolved: Sequence
 async def test_tls_with_another_name_inside_goes_nowhere(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
-    hello = _client_hello(name)
+    hello = client_hello(name)
     async with outside() as place, tls_server(certificate, monkeypatch):
         said = await place.say(f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode(), hello)
     assert said == b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -283,20 +128,10 @@ async def test_what_is_no_tls_goes_nowhere(
 
 
 def test_a_hello_in_pieces_is_read_whole() -> None:
-    hello, reader = _client_hello(HOST), HelloReader()
+    hello, reader = client_hello(HOST), HelloReader()
     more = [reader.feed(hello[n : n + 7]) for n in range(0, len(hello), 7)]
     assert more[:-1] == [True] * (len(more) - 1)
     assert (reader.name, more[-1]) == (HOST, False)
-
-
-def _client_hello(name: str | None) -> bytes:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    out = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
-    with suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return out.read()
 
 
 @pytest.mark.parametrize(
@@ -351,9 +186,11 @@ async def test_the_model_answers_the_boxes_of_its_task() -> None:
 
 
 async def test_a_test_box_has_no_model() -> None:
-    async with outside(network=Network.REGISTRIES) as place:
-        async with httpx.AsyncClient(base_url=place.url) as client:
-            answer = await client.post("/v1/messages")
+    async with (
+        outside(network=Network.REGISTRIES) as place,
+        httpx.AsyncClient(base_url=place.url) as client,
+    ):
+        answer = await client.post("/v1/messages")
     assert answer.status_code == 403
 
 
@@ -409,31 +246,6 @@ async def test_the_end_of_a_box_cuts_everything() -> None:
 # --- Registries ------------------------------------------------------------------------------
 
 
-def in_box(place: Outside) -> dict[str, str]:
-    """Give the environment of a box, with its names known by a proxy instead of /etc/hosts."""
-    index = f"http://{PYPI_HOST}:{place.port}/simple/"
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": os.environ["HOME"],
-        "http_proxy": place.url,
-        "PIP_INDEX_URL": index,
-        "PIP_TRUSTED_HOST": PYPI_HOST,
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "npm_config_registry": f"http://{NPM_HOST}:{place.port}/",
-        "npm_config_replace_registry_host": "always",
-        "npm_config_audit": "false",
-    }
-
-
-async def run(*argv: str, env: dict[str, str], cwd: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-
-
 @pytest.mark.parametrize("kind", [JSON, HTML])
 async def test_pip_installs_from_an_index_of_either_kind(tmp_path: Path, kind: str) -> None:
     async with FakeRegistry(kind) as registry, outside(registry=registry) as place:
@@ -456,14 +268,6 @@ async def test_npm_installs_and_its_lock_file_keeps_the_registrys_addresses(tmp_
         resolved = lock["packages"][f"node_modules/{PROJECT}"]["resolved"]
         assert resolved == f"{registry.url}/npm/{PROJECT}/-/{PROJECT}-1.0.0.tgz"
     assert (tmp_path / "node_modules" / PROJECT / "index.js").exists()
-
-
-@asynccontextmanager
-async def client_of(place: Outside, host: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        base_url=place.url, headers={"Host": f"{host}:{place.port}"}, follow_redirects=False
-    ) as client:
-        yield client
 
 
 async def test_others_than_npm_are_told_our_address_of_an_archive() -> None:

@@ -21,8 +21,9 @@ _CONFIGURED = re.compile(
 )
 _SCOPES = (":env:", "install", "global")
 """Strongest first: https://pip.pypa.io/en/stable/topics/configuration/#precedence-override-order"""
-_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(?P<url>[^)]+)\)", re.DOTALL)
-"""On a narrow terminal the address itself is broken into lines."""
+_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(?P<url>\S+?)\)", re.DOTALL)
+_WIDE = ("env", "COLUMNS=200")
+"""On a narrow terminal pip breaks addresses into lines, and pip 26.3 fails to print its help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ async def ask_pip() -> Registry | None:
     for scope in _SCOPES:
         if scope in found:
             return read_registry(found[scope])
-    default = _DEFAULT.search(await _ask(*pip, "install", "--help"))
-    return read_registry("".join(default["url"].split())) if default else None
+    default = _DEFAULT.search(await _ask(*_WIDE, *pip, "install", "--help"))
+    return read_registry(default["url"]) if default else None
 
 
 async def ask_npm(path: str) -> Registry | None:
