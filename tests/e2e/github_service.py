@@ -45,6 +45,7 @@ class Shop:
     bare: Path
     agent: str = WORKS
     settings: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=lambda: COMMAND)
 
     @property
     def launches(self) -> int:
@@ -88,7 +89,7 @@ class Shop:
         if self.github.api_url != self.github.web_url:
             env["GITHUB_ENTERPRISE_URL"] = self.github.web_url
         (self.folder / "app.pem").write_text(private_key())
-        with run_service(COMMAND, self.folder, *arguments, env=env) as service:
+        with run_service(self.command, self.folder, *arguments, env=env) as service:
             yield service
 
     def submit(self, service: RunningService, **fields: Any) -> str:

@@ -1,10 +1,11 @@
 """Becomes another user in a network and a view of files of its own, then runs a command.
 
-    python3 -ISs enter.py UID FOLDER... -- COMMAND...
+    python3 -ISs enter.py UID FOLDER... -- [host-network] COMMAND...
 
 Root runs it; UID may be 0. What the tests stand on (this checkout, its Python) may lie below
 folders that only root can enter: they are covered, for this process alone, by empty ones that show
-nothing but the given FOLDERs. The network has addresses that a box must not reach.
+nothing but the given FOLDERs. The network has addresses that a box must not reach; `host-network`
+asks for the host's own.
 """
 
 import ctypes
@@ -68,15 +69,20 @@ def make_reachable(folders: list[str]) -> None:
 
 def main() -> None:
     uid, end = int(sys.argv[1]), sys.argv.index("--")
-    checked(libc.unshare(NEW_MOUNTS | NEW_NETWORK), "unshare")
+    command = sys.argv[end + 1 :]
+    own_network = command[0] != "host-network"
+    checked(libc.unshare(NEW_MOUNTS | (NEW_NETWORK if own_network else 0)), "unshare")
     mount("none", "/", "", RECURSIVE | PRIVATE)
-    raise_network()
+    if own_network:
+        raise_network()
+    else:
+        command = command[1:]
     if uid:
         make_reachable(sys.argv[2:end])
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    os.execvp(sys.argv[end + 1], sys.argv[end + 1 :])
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":
