@@ -137,8 +137,9 @@ def commit_hostile(tree: Path, bare: Path, trap: Trap, outside: Path) -> None:
 def planting(trap: Trap) -> str:
     """Give a script that plants in a workspace whatever could run when somebody looks at it."""
     lines = [
-        "mkdir -p .git/evil-hooks ~/.config/git",
-        f"printf '#!/bin/sh\\n%s\\n' '{trap.mark('git')}' > .git/evil; chmod 755 .git/evil",
+        "mkdir -p .git/evil-hooks .git/hooks ~/.config/git",
+        f"printf '#!/bin/sh\\n%s\\ncat\\n' '{trap.mark('git')}' > .git/evil",
+        "chmod 755 .git/evil",
         *(f"cp .git/evil .git/evil-hooks/{hook}; cp .git/evil .git/hooks/{hook}" for hook in HOOKS),
     ]
     for key, value in GIT_SETTINGS.items():
@@ -147,7 +148,7 @@ def planting(trap: Trap) -> str:
     lines += [
         "cp .git/config ~/.gitconfig; cp .git/config ~/.config/git/config",
         "mkdir -p .git/info; echo '* filter=evil diff=evil merge=evil' > .git/info/attributes",
-        "mkfifo fifo; ln -s / .git/root; ln -s ../../../../.. up",
+        "mkfifo fifo; ln -s / .git/root; ln -s / ~/root",
         "mkdir -p ~/.claude; cp .claude/settings.json ~/.claude/settings.json",
         "cp .mcp.json ~/.mcp.json",
         f"printf '%s\\n' '{trap.mark('profile')}' | tee -a ~/.bashrc ~/.profile > ~/.bash_profile",
