@@ -234,7 +234,7 @@ def test_when_the_box_is_done_sending_it_still_hears_the_answer(
     assert (access.verdict, access.sent, access.received) == ("allowed", len(hello) + 4, 3)
 
 
-@pytest.mark.parametrize("beginning", [b"", client_hello(HOST)[:50]])
+@pytest.mark.parametrize("beginning", [b"", client_hello(HOST)[:50]], ids=["nothing", "a part"])
 async def test_who_is_slow_to_begin_tls_is_cut_and_recorded(
     sink: list[bytes], monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
