@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from codebot.domain.box import BoxLimits, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.memory import memory_of
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
 
@@ -195,3 +197,13 @@ async def test_nothing_watches_while_nothing_runs(place: Place) -> None:
     await place.run("true")
     await asyncio.sleep(2 * watch.PAUSE)
     assert {task.get_name() for task in asyncio.all_tasks()} == {asyncio.current_task().get_name()}  # type: ignore[union-attr]
+
+
+def test_a_box_that_still_sees_the_hosts_folders_is_not_held_to_what_lies_in_them() -> None:
+    beginning = subprocess.Popen(["sleep", "60"])
+    try:
+        limit = LIMITS.memory
+        assert memory_of([beginning.pid], limit, thoroughly=True)[beginning.pid] < 16 * MEBIBYTE
+    finally:
+        beginning.kill()
+        beginning.wait()

@@ -62,14 +62,27 @@ def _pss_of(process: Process) -> int:
 
 
 def _tmpfs_of(first: int) -> int:
-    """Give the bytes that lie in the box's own memory file systems."""
+    """Give the bytes that lie in the box's own memory file systems.
+
+    A box that begins still sees the host's, and would be ended for what others keep there.
+    """
     size = 0
     for name in TMPFS:
         with suppress(OSError):
-            seen = os.statvfs(Path("/proc", str(first), "root", name))
+            place = Path("/proc", str(first), "root", name)
+            if _is_ours(place, name):
+                continue
+            seen = os.statvfs(place)
             size += (seen.f_blocks - seen.f_bfree) * seen.f_frsize
             size += (seen.f_files - seen.f_ffree) * PER_FILE
     return size
+
+
+def _is_ours(place: Path, name: str) -> bool:
+    try:
+        return place.stat().st_dev == Path("/", name).stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 def _unnamed_files_of(family: Iterable[Process]) -> int:
