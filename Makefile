@@ -84,7 +84,7 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo
 
 hostile: $(READY) ## everything that a box must prevent, tried by root and by an ordinary user
-	@$(BIN)/pytest -q tests/hostile tests/unit/test_seccomp.py tests/integration/test_sandbox_*.py
+	@$(BIN)/pytest -q --hostile-all tests/hostile tests/unit/test_seccomp.py tests/integration/test_sandbox_*.py
 
 mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
 	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate

@@ -69,7 +69,10 @@ class Scene:
         return found
 
 
-@pytest.fixture(params=USERS)
+as_everybody = pytest.mark.parametrize("scene", USERS, indirect=True)
+
+
+@pytest.fixture
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with _folder() as folder, open_shop(folder) as shop, open_trap(folder / "marks") as trap:
         secret = folder / "secret"
@@ -150,6 +153,7 @@ def run_task(scene: Scene, **fields: Any) -> tuple[dict[str, Any], dict[str, str
     return status, said
 
 
+@as_everybody
 def test_what_a_repository_brings_along_does_not_run(scene: Scene) -> None:
     scene.script("echo planted: $PLANTED; ls -A ~ > seen.txt; cat outside; true", MEND)
     status, said = run_task(scene, test_command="ls -A ~; cat outside || grep -q mended shop.py")
@@ -165,6 +169,7 @@ SECOND_ROUND = (
 )
 
 
+@as_everybody
 def test_what_an_agent_plants_does_not_run_in_the_next_round_or_on_the_host(scene: Scene) -> None:
     scene.script(planting(scene.trap), MEND)
     status, said = run_task(scene, test_command=SECOND_ROUND)
@@ -178,6 +183,7 @@ def test_what_an_agent_plants_does_not_run_in_the_next_round_or_on_the_host(scen
     assert_nothing_got_out(scene, said)
 
 
+@as_everybody
 def test_what_is_planted_does_run_for_whoever_is_careless(scene: Scene) -> None:
     tree = scene.shop.folder / "careless"
     subprocess.run(["git", "clone", "-q", str(scene.shop.bare), str(tree)], check=True)
@@ -213,6 +219,7 @@ env | sed 's/=.*//' | sort | tr '\\n' ' ' >> loot.txt
 """
 
 
+@as_everybody
 def test_an_agent_that_robs_finds_nothing_and_sends_nothing(scene: Scene) -> None:
     rob = ROB.format(
         secret=scene.secret, folder=scene.shop.folder, url=scene.trap.url, port=scene.trap.port
@@ -227,6 +234,7 @@ def test_an_agent_that_robs_finds_nothing_and_sends_nothing(scene: Scene) -> Non
     assert_nothing_got_out(scene, said)
 
 
+@as_everybody
 def test_without_a_box_the_same_agent_finds_and_sends_everything(scene: Scene) -> None:
     scene.shop.settings["CODEBOT_SANDBOX"] = "none"
     rob = ROB.format(
@@ -255,9 +263,18 @@ REFUSED: Mapping[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_nobody_may_push_is_refused_by_name(scene: Scene, name: str) -> None:
-    command, named = REFUSED[name]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try each refusal as every user, or as one of them in turn where time is short."""
+    if "refused" in metafunc.fixturenames:
+        users = list(USERS)
+        pairs = [(user, name) for user in users for name in REFUSED]
+        if not metafunc.config.getoption("hostile_all"):
+            pairs = [(users[n % len(users)], name) for n, name in enumerate(REFUSED)]
+        metafunc.parametrize(("scene", "refused"), pairs, indirect=["scene"])
+
+
+def test_what_nobody_may_push_is_refused_by_name(scene: Scene, refused: str) -> None:
+    command, named = REFUSED[refused]
     scene.script(command, MEND)
     status, said = run_task(scene)
     assert status["status"] == "failed"
