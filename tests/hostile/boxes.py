@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -279,14 +280,18 @@ async def obey(folder: Path, host: Host) -> None:
             tell(await orders[order["do"]](**order["with"]))
 
 
-ANSWERS = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-"""What is logged goes to stderr: stdout is for answers."""
+@cache
+def answers() -> int:
+    """Keep stdout for answers: from now on, what is logged goes to stderr."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return kept
 
 
 def tell(answer: object) -> None:
     """Answer with one line."""
-    print(json.dumps(answer), file=ANSWERS, flush=True)
+    with open(answers(), "w", closefd=False) as file:
+        file.write(json.dumps(answer) + "\n")
 
 
 async def be_doomed(order: Mapping[str, Any]) -> None:
@@ -303,6 +308,7 @@ async def be_doomed(order: Mapping[str, Any]) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Make a host and take orders, or be the service that is killed."""
+    answers()
     if words[0] == "doomed":
         asyncio.run(be_doomed(json.loads(words[1])))
         return
