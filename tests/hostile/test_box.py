@@ -83,7 +83,7 @@ def test_what_leaks_into_bwrap_stays_there(variant_of: VariantOf, user: str) -> 
     assert set(wrong) == {"see nothing in the environment of pid 1"}, "where it did leak"
 
 
-@pytest.mark.parametrize("user", [user for user in USERS if user == "root"])
+@as_everybody
 def test_even_a_bwrap_that_stays_root_leaves_no_capability(
     variant_of: VariantOf, user: str
 ) -> None:
