@@ -346,6 +346,7 @@ async def test_a_registry_leads_nobody_into_the_companys_network(where: str) -> 
     ):
         answer = await client.get(f"/simple/{PROJECT}/")
         assert answer.status_code == 502
+        assert "The registry points to" in answer.text
         assert "location" not in answer.headers
 
 

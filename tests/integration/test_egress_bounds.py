@@ -110,6 +110,44 @@ def test_a_download_ends_with_its_box_and_is_recorded_as_far_as_it_came(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_every_connection_ends_with_its_box_and_nothing_is_said_of_it(
+    loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(600)
+
+    async def end() -> list[bytes]:
+        opened = []
+        async with outside(application=hang) as place:
+            for beginning in (
+                b"",
+                b"GE",
+                b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                b"CONNECT ",
+            ):
+                reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+                writer.write(beginning)
+                opened.append((reader, writer))
+            await asyncio.sleep(0.2)
+        async with asyncio.timeout(5):
+            heard = [await _rest(reader) for reader, _ in opened]
+        for _, writer in opened:
+            writer.close()
+        return heard
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(end()) == [b""] * 4
+    assert caplog.messages == []
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
 async def _ask(
     place: Outside, path: str, host: str = NPM_HOST
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

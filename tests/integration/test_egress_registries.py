@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,8 +19,8 @@ from starlette.responses import Response
 
 from codebot.domain.box import NPM_HOST, PYPI_HOST
 from codebot.domain.egress import AccessVerdict
-from codebot.gateway.egress import upstreams
-from codebot.gateway.egress.fetch import Fetcher
+from codebot.gateway.egress import python_index, replies, upstreams
+from codebot.gateway.egress.fetch import Fetcher, Unfetchable, _credentials
 from codebot.gateway.egress.npm_registry import NpmRegistry
 from codebot.gateway.egress.replies import plain
 from codebot.gateway.egress.shelf import Shelf
@@ -27,6 +28,7 @@ from codebot.gateway.egress.upstreams import Registry, ask_npm, ask_pip
 from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
 from fakes.way_out import HOST, client_hello, client_of, in_box, outside, run
 
+PUBLIC = ("93.184.215.14",)
 WHEEL = f"{PROJECT}-1.0-py3-none-any.whl"
 
 
@@ -78,6 +80,17 @@ async def test_credentials_in_the_address_of_a_file_stay_outside() -> None:
     assert url == f"https://{HOST}/{WHEEL}"
 
 
+@pytest.mark.parametrize("where", ["https://[v1.x]/x", "file:///etc/passwd", "http://10.0.0.1/x"])
+async def test_a_file_that_is_nowhere_is_told_as_such(where: str) -> None:
+    async with (
+        FakeRegistry(page=_page(url=where)) as registry,
+        outside(registry=registry, resolved=PUBLIC) as place,
+        client_of(place, PYPI_HOST) as client,
+    ):
+        [file] = (await client.get(f"/simple/{PROJECT}/")).json()["files"]
+        assert (await client.get(httpx.URL(file["url"]).path)).status_code == 502
+
+
 async def test_a_forged_address_of_a_file_is_recorded() -> None:
     forged = base64.urlsafe_b64encode(b"https://intranet.example/x.whl").decode()
     async with FakeRegistry() as registry, outside(registry=registry) as place:
@@ -108,14 +121,37 @@ async def test_a_page_that_is_none_is_told_as_such(page: str, accept: str) -> No
     assert "none of an index" in answer.text
 
 
-@pytest.mark.parametrize("where", ["https://[", "https://h:99999/", "//\x00/", "ftp://h/"])
-async def test_a_redirect_to_what_is_no_address_is_told_as_such(where: str) -> None:
+@pytest.mark.parametrize(
+    "where",
+    ["https://[", "https://h:99999/", "https://[v1.x]/", f"ftp://{HOST}/", f"http://{HOST}/"],
+)
+async def test_a_redirect_to_what_is_no_address_of_https_is_not_followed(where: str) -> None:
     async with (
         FakeRegistry(redirect=where) as registry,
+        outside(registry=registry, resolved=PUBLIC) as place,
+        client_of(place, PYPI_HOST) as client,
+    ):
+        answer = await client.get(f"/simple/{PROJECT}/")
+    assert answer.status_code == 502
+    assert "ConnectError" not in answer.text
+
+
+async def test_a_page_that_is_too_long_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python_index, "LARGEST_PAGE", 100)
+    async with (
+        FakeRegistry() as registry,
         outside(registry=registry) as place,
         client_of(place, PYPI_HOST) as client,
     ):
-        assert (await client.get(f"/simple/{PROJECT}/")).status_code == 502
+        answer = await client.get(f"/simple/{PROJECT}/")
+    assert (answer.status_code, answer.text) == (502, "The registry's answer is too long.\n")
+
+
+async def test_the_password_of_a_mirror_follows_no_address_to_another_server() -> None:
+    registry = Registry("https://mirror.example/simple", ("me", "pw"))
+    assert _credentials(registry, "https://mirror.example/files/x.whl") != {}
+    for other in ("https://files.example/x.whl", "https://mirror.example:444/x.whl"):
+        assert _credentials(registry, other) == {}
 
 
 # --- npm -------------------------------------------------------------------------------------
@@ -129,6 +165,79 @@ async def test_a_question_for_an_audit_is_answered_quietly() -> None:
     ):
         answer = await client.post("/-/npm/v1/security/advisories/bulk", content=b"{}")
         assert (answer.status_code, registry.asked, place.records) == (404, [], [])
+
+
+async def test_what_a_box_says_of_itself_is_not_passed_on() -> None:
+    said = {"Cookie": "c", "X-Exfil": "data", "User-Agent": "mine", "Authorization": "Bearer own"}
+    async with (
+        FakeRegistry() as registry,
+        outside(registry=registry) as place,
+        client_of(place, NPM_HOST) as client,
+    ):
+        await client.get(f"/{PROJECT}/-/{PROJECT}-1.0.0.tgz?q=data", headers=said)
+        [(_, path, heard)] = registry.asked
+    assert not {"cookie", "x-exfil"} & heard.keys()
+    assert (heard["user-agent"], heard["authorization"]) == ("codebot", "Basic bWU6c2VjcmV0")
+    assert "data" not in path + str(heard)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+
+@asynccontextmanager
+async def broken_registry(answer: bytes) -> AsyncIterator[SimpleNamespace]:
+    """Give the address of a registry that says this much and hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield SimpleNamespace(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+        CHUNKED,
+        CHUNKED + b"9\r\ntoo much!\r\n0\r\n\r\n",
+    ],
+    ids=["cut", "cut between pieces", "too long"],
+)
+async def test_half_an_archive_is_not_taken_for_a_whole_one(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(replies, "LARGEST_FILE", 10)
+    if b"Length" in answer:
+        monkeypatch.setattr(replies, "LARGEST_FILE", 2000)
+    async with (
+        broken_registry(answer) as registry,
+        outside(registry=registry) as place,
+        client_of(place, NPM_HOST) as client,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(f"/{PROJECT}/-/{PROJECT}-1.0.0.tgz")
+    [access] = place.records
+    assert (access.verdict, access.received) == (AccessVerdict.ALLOWED, 3)
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+async def test_an_archive_that_is_announced_as_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "LARGEST_FILE", 10)
+    async with (
+        FakeRegistry() as registry,
+        outside(registry=registry) as place,
+        client_of(place, NPM_HOST) as client,
+    ):
+        answer = await client.get(f"/{PROJECT}/-/{PROJECT}-1.0.0.tgz")
+    assert (answer.status_code, answer.text) == (502, "The registry's answer is too long.\n")
 
 
 async def test_what_is_written_down_of_a_download_is_what_came() -> None:
@@ -254,7 +363,6 @@ async def company_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]
 
 
 CONNECT = f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode()
-PUBLIC = ("93.184.215.14",)
 
 
 @pytest.mark.parametrize("resolved", [PUBLIC, ()])
@@ -288,3 +396,19 @@ async def test_a_proxy_that_refuses_is_told_as_such(answer: bytes) -> None:
         said = await place.connect(f"{HOST}:443")
     assert b"the company's proxy refuses it" in said
     assert [host for host, _, _ in place.refused()] == [HOST]
+
+
+async def test_where_a_proxy_goes_out_a_redirect_is_its_to_judge() -> None:
+    async def unasked(host: str, port: int) -> Sequence[str]:
+        raise AssertionError(f"{host}:{port} was looked up")
+
+    async with (
+        company_proxy(b"HTTP/1.1 502 No\r\n\r\n") as (proxy, heads),
+        FakeRegistry(redirect="https://elsewhere.example/x") as registry,
+    ):
+        fetcher = Fetcher(lambda url: proxy if "elsewhere" in url else None, unasked)
+        with pytest.raises(Unfetchable):
+            async with fetcher.get(Registry(registry.url), f"{registry.url}/x", {}):
+                pass
+        await fetcher.close()
+    assert heads[0].startswith(b"CONNECT elsewhere.example:443 ")

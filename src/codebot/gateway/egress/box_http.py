@@ -43,13 +43,6 @@ class BoxHttp(HttpToolsProtocol):
         self._forget_clock()
         super().connection_lost(exc)
 
-    def cut(self) -> None:
-        """End the connection now; whoever works on an answer for it sees that nobody waits."""
-        self.transport.abort()
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-
     def on_message_begin(self) -> None:
         """Give the head its time."""
         self._forget_clock()

@@ -68,11 +68,12 @@ async def relay(
             raise Unfetchable("The registry's answer is too long.")
         kept = PASSED_BACK if change else PASSED_BACK + OF_THE_BYTES
         headers = {name: found.headers[name] for name in kept if name in found.headers}
-        body = change(bounded(found.aiter_bytes())) if change else bounded(found.aiter_raw())
+        raw = bounded(found.aiter_bytes() if change else found.aiter_raw(), LARGEST_FILE)
+        body = change(raw) if change else raw
         return _Relayed(body, found.status_code, headers, until_sent=stack.pop_all())
 
 
-async def bounded(body: AsyncIterable[bytes], most: int = LARGEST_FILE) -> AsyncIterator[bytes]:
+async def bounded(body: AsyncIterable[bytes], most: int) -> AsyncIterator[bytes]:
     """Give a body on; raises `Unfetchable` when it is more than may be."""
     async for piece in body:
         most -= len(piece)

@@ -160,9 +160,6 @@ class ServedBox:
     async def close(self) -> None:
         """Cut every connection and close the listening socket."""
         self.server.close()
-        for connection in tuple(self.state.connections):
-            if isinstance(connection, BoxHttp):
-                connection.cut()
         await self.connections.close()
         for task in tuple(self.state.tasks):
             task.cancel()
