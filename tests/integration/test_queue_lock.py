@@ -70,3 +70,19 @@ def test_a_work_directory_is_locked_by_itself_also_where_it_is_the_data_director
         with pytest.raises(ConfigError) as refused:
             DataDirLock(tmp_path, setting="CODEBOT_WORK_DIR").acquire()
         assert "CODEBOT_WORK_DIR" in refused.value.hint
+
+
+def test_a_directory_that_cannot_be_made_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match="file/data cannot be used: Not a directory") as refused:
+        DataDirLock(tmp_path / "file" / "data").acquire()
+
+    assert "CODEBOT_DATA_DIR" in refused.value.hint
+
+
+def test_a_directory_that_takes_no_files_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+
+    with pytest.raises(ConfigError, match="cannot be used: Is a directory"):
+        DataDirLock(tmp_path).acquire()

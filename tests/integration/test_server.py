@@ -102,5 +102,6 @@ def test_a_port_that_is_taken_is_a_matter_of_configuration() -> None:
 
 
 def test_an_address_that_is_not_ours_is_a_matter_of_configuration() -> None:
-    with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1 port 0: [\w ]+\.$") as refused:
         listen("192.0.2.1", 0)
+    assert "--host" in refused.value.hint

@@ -221,6 +221,23 @@ def test_the_app_needs_its_id_and_a_readable_rsa_key(
     assert "GITHUB_APP_ID is missing" in problems(load, GITHUB_APP_PRIVATE_KEY_PATH="app.pem")[0]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"GITHUB_APP_ID": "a b", "GITHUB_APP_PRIVATE_KEY_PATH": "app.pem"},
+        {"GITHUB_APP_ID": "a b", "GITHUB_APP_INSTALLATION_ID": "7"},
+        {"GITHUB_API_URL": "http://ghe.corp/api/v3"},
+        {"CODEBOT_TASK_RETENTION": "0"},
+    ],
+    ids=["app", "installation", "api", "number"],
+)
+def test_one_mistake_is_one_problem_in_plain_numbers(load: Load, wrong: dict[str, str]) -> None:
+    [problem] = problems(load, **wrong)
+
+    assert problem.startswith(next(iter(wrong)))
+    assert "e+" not in problem
+
+
 @pytest.mark.parametrize("kind", ["elliptic", "with password", "public", "text", "binary", "none"])
 def test_what_is_not_an_rsa_private_key_is_said_to_be_none(
     load: Load, tmp_path: Path, rsa_key: bytes, kind: str

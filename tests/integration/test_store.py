@@ -39,6 +39,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def shared_folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o1777)
+    return tmp_path
+
+
+@pytest.fixture
 async def store(path: Path, clock: Clock) -> AsyncIterator[Store]:
     patience = timedelta(seconds=0.05)
     store = await Store.open(path, redact=redact, now=clock, busy_timeout=patience)
@@ -56,6 +62,10 @@ async def running(queue: EmbeddedQueue) -> Run:
     return await queue.claim(QueueName.TASKS)
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def stored(store: Store, task_id: TaskId) -> Task:
     task = store.tasks.get(task_id)
     assert task is not None
@@ -68,8 +78,15 @@ def stored(store: Store, task_id: TaskId) -> Task:
 async def test_only_this_user_can_read_the_database(store: Store, path: Path) -> None:
     await store.check_writable()
 
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert mode(path.parent) == 0o700
+    assert {mode(file) for file in path.parent.iterdir()} == {0o600}
+
+
+async def test_a_folder_that_was_there_keeps_its_mode(shared_folder: Path) -> None:
+    await (await Store.open(shared_folder / "store.sqlite3")).close()
+
+    assert mode(shared_folder) == 0o1777
+    assert mode(shared_folder / "store.sqlite3") == 0o600
 
 
 async def test_a_commit_is_on_disk_when_it_returns(store: Store) -> None:

@@ -23,6 +23,7 @@ from codebot.settings.model import is_loopback
         (parse.listed(parse.secret), "a,b\nc , a", (Secret("a"), Secret("b"), Secret("c"))),
         (parse.repository_pattern, "pallets/*", "pallets/*"),
         (parse.host, "::1", "::1"),
+        (parse.host, "[::1]", "::1"),
         (parse.app_id, "Iv23liABC", "Iv23liABC"),
         (parse.url, "https://ghe.example.org:8443/git/", "https://ghe.example.org:8443/git"),
         (parse.model_endpoint, "http://litellm:4000", "http://litellm:4000"),

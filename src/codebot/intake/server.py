@@ -1,6 +1,7 @@
 """The HTTP server: it goes on answering while work drains, and stops at once when asked twice."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -15,14 +16,21 @@ BACKLOG = 2048
 
 def listen(host: str, port: int) -> socket.socket:
     """Give a listening socket, before anything else is touched; raises `ConfigError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        # Python adds to the system's words what it was about; that is in the sentence already.
+        reason = str(error.strerror).partition(" (")[0]
         raise ConfigError(
-            (f"Cannot listen on {host} port {port}: {error.strerror}.",),
-            hint="Choose another --port, or stop the program that has this one.",
+            (f"Cannot listen on {host} port {port}: {reason}.",), hint=_listen_hint(error)
         ) from error
+
+
+def _listen_hint(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "Choose a --host that is an address of this machine."
+    return "Choose another --port, or stop the program that has this one."
 
 
 class Server(uvicorn.Server):

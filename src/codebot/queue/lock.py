@@ -34,9 +34,11 @@ class DataDirLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raises `ConfigError` naming the process that has it, and since when."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Take the lock; raises `ConfigError` naming the process that has it, and since when.
+
+        The directory is made where it is not there; `ConfigError` as well where it cannot be.
+        """
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -49,6 +51,16 @@ class DataDirLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} since {self._since()}\n".encode())
         self._descriptor = descriptor
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                (f"{self._path.parent} cannot be used: {error.strerror}.",),
+                hint=f"Let this user write there, or name another directory in {self._setting}.",
+            ) from error
 
     def release(self) -> None:
         """Let the directory go; nothing happens when it is not held."""

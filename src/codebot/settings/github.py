@@ -1,6 +1,6 @@
 """Which GitHub it is, and with which credential: the rules that several variables share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,14 +13,19 @@ PUBLIC = GitHubSettings()
 _LARGEST_KEY = 64 * 1024
 
 
-def read_github(values: Mapping[str, Any], problems: list[str]) -> GitHubSettings:
-    """Put the GITHUB_* values together; what contradicts itself is added to `problems`."""
+def read_github(
+    values: Mapping[str, Any], given: Collection[str], problems: list[str]
+) -> GitHubSettings:
+    """Put the GITHUB_* values together; what contradicts itself is added to `problems`.
+
+    `given` names what was set, good or bad: a bad value is a problem already, and not missing, too.
+    """
     web_url, api_url = _addresses(values.get("GITHUB_ENTERPRISE_URL"), values.get("GITHUB_API_URL"))
     for name, url in (("GITHUB_ENTERPRISE_URL", web_url), ("GITHUB_API_URL", api_url)):
         parts = urlsplit(url)
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        if name in values and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             problems.append(f"{name} must begin with https:// (http is for loopback only).")
-    app = _read_app(values, problems)
+    app = _read_app(values, given, problems)
     return GitHubSettings(
         host=urlsplit(web_url).netloc.lower(),
         web_url=web_url,
@@ -61,17 +66,20 @@ def _api_of(web: str) -> str:
     return f"{web}/api/v3"
 
 
-def _read_app(values: Mapping[str, Any], problems: list[str]) -> GitHubApp | None:
+def _read_app(
+    values: Mapping[str, Any], given: Collection[str], problems: list[str]
+) -> GitHubApp | None:
     """Give the App when it is complete; a part without the other is a problem."""
     app_id, file = values.get("GITHUB_APP_ID"), values.get("GITHUB_APP_PRIVATE_KEY_PATH")
     installation: int | None = values.get("GITHUB_APP_INSTALLATION_ID")
     if app_id is None and file is None:
-        if installation is not None and "GITHUB_TOKEN" not in values:
+        if installation is not None and not {"GITHUB_TOKEN", "GITHUB_APP_ID"} & set(given):
             problems.append("GITHUB_APP_INSTALLATION_ID is set without GITHUB_APP_ID.")
         return None
     if app_id is None or file is None:
         missing = "GITHUB_APP_ID" if app_id is None else "GITHUB_APP_PRIVATE_KEY_PATH"
-        problems.append(f"{missing} is missing: a GitHub App needs its id and its private key.")
+        if missing not in given:
+            problems.append(f"{missing} is missing: a GitHub App needs its id and its private key.")
         return None
     key = _read_private_key(file, problems)
     return GitHubApp(app_id, key, installation) if key else None

@@ -65,7 +65,7 @@ def read_settings(
     sources = read_sources(environ, flags, folder, redactor)
     problems = list(sources.problems)
     values = _understand(sources.given, folder, problems)
-    github = read_github(values, problems)
+    github = read_github(values, sources.given, problems)
     if github.app:
         redactor.add(github.app.private_key)
     _hide_proxy_passwords(values, redactor)

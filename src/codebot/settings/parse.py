@@ -64,7 +64,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             given = math.nan
         if not low <= given <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
+            raise ValueError(f"must be a number from {low:.12g} to {high:.12g}")
         return given
 
     return parse
@@ -78,7 +78,9 @@ def seconds(low: float, high: float) -> Callable[[str], timedelta]:
         try:
             return timedelta(seconds=parse_number(value))
         except ValueError:
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}") from None
+            raise ValueError(
+                f"must be a number of seconds from {low:.12g} to {high:.12g}"
+            ) from None
 
     return parse
 
@@ -141,10 +143,14 @@ def repository_pattern(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """Take an address or a host name to bind to."""
+    """Take an address or a host name to bind to; an IPv6 address also in a URL's brackets.
+
+    >>> host("[::1]")
+    '::1'
+    """
     if not _HOST.fullmatch(value):
         raise ValueError("must be an IP address or a host name")
-    return value
+    return value.removeprefix("[").removesuffix("]")
 
 
 def egress_host(value: str) -> str:

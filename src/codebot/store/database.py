@@ -97,10 +97,12 @@ def migrate(connection: Connection) -> None:
 
 
 def _create_private(path: Path) -> None:
-    """Make the folder and the file for this user alone, before SQLite makes them for all."""
+    """Make the folder and the file for this user alone, before SQLite makes them for all.
+
+    A folder that is there stays as it is: it may be anybody's, `/tmp` even.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
         path.touch(mode=0o600)
         path.chmod(0o600)
     except OSError as error:
