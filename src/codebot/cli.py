@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import TaskId
-from codebot.errors import CodebotError, ConfigError, InvalidRequest, UserError
+from codebot.errors import (
+    CodebotError,
+    ConfigError,
+    InvalidRequest,
+    SandboxUnavailable,
+    UserError,
+)
 from codebot.settings import Command, Reading, Settings, environment, read_settings
 from codebot.settings.table import BY_FLAG
 from codebot.telemetry.redaction import Redactor
@@ -61,7 +67,7 @@ def _run_guarded(command: Callable[[Call], int], call: Call) -> int:
 
 def _exit_code(error: CodebotError) -> int:
     match error:
-        case ConfigError():
+        case ConfigError() | SandboxUnavailable():
             return CONFIGURATION
         case UserError():
             return USAGE

@@ -97,6 +97,8 @@ def test_run_does_one_task_and_says_how_to_look_at_it(tmp_path: Path, project: P
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
+    for name in ("codebot_data", "codebot_workspace"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
     assert "The agent works" in ended.stdout
     *_, look, used = ended.stdout.splitlines()
     assert look.startswith("Look at it: git -C ")
@@ -122,6 +124,17 @@ def test_run_refuses_what_is_no_task(tmp_path: Path, project: Path, prompt: str)
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("codebot: ")
     assert "Traceback" not in ended.stderr
+    assert not [*tmp_path.glob("codebot_*")]
+
+
+def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_text("This is no database.")
+    settings = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": str(tmp_path)}
+    ended = run("serve", cwd=tmp_path, env=settings | {"CODEBOT_DATABASE_URL": "sqlite:///broken"})
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "not a database" in ended.stderr
 
 
 def test_a_task_that_fails_is_exit_1(tmp_path: Path, project: Path) -> None:

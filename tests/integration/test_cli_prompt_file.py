@@ -50,6 +50,7 @@ def test_an_address_stays_what_it_is(url: str) -> None:
         b"- a\n- b\n",
         b"{not json",
         b'{"description": "a", "description": "b"}',
+        b"description: a\ndescription: b\n",
         b"a: [1, 2",
         b"a: !!python/object/apply:os.system [id]\nb: - c",
         b"description: \xff\xfe",

@@ -180,6 +180,16 @@ async def test_an_empty_repository_is_told_apart_from_a_missing_branch(tmp_path:
         assert "main" in missing.value.hint
 
 
+async def test_a_missing_branch_is_not_told_of_branches_of_other_tasks(shop: Workshop) -> None:
+    for name in ("u/codebot/abc1234/one", "aside"):
+        git("branch", name, "main", cwd=shop.server.path(OWNER, NAME))
+
+    with pytest.raises(BranchMissing) as missing:
+        await shop.prepare(1, "release/9")
+
+    assert missing.value.hint == "Name one that does, such as aside, main."
+
+
 def test_a_certificate_that_is_not_trusted_names_the_setting(shop: Workshop) -> None:
     said = GitResult(128, b"", "server certificate verification failed", Trouble.UNTRUSTED)
     assert "SSL_CERT_FILE" in clone_failed(shop.repository, said).hint

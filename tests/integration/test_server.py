@@ -1,6 +1,7 @@
 """The HTTP server around a signal: it answers while work drains, and a second one ends it."""
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -91,6 +92,40 @@ async def test_a_drain_that_breaks_ends_the_server_all_the_same() -> None:
 
     async with serving(drain) as (server, _):
         server.handle_exit(signal.SIGTERM, None)
+
+
+async def no_drain() -> None:
+    """End at once."""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"FOO / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5000),
+    ],
+    ids=["method", "bytes", "negative", "huge"],
+)
+async def test_what_is_no_http_is_a_problem_like_any_other(sent: bytes) -> None:
+    async with serving(no_drain) as (server, url), asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(sent)
+        answer = await reader.read()
+        writer.close()
+        server.handle_exit(signal.SIGTERM, None)
+    head, body = answer.split(b"\r\n\r\n")
+    told = json.loads(body)
+    assert (told["status"], told["code"]) == (400, "bad_request")
+    lines = head.lower().decode().split("\r\n")
+    assert lines[0] == "http/1.1 400 bad request"
+    assert {
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        f"x-request-id: {told['request_id']}",
+        "connection: close",
+    } <= set(lines)
 
 
 def test_a_port_that_is_taken_is_a_matter_of_configuration() -> None:

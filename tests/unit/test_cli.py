@@ -10,6 +10,7 @@ from codebot.errors import (
     FieldProblem,
     InvalidTask,
     NothingChanged,
+    SandboxUnavailable,
     Unauthorized,
 )
 from codebot.settings import Command
@@ -77,6 +78,13 @@ def test_every_problem_of_the_configuration_is_a_line_of_its_own(say: Say) -> No
 
     assert code == 78
     assert said.splitlines()[1:] == ["- A is wrong.", "- B is missing."]
+
+
+def test_a_machine_without_boxes_is_a_matter_of_configuration(say: Say) -> None:
+    assert say(SandboxUnavailable("There is no bubblewrap.", hint="Install it.")) == (
+        78,
+        "codebot: There is no bubblewrap. Install it.\n",
+    )
 
 
 def test_bad_input_is_exit_2_and_a_failed_task_exit_1(say: Say) -> None:

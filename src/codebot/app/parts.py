@@ -78,16 +78,6 @@ class Parts:
         """Give `count` workers for the queue of tasks."""
         return Worker(self.queue, QueueName.TASKS, self.pipeline.work_on, count, utc_now)
 
-    def rules(self) -> RepositoryRules:
-        """Give what a task's repository may be."""
-        github = self.settings.github
-        return RepositoryRules(
-            github_host=github.host if github.is_configured else None,
-            allowed_patterns=self.settings.repositories,
-            local_roots=self.settings.local_repos,
-            insecure_loopback=github.web_url.startswith("http:"),
-        )
-
     def retention(self) -> Retention:
         """Give the sweep of what ended long enough ago."""
         return Retention(
@@ -155,6 +145,17 @@ async def open_parts(
             ),
             (agent,) if github is None else (agent, github),
         )
+
+
+def repository_rules(settings: Settings) -> RepositoryRules:
+    """Give what a task's repository may be."""
+    github = settings.github
+    return RepositoryRules(
+        github_host=github.host if github.is_configured else None,
+        allowed_patterns=settings.repositories,
+        local_roots=settings.local_repos,
+        insecure_loopback=github.web_url.startswith("http:"),
+    )
 
 
 def _git(settings: Settings) -> Git:

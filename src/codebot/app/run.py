@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from codebot.app.parts import Parts, open_parts
+from codebot.app.parts import Parts, open_parts, repository_rules
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final
-from codebot.domain.task import Task, TaskId
+from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.errors import RunLost
 from codebot.intake.submission import task_request
 from codebot.queue.submit import submit_task
@@ -19,6 +19,7 @@ from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.store.store import new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
+from codebot.workspace.folders import disk_errors, make_private
 
 FOLLOW_EVERY = 0.1
 """Seconds between two looks for news: they are point reads of this process's own store."""
@@ -42,8 +43,12 @@ async def run_task(
     hide_environment()
     with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
         own = _own(settings, fields, Path(folder))
+        request = task_request(fields, repository_rules(own))
+        with disk_errors():  # before anything makes them on the way to its own folder
+            make_private(settings.data_dir)
+            make_private(settings.work_dir)
         async with open_parts(own, redactor, public_url="") as parts:
-            task = await _do(parts, fields, show)
+            task = await _do(parts, request, show)
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
             return task
@@ -62,8 +67,7 @@ def _own(settings: Settings, fields: Mapping[str, Any], folder: Path) -> Setting
     )
 
 
-async def _do(parts: Parts, fields: Mapping[str, Any], show: Callable[[Event], None]) -> Task:
-    request = task_request(fields, parts.rules())
+async def _do(parts: Parts, request: TaskRequest, show: Callable[[Event], None]) -> Task:
     worker = parts.worker(1)
     new = await submit_task(parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7)
     worker.start()

@@ -12,7 +12,7 @@ from importlib.metadata import version
 import structlog
 import uvloop
 
-from codebot.app.parts import Parts, open_parts
+from codebot.app.parts import Parts, open_parts, repository_rules
 from codebot.domain.ports import Finding
 from codebot.errors import SandboxUnavailable
 from codebot.intake.api import build_api
@@ -52,15 +52,17 @@ def serve(settings: Settings, *, redactor: Redactor, announce: Callable[[], None
         DataDirLock(settings.work_dir, setting="CODEBOT_WORK_DIR"),
         listen(settings.host, settings.port) as listening,
     ):
-        announce()
-        uvloop.run(_serve(settings, redactor, listening))
+        uvloop.run(_serve(settings, redactor, listening, announce))
 
 
-async def _serve(settings: Settings, redactor: Redactor, listening: socket.socket) -> None:
+async def _serve(
+    settings: Settings, redactor: Redactor, listening: socket.socket, announce: Callable[[], None]
+) -> None:
     public_url = settings.public_url or f"http://localhost:{settings.port}"
     async with open_parts(settings, redactor, public_url=public_url) as parts:
         await parts.recover()
         findings = [*await _require_sandbox(parts)]
+        announce()
         worker = parts.worker(settings.workers)
         server = _server(settings, parts, worker, findings)
         pause = max(SHORTEST_SWEEP_PAUSE, min(settings.task_retention / 4, LONGEST_SWEEP_PAUSE))
@@ -83,7 +85,7 @@ def _server(settings: Settings, parts: Parts, worker: Worker, findings: list[Fin
             keys=ApiKeys(settings.api_keys),
             queue=parts.queue,
             store=parts.store,
-            rules=parts.rules(),
+            rules=repository_rules(settings),
             now=utc_now,
             new_id=new_uuid7,
             version=version("codebot"),

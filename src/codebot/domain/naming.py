@@ -5,6 +5,9 @@ import unicodedata
 
 from codebot.domain.task import TaskId
 
+OWN_BRANCHES = "u/codebot/"
+"""What the name of every branch of ours begins with."""
+
 LONGEST_SLUG = 50
 FALLBACK_SLUG = "task"
 
@@ -39,7 +42,7 @@ def branch_name(
     """
     words = _words(ticket_summary or "") or slug(description)
     ticket = f"{_ticket_component(ticket_id)}/" if ticket_id else ""
-    return f"u/codebot/{ticket}{task_id[-7:]}/{words}"
+    return f"{OWN_BRANCHES}{ticket}{task_id[-7:]}/{words}"
 
 
 def is_valid_ticket_id(text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codebot.errors import FieldProblem, InvalidRequest
-from codebot.intake.submission import read_object
+from codebot.intake.submission import read_object, without_duplicates
 
 LARGEST = 1024 * 1024
 """Bytes of a document, as over HTTP."""
@@ -45,7 +45,7 @@ def _read_yaml(content: bytes) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.load(content.decode(), Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+        value = _yaml_value(content.decode())
     except UnicodeDecodeError as exc:
         raise _refusal("is not UTF-8.") from exc
     except yaml.MarkedYAMLError as exc:
@@ -59,6 +59,20 @@ def _read_yaml(content: bytes) -> dict[str, Any]:
             "is not a mapping. A task is JSON or YAML with `repository_url` and `description`."
         )
     return {name: text for name, text in value.items() if text != ""}
+
+
+def _yaml_value(text: str) -> object:
+    """Give what the text says, in texts, lists and mappings; a name given twice is refused."""
+    import yaml
+
+    loader = yaml.BaseLoader(text)
+    try:
+        node = loader.get_single_node()
+        if isinstance(node, yaml.MappingNode):
+            without_duplicates([(str(name.value), value) for name, value in node.value])
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:

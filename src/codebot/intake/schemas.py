@@ -342,12 +342,12 @@ class Problem(BaseModel):
             "type": "about:blank",
             "title": "Bad Request",
             "status": 400,
-            "detail": "description: is required.",
+            "detail": "description: is required",
             "code": "invalid_task",
             "request_id": "5f0c1d2e3a4b5c6d",
             "error": "Bad Request",
-            "message": "description: is required.",
-            "errors": [{"field": "description", "message": "is required."}],
+            "message": "description: is required",
+            "errors": [{"field": "description", "message": "is required"}],
         }
     )
 

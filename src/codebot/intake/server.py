@@ -4,12 +4,16 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from secrets import token_hex
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from codebot.errors import ConfigError
+from codebot.errors import ConfigError, UserError
+from codebot.intake.problems import REQUEST_ID, problem
 
 BACKLOG = 2048
 
@@ -33,6 +37,21 @@ def _listen_hint(error: OSError) -> str:
     return "Choose another --port, or stop the program that has this one."
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's own, but for the answer to what is no HTTP: the same body as everywhere."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that no request could be read from, and close (called by uvicorn)."""
+        request_id = token_hex(8)
+        response = problem({REQUEST_ID: request_id}, HTTPStatus.BAD_REQUEST, UserError.code, msg)
+        response.headers["X-Request-ID"] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Connection"] = "close"
+        head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, bytes(response.body)))
+        self.transport.close()
+
+
 class Server(uvicorn.Server):
     """Serves `app` until a signal; the first one calls `drain` and waits for it meanwhile.
 
@@ -44,7 +63,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 proxy_headers=False,  # nothing asks who the caller is but by its key
                 lifespan="off",

@@ -64,6 +64,17 @@ def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskReque
     )
 
 
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Give the object of these names and values; raises `InvalidRequest` for one given twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = [name[:_LONGEST_NAME] for name, count in counts.items() if count > 1]
+        problems = (FieldProblem(name, "is given more than once") for name in twice)
+        raise InvalidRequest(tuple(islice(problems, _MOST_PROBLEMS)))
+    return value
+
+
 def _unknown(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
     for name in fields:
         if name not in REQUIRED and name not in OPTIONAL:
@@ -126,16 +137,6 @@ def _is_storable(text: str) -> bool:
         return False
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = [name[:_LONGEST_NAME] for name, count in counts.items() if count > 1]
-        problems = (FieldProblem(name, "is given more than once") for name in twice)
-        raise InvalidRequest(tuple(islice(problems, _MOST_PROBLEMS)))
-    return value
-
-
 def _refuse_constant(name: str) -> NoReturn:
     raise _bad_body(f"holds {name}, which is not JSON")
 
@@ -144,4 +145,4 @@ def _bad_body(message: str) -> InvalidRequest:
     return InvalidRequest((FieldProblem("body", message),))
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=without_duplicates, parse_constant=_refuse_constant)

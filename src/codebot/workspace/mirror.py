@@ -6,9 +6,11 @@ well, and with `--prune` delete the refs that keep the bases of live tasks.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from codebot.domain.naming import OWN_BRANCHES
 from codebot.domain.ports import Forge
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.task import TaskId
@@ -37,6 +39,10 @@ comes from an agent is checked without exceptions.
 
 MOST_REPLACEMENTS = 2
 """A fetch is two calls, and GitHub may refuse either while it limits rates."""
+
+MOST_LISTED = 1000
+MOST_NAMED = 5
+"""Branches that are looked at, and shown, where a base branch is not there."""
 
 _REFUSED = frozenset({Trouble.UNAUTHORIZED, Trouble.FORBIDDEN})
 _MAY_PASS = frozenset({Trouble.UNREACHABLE, None})
@@ -90,7 +96,11 @@ class Mirrors:
         if known is not None:
             return known
         others = await self._git.run(
-            "for-each-ref", "--count=5", "--format=%(refname:lstrip=2)", "refs/heads", cwd=mirror
+            "for-each-ref",
+            f"--count={MOST_LISTED}",
+            "--format=%(refname:lstrip=2)",
+            "refs/heads",
+            cwd=mirror,
         )
         if not others.text:
             raise CloneFailed(
@@ -99,7 +109,7 @@ class Mirrors:
             )
         raise BranchMissing(
             f"The base branch {branch} does not exist in the repository.",
-            hint=f"Name one that does, such as {', '.join(others.text.split())}.",
+            hint=_branch_hint(others.text.split()),
         )
 
     async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
@@ -165,6 +175,13 @@ class Mirrors:
             timeout=self._limits.fetch_timeout,
             check=False,
         )
+
+
+def _branch_hint(branches: Sequence[str]) -> str:
+    """Name some to start from; what other tasks pushed is theirs."""
+    foreign = [branch for branch in branches if not branch.startswith(OWN_BRANCHES)]
+    named = ", ".join(foreign[:MOST_NAMED])
+    return f"Name one that does{f', such as {named}' if named else ''}."
 
 
 def _keep_ref(task_id: TaskId) -> str:
