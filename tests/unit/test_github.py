@@ -55,6 +55,17 @@ def answer(status: int, text: str = "", **headers: str) -> httpx.Response:
             ).total_seconds(),
         ),
         (answer(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"), 60),
+        (answer(429, retry_after="9" * 20), 86_400),
+        (answer(429, retry_after="9" * 5000), 86_400),
+        (
+            answer(
+                403,
+                x_ratelimit_remaining="0",
+                x_ratelimit_reset="253402300799",
+                date="Wed, 21 Oct 2026 07:28:00 GMT",
+            ),
+            86_400,
+        ),
     ],
 )
 def test_githubs_word_decides_how_long_to_be_quiet(

@@ -3,6 +3,7 @@
 https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,9 @@ PATIENCE = timedelta(seconds=10)
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(minutes=16)
+LONGEST_TOLD = timedelta(days=1)
+"""GitHub's own limits last an hour; what names a year is asked again tomorrow."""
+
 _LIMITED = {httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}
 
 
@@ -73,9 +77,7 @@ def pause_asked(response: httpx.Response, *, strikes: int) -> timedelta | None:
     if response.status_code not in _LIMITED:
         return None
     if retry_after := response.headers.get("retry-after", ""):
-        return (
-            timedelta(seconds=max(int(retry_after), 1)) if retry_after.isdecimal() else FIRST_PAUSE
-        )
+        return _seconds(retry_after)
     if response.headers.get("x-ratelimit-remaining") == "0":
         return _until_reset(response)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS or "secondary" in response.text:
@@ -83,10 +85,25 @@ def pause_asked(response: httpx.Response, *, strikes: int) -> timedelta | None:
     return None
 
 
+def _seconds(text: str) -> timedelta:
+    """Read a number of seconds; ten digits say as much as more, and overflow nothing.
+
+    >>> _seconds("7"), _seconds("9" * 5000), _seconds("soon")
+    (datetime.timedelta(seconds=7), datetime.timedelta(days=1), datetime.timedelta(seconds=60))
+    """
+    if not re.fullmatch(r"[0-9]+", text):
+        return FIRST_PAUSE
+    return _believed(timedelta(seconds=int(text[:10])))
+
+
+def _believed(told: timedelta) -> timedelta:
+    return min(max(told, timedelta(seconds=1)), LONGEST_TOLD)
+
+
 def _until_reset(response: httpx.Response) -> timedelta:
     """Count from the answer's own `Date`: this machine's clock may be wrong, GitHub's is not."""
     try:
         reset = datetime.fromtimestamp(int(response.headers["x-ratelimit-reset"]), UTC)
-        return max(reset - parsedate_to_datetime(response.headers["date"]), timedelta(seconds=1))
+        return _believed(reset - parsedate_to_datetime(response.headers["date"]))
     except (KeyError, ValueError, OverflowError, OSError, TypeError):
         return FIRST_PAUSE
