@@ -120,8 +120,12 @@ def _webhooks(settings: Settings) -> Finding:
 
 def _store(file: Path) -> Finding:
     """Read a store that is there; one that is not is made when it is first needed."""
-    if not file.exists():
-        return Finding("store", ok=True, detail=f"{file} will be made when first needed")
+    try:
+        if not file.exists():
+            return Finding("store", ok=True, detail=f"{file} will be made when first needed")
+    except OSError as exc:
+        remedy = f"Let this user into {file.parent}, or choose another data directory."
+        return Finding("store", ok=False, detail=f"{file}: {exc.strerror}", remedy=remedy)
     try:
         connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
         try:

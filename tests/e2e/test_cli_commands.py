@@ -127,6 +127,18 @@ def test_run_refuses_what_is_no_task(tmp_path: Path, project: Path, prompt: str)
     assert not [*tmp_path.glob("codebot_*")]
 
 
+@pytest.mark.parametrize("setting", ["CODEBOT_DATA_DIR", "CODEBOT_WORK_DIR"])
+def test_run_names_the_folder_that_cannot_be_used(
+    tmp_path: Path, project: Path, setting: str
+) -> None:
+    prompt = json.dumps({"repository_url": "project", "description": "Mend it"})
+    ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env={setting: "turns.json/below"})
+
+    assert ended.returncode == 78
+    assert "turns.json/below cannot be used: Not a directory. Let this user" in ended.stderr
+    assert setting in ended.stderr
+
+
 def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("This is no database.")
     settings = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": str(tmp_path)}

@@ -35,7 +35,10 @@ def test_a_local_directory_is_seen_from_the_file(tmp_path: Path) -> None:
     assert fields["repository_url"] == str(tmp_path / "project")
 
 
-@pytest.mark.parametrize("url", [URL, "git@github.com:user/repo", "file:///etc", "ext::sh -c id"])
+@pytest.mark.parametrize(
+    "url",
+    [URL, "git@github.com:user/repo", "file:///etc", "ext::sh -c id", "~nobody-of-this-name/a"],
+)
 def test_an_address_stays_what_it_is(url: str) -> None:
     document = json.dumps({"repository_url": url}).encode()
 

@@ -80,6 +80,13 @@ async def test_a_store_that_is_no_database_is_found(tmp_path: Path) -> None:
     assert not (await found(reading(tmp_path), GOOD))["store"].ok
 
 
+async def test_a_store_that_cannot_be_looked_at_is_found(tmp_path: Path) -> None:
+    findings = await found(reading(tmp_path, CODEBOT_DATA_DIR=f"/{'a' * 300}"), GOOD)
+
+    assert not findings["store"].ok
+    assert findings["store"].remedy
+
+
 async def test_a_folder_that_cannot_be_written_is_found(tmp_path: Path) -> None:
     findings = await found(reading(tmp_path, CODEBOT_WORK_DIR="/proc/work"), GOOD)
 

@@ -10,7 +10,7 @@ import pytest
 
 from codebot.domain.repository import RemoteAccess
 from codebot.domain.secret import Secret
-from codebot.errors import GitFailed
+from codebot.errors import ConfigError, GitFailed
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble
 from fakes.git_http import Fault, GitServer
@@ -29,6 +29,13 @@ async def server(tmp_path: Path) -> AsyncIterator[GitServer]:
 @pytest.fixture
 def host_git(tmp_path: Path) -> Git:
     return Git(home=tmp_path / "git-home")
+
+
+def test_a_home_that_cannot_be_made_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match="file/git-home cannot be made: Not a directory"):
+        Git(home=tmp_path / "file" / "git-home")
 
 
 async def wait_until(what: str, condition: object) -> None:

@@ -222,14 +222,26 @@ def test_the_app_needs_its_id_and_a_readable_rsa_key(
 
 
 @pytest.mark.parametrize(
+    "name", ["SSL_CERT_FILE", "CODEBOT_CLAUDE_BIN", "CODEBOT_LOCAL_REPOS", "CODEBOT_SANDBOX_PATHS"]
+)
+def test_a_path_that_cannot_be_looked_at_is_a_problem(load: Load, name: str) -> None:
+    too_long = f"/{'a' * 300}"  # as good as no permission, and no user is above it
+    [problem] = problems(load, **{name: too_long})
+
+    assert problem.startswith(f"{name} names {too_long}, which is not ")
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"GITHUB_APP_ID": "a b", "GITHUB_APP_PRIVATE_KEY_PATH": "app.pem"},
         {"GITHUB_APP_ID": "a b", "GITHUB_APP_INSTALLATION_ID": "7"},
         {"GITHUB_API_URL": "http://ghe.corp/api/v3"},
         {"CODEBOT_TASK_RETENTION": "0"},
+        {"CODEBOT_API_KEYS_FILE": "/no/such/file", "CODEBOT_API_KEYS": "-"},
+        {"GITHUB_TOKEN_FILE": "~nobody-of-this-name/a", "CODEBOT_LOCAL_REPOS": "-"},
     ],
-    ids=["app", "installation", "api", "number"],
+    ids=["app", "installation", "api", "number", "keys", "token"],
 )
 def test_one_mistake_is_one_problem_in_plain_numbers(load: Load, wrong: dict[str, str]) -> None:
     [problem] = problems(load, **wrong)

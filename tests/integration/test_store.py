@@ -82,6 +82,15 @@ async def test_only_this_user_can_read_the_database(store: Store, path: Path) ->
     assert {mode(file) for file in path.parent.iterdir()} == {0o600}
 
 
+async def test_a_path_is_no_url(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "100%20?mode=memory#" / "store.sqlite3"
+    store = await Store.open(path)
+    await EmbeddedQueue(store, max_pending=1, now=clock, new_id=new_uuid7).submit(new_task())
+    await store.close()
+
+    assert mode(path) == 0o600
+
+
 async def test_a_folder_that_was_there_keeps_its_mode(shared_folder: Path) -> None:
     await (await Store.open(shared_folder / "store.sqlite3")).close()
 

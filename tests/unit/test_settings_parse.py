@@ -66,10 +66,14 @@ def test_a_good_text_gives_its_value(read: Callable[[str], Any], given: str, val
         *[(parse.agent, given) for given in ("codex", "command:", "command:'a", "claude --x")],
         *[
             (parse.database, given)
-            for given in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://a/b", "/a/b")
+            for given in (
+                *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=memory"),
+                *("mysql://a/b", "/a/b"),
+            )
         ],
         (parse.text, "a\x1bb"),
         (parse.path, "a\nb"),
+        (parse.path, "~nobody-of-this-name/a"),
     ],
 )
 def test_a_bad_text_is_refused(read: Callable[[str], Any], given: str) -> None:

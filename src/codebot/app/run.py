@@ -14,12 +14,13 @@ from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.errors import RunLost
 from codebot.intake.submission import task_request
+from codebot.queue.lock import unusable
 from codebot.queue.submit import submit_task
 from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.store.store import new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
-from codebot.workspace.folders import disk_errors, make_private
+from codebot.workspace.folders import make_private
 
 FOLLOW_EVERY = 0.1
 """Seconds between two looks for news: they are point reads of this process's own store."""
@@ -44,14 +45,22 @@ async def run_task(
     with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
         own = _own(settings, fields, Path(folder))
         request = task_request(fields, repository_rules(own))
-        with disk_errors():  # before anything makes them on the way to its own folder
-            make_private(settings.data_dir)
-            make_private(settings.work_dir)
+        _make_folders(settings)
         async with open_parts(own, redactor, public_url="") as parts:
             task = await _do(parts, request, show)
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
             return task
+
+
+def _make_folders(settings: Settings) -> None:
+    """Make both for this user alone, before anything makes them on the way to its own folder."""
+    named = {"CODEBOT_DATA_DIR": settings.data_dir, "CODEBOT_WORK_DIR": settings.work_dir}
+    for setting, folder in named.items():
+        try:
+            make_private(folder)
+        except OSError as error:
+            raise unusable(folder, setting, error) from error
 
 
 def _own(settings: Settings, fields: Mapping[str, Any], folder: Path) -> Settings:

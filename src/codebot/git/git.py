@@ -10,7 +10,7 @@ from typing import BinaryIO
 import structlog
 
 from codebot.domain.repository import RemoteAccess
-from codebot.errors import DiskFull, GitFailed
+from codebot.errors import ConfigError, DiskFull, GitFailed
 from codebot.git.environment import Setting, environment
 from codebot.git.handover import hand_over
 from codebot.git.process import Completed, Ending, run_program
@@ -50,7 +50,8 @@ class GitResult:
 class Git:
     """Runs git with an environment built from nothing.
 
-    `home` is an empty folder of the service's own, made when it is missing.
+    `home` is an empty folder of the service's own, made when it is missing; raises `ConfigError`
+    where it cannot be.
     """
 
     def __init__(
@@ -61,7 +62,13 @@ class Git:
         proxies: Mapping[str, str] | None = None,
     ) -> None:
         self._home = home.absolute()
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ConfigError(
+                (f"{self._home} cannot be made: {exc.strerror}.",),
+                hint=f"Let this user write to {self._home.parent}.",
+            ) from exc
         self._certificate_file = certificate_file
         self._proxies = dict(proxies or {})
 

@@ -80,7 +80,11 @@ def _located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
     given = fields.get("repository_url")
     if not isinstance(given, str) or not given.strip() or _ADDRESS.match(given) or "\0" in given:
         return {}
-    return {"repository_url": str((folder / Path(given).expanduser()).resolve())}
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError:  # `~name` of nobody: refused later, as what it is
+        return {}
+    return {"repository_url": str((folder / path).resolve())}
 
 
 def _refusal(message: str) -> InvalidRequest:

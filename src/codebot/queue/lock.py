@@ -13,6 +13,14 @@ from codebot.errors import ConfigError
 LOCK_FILES = {"CODEBOT_DATA_DIR": "lock", "CODEBOT_WORK_DIR": "work.lock"}
 
 
+def unusable(folder: Path, setting: str, error: OSError) -> ConfigError:
+    """Give the error for a directory that a setting names and that cannot be made or written."""
+    return ConfigError(
+        (f"{folder} cannot be used: {error.strerror}.",),
+        hint=f"Let this user write there, or name another directory in {setting}.",
+    )
+
+
 class DataDirLock:
     """An exclusive lock on a directory of the service, which ends with the process that holds it.
 
@@ -57,10 +65,7 @@ class DataDirLock:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise ConfigError(
-                (f"{self._path.parent} cannot be used: {error.strerror}.",),
-                hint=f"Let this user write there, or name another directory in {self._setting}.",
-            ) from error
+            raise unusable(self._path.parent, self._setting, error) from error
 
     def release(self) -> None:
         """Let the directory go; nothing happens when it is not held."""

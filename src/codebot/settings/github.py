@@ -14,18 +14,18 @@ _LARGEST_KEY = 64 * 1024
 
 
 def read_github(
-    values: Mapping[str, Any], given: Collection[str], problems: list[str]
+    values: Mapping[str, Any], tried: Collection[str], problems: list[str]
 ) -> GitHubSettings:
     """Put the GITHUB_* values together; what contradicts itself is added to `problems`.
 
-    `given` names what was set, good or bad: a bad value is a problem already, and not missing, too.
+    `tried` names what was set, good or bad: a bad value is a problem already, and not missing, too.
     """
     web_url, api_url = _addresses(values.get("GITHUB_ENTERPRISE_URL"), values.get("GITHUB_API_URL"))
     for name, url in (("GITHUB_ENTERPRISE_URL", web_url), ("GITHUB_API_URL", api_url)):
         parts = urlsplit(url)
         if name in values and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             problems.append(f"{name} must begin with https:// (http is for loopback only).")
-    app = _read_app(values, given, problems)
+    app = _read_app(values, tried, problems)
     return GitHubSettings(
         host=urlsplit(web_url).netloc.lower(),
         web_url=web_url,
@@ -67,18 +67,18 @@ def _api_of(web: str) -> str:
 
 
 def _read_app(
-    values: Mapping[str, Any], given: Collection[str], problems: list[str]
+    values: Mapping[str, Any], tried: Collection[str], problems: list[str]
 ) -> GitHubApp | None:
     """Give the App when it is complete; a part without the other is a problem."""
     app_id, file = values.get("GITHUB_APP_ID"), values.get("GITHUB_APP_PRIVATE_KEY_PATH")
     installation: int | None = values.get("GITHUB_APP_INSTALLATION_ID")
     if app_id is None and file is None:
-        if installation is not None and not {"GITHUB_TOKEN", "GITHUB_APP_ID"} & set(given):
+        if installation is not None and not {"GITHUB_TOKEN", "GITHUB_APP_ID"} & set(tried):
             problems.append("GITHUB_APP_INSTALLATION_ID is set without GITHUB_APP_ID.")
         return None
     if app_id is None or file is None:
         missing = "GITHUB_APP_ID" if app_id is None else "GITHUB_APP_PRIVATE_KEY_PATH"
-        if missing not in given:
+        if missing not in tried:
             problems.append(f"{missing} is missing: a GitHub App needs its id and its private key.")
         return None
     key = _read_private_key(file, problems)

@@ -1,7 +1,7 @@
 """From text to `Settings`, with every problem found at once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,12 @@ def read_settings(
     sources = read_sources(environ, flags, folder, redactor)
     problems = list(sources.problems)
     values = _understand(sources.given, folder, problems)
-    github = read_github(values, sources.given, problems)
+    github = read_github(values, sources.tried, problems)
     if github.app:
         redactor.add(github.app.private_key)
     _hide_proxy_passwords(values, redactor)
     settings = _build(values, github, folder, environ.get("PATH", os.defpath), sources)
-    problems += [*_wrong_on_disk(settings), *_missing(need, sources.given)]
+    problems += [*_wrong_on_disk(settings), *_missing(need, sources.tried)]
     return Reading(settings, tuple(problems))
 
 
@@ -165,17 +165,17 @@ def _wrong_on_disk(settings: Settings) -> list[str]:
         f"{name} names {file}, which is not a file that can be"
         f" {'executed' if mode == os.X_OK else 'read'}."
         for name, file, mode in files
-        if file and not (file.is_file() and os.access(file, mode))
+        if file and not (_holds(file.is_file) and os.access(file, mode))
     ]
     problems += [
         f"CODEBOT_LOCAL_REPOS names {folder}, which is not a directory."
         for folder in settings.local_repos
-        if not folder.is_dir()
+        if not _holds(folder.is_dir)
     ]
     problems += [
         f"CODEBOT_SANDBOX_PATHS names {folder}, which is not there."
         for folder in settings.sandbox_paths
-        if not folder.exists()
+        if not _holds(folder.exists)
     ]
     return problems + [
         f"{name} names {folder}, which is not a directory."
@@ -183,22 +183,30 @@ def _wrong_on_disk(settings: Settings) -> list[str]:
             ("CODEBOT_DATA_DIR", settings.data_dir),
             ("CODEBOT_WORK_DIR", settings.work_dir),
         )
-        if folder.exists() and not folder.is_dir()
+        if _holds(folder.exists) and not _holds(folder.is_dir)
     ]
 
 
-def _missing(need: Command, given: Mapping[str, Given]) -> list[str]:
+def _holds(question: Callable[[], bool]) -> bool:
+    """Ask the disk; what this user may not look at is not there for it."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _missing(need: Command, tried: Collection[str]) -> list[str]:
     """Say what `serve` cannot start without; what was given but wrong is not missing, too."""
     if need is not Command.SERVE:
         return []
     problems = []
-    if "CODEBOT_API_KEYS" not in given:
+    if "CODEBOT_API_KEYS" not in tried:
         problems.append(
             "CODEBOT_API_KEYS is missing: callers need a key"
             ' (for example: export CODEBOT_API_KEYS="$(openssl rand -hex 24)").'
         )
-    tried = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
-    if not tried & given.keys():
+    forges = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
+    if forges.isdisjoint(tried):
         problems.append(
             "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"
             " or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS for repositories on this machine."

@@ -234,11 +234,15 @@ def database(value: str) -> Path:
     scheme, _, rest = value.partition("://")
     if scheme.partition("+")[0] in {"postgresql", "postgres"}:
         raise ValueError("names PostgreSQL, which is not built yet; leave it out for SQLite")
-    if scheme != "sqlite" or not rest.startswith("/") or rest[1:] in {"", ":memory:"}:
+    file = rest.removeprefix("/")
+    if scheme != "sqlite" or file == rest or file in {"", ":memory:"} or "?" in file:
         raise ValueError("must be sqlite:///PATH")
-    return Path(rest[1:])
+    return Path(file)
 
 
 def path(value: str) -> Path:
     """Take a path; `~` is the home directory."""
-    return Path(text(value)).expanduser()
+    try:
+        return Path(text(value)).expanduser()
+    except RuntimeError:
+        raise ValueError("names the home directory of a user who is not there") from None

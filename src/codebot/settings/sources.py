@@ -1,7 +1,7 @@
 """Where the text of a setting comes from: flags win over environment, environment over `.env`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,9 +25,13 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that was given, before any of it is understood."""
+    """Everything that was given, before any of it is understood.
+
+    `tried` names also the settings that were to come from a file which cannot be read.
+    """
 
     given: Mapping[str, Given]
+    tried: Collection[str]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -49,15 +53,18 @@ def read_sources(
     for name, found in given.items():
         if BY_NAME[name].secret:
             _hide(found.text, redactor)
-    return Sources(given, tuple(problems), (*_unknown(environ), *_unknown(dotenv)))
+    tried = given.keys() | {
+        setting.name for setting in SETTINGS for layer in (dotenv, environ) if _file(setting, layer)
+    }
+    return Sources(given, tried, tuple(problems), (*_unknown(environ), *_unknown(dotenv)))
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
-    if not file.is_file():
-        return {}
     from dotenv import dotenv_values
 
     try:
+        if not file.is_file():
+            return {}
         values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         problems.append(f"{file} cannot be read ({type(exc).__name__}).")
@@ -72,20 +79,24 @@ def _find(
     text = layer.get(setting.name, "").strip()
     if not text and setting.name in _EITHER_CASE:
         text = layer.get(setting.name.lower(), "").strip()
-    file = layer.get(f"{setting.name}_FILE", "").strip() if setting.secret else ""
+    file = _file(setting, layer)
     if text and file:
         problems.append(f"{setting.name} and {setting.name}_FILE are both set{suffix}; keep one.")
     elif file:
-        return _read_secret_file(setting.name, folder / Path(file).expanduser(), suffix, problems)
+        return _read_secret_file(f"{setting.name}_FILE{suffix}", folder, Path(file), problems)
     return Given(f"{setting.name}{suffix}", text) if text else None
 
 
-def _read_secret_file(name: str, file: Path, suffix: str, problems: list[str]) -> Given | None:
-    label = f"{name}_FILE{suffix}"
+def _file(setting: Setting, layer: Mapping[str, str]) -> str:
+    """Give the file that a layer names for a secret, "" for none."""
+    return layer.get(f"{setting.name}_FILE", "").strip() if setting.secret else ""
+
+
+def _read_secret_file(label: str, folder: Path, file: Path, problems: list[str]) -> Given | None:
     try:
-        with file.open(encoding="utf-8-sig") as stream:
+        with (folder / file.expanduser()).open(encoding="utf-8-sig") as stream:
             text = stream.read(_LARGEST_SECRET_FILE).strip()
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, UnicodeDecodeError, RuntimeError) as exc:  # the last: nobody's `~name`
         problems.append(f"{label} names {file}, which cannot be read ({type(exc).__name__}).")
         return None
     if not text:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -27,7 +27,9 @@ def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
     """
     _create_private(path)
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=NullPool, connect_args=_driver(busy_timeout)
+        URL.create("sqlite", database=str(path)),  # a path may hold what a URL reads otherwise
+        poolclass=NullPool,
+        connect_args=_driver(busy_timeout),
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", partial(_check_it_is_there, path, path.stat().st_ino))
