@@ -195,6 +195,14 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(shop: Workshop) -> 
     assert "SSL_CERT_FILE" in clone_failed(shop.repository, said).hint
 
 
+@pytest.mark.parametrize("trouble", [Trouble.UNREACHABLE, Trouble.TIMED_OUT])
+def test_a_fetch_that_is_given_up_says_what_to_do(shop: Workshop, trouble: Trouble) -> None:
+    failed = clone_failed(shop.repository, GitResult(128, b"", "no route", trouble))
+
+    assert failed.retry_after
+    assert "submit the task again" in failed.hint
+
+
 async def test_a_full_disk_is_called_so(shop: Workshop, tmp_path: Path) -> None:
     says_so = "!echo 'fatal: write error: No space left on device' >&2; false"
 

@@ -141,6 +141,7 @@ async def test_a_remote_that_stays_away_is_tried_again_later(desk: Desk) -> None
     with pytest.raises(PushRejected) as failed:
         await desk.push()
     assert failed.value.retry_after
+    assert "submit the task again" in failed.value.hint
     assert len(desk.shop.server.faults["push"]) == 10 - branch_module.TRIES
 
 

@@ -150,6 +150,13 @@ def test_an_error_of_the_model_is_named_by_its_status(
     assert caught.value.retry_after == retry_after
 
 
+def test_an_overloaded_model_is_nothing_to_wait_for_once_the_task_has_failed() -> None:
+    last = a_last_word(Ending.API_ERROR, api_status=529, text="Overloaded")
+    with pytest.raises(AgentLimited, match="overloaded") as caught:
+        CLAUDE.judge(a_job(), an_ending(last, exit=Exit(ExitReason.EXITED, 1)))
+    assert caught.value.hint.startswith("Submit the task again later")
+
+
 def test_a_refused_credential_names_the_setting_to_check() -> None:
     last = a_last_word(Ending.API_ERROR, api_status=401, text="Not logged in, run /login")
     with pytest.raises(AgentUnauthorized) as caught:

@@ -174,7 +174,7 @@ def _api_error(last: Finished) -> AgentError:
     if status in {429, OVERLOADED}:
         return AgentLimited(
             f"The model is overloaded or its rate limit is reached ({status}).",
-            hint="Nothing to do: it is tried again later.",
+            hint="Submit the task again later, run fewer at once, or raise the limit.",
             retry_after=RETRY_LIMITED,
         )
     if status is None:

@@ -46,7 +46,7 @@ async def push_branch(
             raise push.rejection(pushed)
     raise PushRejected(
         f"The branch {branch} could not be pushed to {access.url}: the remote did not answer.",
-        hint="It is tried again.",
+        hint="Check the network and the proxy, then submit the task again.",
         retry_after=SOON,
     )
 

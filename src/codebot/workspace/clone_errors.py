@@ -5,6 +5,9 @@ from codebot.errors import CloneFailed
 from codebot.git.git import SOON, GitResult
 from codebot.git.trouble import Trouble
 
+_WAY = "Check the network and the proxy, then submit the task again."
+"""A hint is read when the task has failed: by then nothing is tried again by itself."""
+
 _FACTS: dict[Trouble, tuple[str, str]] = {
     Trouble.UNAUTHORIZED: (
         "authentication failed for {url}.",
@@ -26,8 +29,8 @@ _FACTS: dict[Trouble, tuple[str, str]] = {
         "the certificate of {url} is not trusted.",
         "Name the company's certificate authority in SSL_CERT_FILE, then restart.",
     ),
-    Trouble.UNREACHABLE: ("{url} could not be reached: {words}", "It is tried again."),
-    Trouble.TIMED_OUT: ("fetching {url} took too long.", "It is tried again."),
+    Trouble.UNREACHABLE: ("{url} could not be reached: {words}", _WAY),
+    Trouble.TIMED_OUT: ("fetching {url} took too long.", _WAY),
 }
 
 _PASSING = frozenset({Trouble.UNREACHABLE, Trouble.TIMED_OUT})
