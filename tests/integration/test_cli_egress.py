@@ -109,6 +109,14 @@ def test_where_there_is_no_store_none_is_made(tmp_path: Path, database: Path) ->
     assert not database.parent.exists()
 
 
+def test_a_store_that_cannot_be_looked_at_is_no_bug(tmp_path: Path) -> None:
+    ended = egress(tmp_path, "any", CODEBOT_DATA_DIR=f"/{'a' * 300}")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("codebot: The database /aaa")
+    assert "cannot be read" in ended.stderr
+
+
 async def test_a_secret_of_the_settings_is_not_shown(tmp_path: Path, database: Path) -> None:
     """A service with other settings wrote it down; those of the reader mask it."""
     secret = "canary-4711-secret"

@@ -51,13 +51,10 @@ def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
 def open_beside(path: Path) -> sqlite3.Connection:
     """Open a connection that reads beside a service, running or not, and writes nothing into it.
 
-    Raises `NotFound` where there is no database, `ConfigError` where it is of another version.
+    Raises `NotFound` where there is no database, `ConfigError` where it is of another version,
+    `StoreUnavailable` where this user may not look.
     """
-    if not path.is_file():
-        raise NotFound(
-            f"There is no database {path}.",
-            hint="Set CODEBOT_DATA_DIR to that of the service.",
-        )
+    _require_database(path)
     with store_faults():
         uri = f"{path.absolute().as_uri()}?mode=ro"
         connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, **_driver(BUSY_TIMEOUT))
@@ -73,6 +70,21 @@ def open_beside(path: Path) -> sqlite3.Connection:
             hint="Use the version that serves it; a newer one takes it over when it starts.",
         )
     return connection
+
+
+def _require_database(path: Path) -> None:
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The database {path} cannot be read: {error.strerror}.",
+            hint="Ask as the service's user.",
+        ) from error
+    if not is_there:
+        raise NotFound(
+            f"There is no database {path}.",
+            hint="Set CODEBOT_DATA_DIR to that of the service.",
+        )
 
 
 def _update(connection: Connection, path: Path) -> None:
