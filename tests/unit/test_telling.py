@@ -2,7 +2,15 @@ from typing import Any, get_args
 
 import pytest
 
-from codebot.agent.telling import LONGEST_TEXT, as_event, in_words
+from codebot.agent.telling import (
+    LOG_IS_FULL,
+    LONGEST_LOG,
+    LONGEST_TEXT,
+    MOST_TOLD,
+    Telling,
+    as_event,
+    in_words,
+)
 from codebot.domain import agent_event
 from codebot.domain.agent_event import (
     AgentEvent,
@@ -46,6 +54,49 @@ def test_a_long_text_is_cut_in_the_event_and_whole_in_the_log() -> None:
     assert told is not None
     assert len(told[1]["text"]) == LONGEST_TEXT
     assert in_words(said) == said.text + "\n"
+
+
+class ListStore:
+    """Stands for the store's log and events: keeps both in lists."""
+
+    def __init__(self) -> None:
+        self.logs = self.events = self
+        self.log: list[str] = []
+        self.told: list[EventType] = []
+
+    async def append(self, run: Any, text: str) -> None:
+        self.log.append(text)
+
+    async def tell(self, run: Any, kind: EventType, data: Any) -> None:
+        self.told.append(kind)
+
+
+def a_telling(store: Any) -> Telling:
+    return Telling(store, None)  # type: ignore[arg-type]
+
+
+async def test_a_flood_fills_the_log_of_its_round_and_no_more() -> None:
+    store = ListStore()
+    telling = a_telling(store)
+    longest = Said("x" * (64 * 1024 - 1))
+    for _ in range(LONGEST_LOG // (64 * 1024) + 5):
+        await telling.event(longest)
+    await telling.event(Said("The end."))
+
+    *kept, last = store.log
+    assert sum(map(len, kept)) == LONGEST_LOG
+    assert last == LOG_IS_FULL
+    assert telling.last_words == "The end."
+
+
+async def test_a_round_is_told_in_so_many_events_at_most() -> None:
+    store = ListStore()
+    telling = a_telling(store)
+    for _ in range(MOST_TOLD + 5):
+        await telling.event(Said("y"))
+
+    assert len(store.told) == MOST_TOLD
+    assert len(store.log) == MOST_TOLD + 5
 
 
 def test_every_kind_of_event_has_its_line_in_the_log() -> None:

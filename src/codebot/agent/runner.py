@@ -33,7 +33,7 @@ TERMINATE_GRACE = timedelta(seconds=3)
 LAST_WORDS = timedelta(seconds=1)
 """For telling what a cancelled agent said while it was stopped."""
 MOST_EVENTS = 1000
-"""Events kept to judge the ending by: the last ones. A task's log keeps them all."""
+"""Events kept to judge the ending by: the last ones. A task's log keeps more."""
 
 
 @dataclass(frozen=True, slots=True)

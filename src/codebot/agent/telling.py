@@ -20,24 +20,44 @@ from codebot.store.store import Store
 LONGEST_TEXT = 4000
 """Characters of one text kept in an event; the log keeps all of it."""
 
+LONGEST_LOG = 16 * 1024 * 1024
+MOST_TOLD = 10_000
+"""Characters in the log and events, both of one round. 200 turns need a small part of either; an
+agent that floods would fill the disk of every task, and a log is read as one answer."""
+
+LOG_IS_FULL = f"# the log of this round is full ({LONGEST_LOG:,} characters): no more is kept\n"
+
 
 class Telling:
-    """Writes one run's agent down as it happens, for `/events` and `/log`."""
+    """Writes one round of a run's agent down as it happens, for `/events` and `/log`."""
 
     def __init__(self, store: Store, run: Run) -> None:
         """Write for `run` into `store`."""
         self._store = store
         self._run = run
+        self._logged = 0
+        self._told = 0
         self.last_words = ""
 
     async def event(self, event: AgentEvent) -> None:
-        """Store what people following the task want to know; the log gets everything."""
+        """Store what people following the task want to know; the log gets all that it holds."""
         if isinstance(event, Said):
             self.last_words = event.text
-        await self._store.logs.append(self._run, in_words(event))
+        words = self._what_fits(in_words(event))
+        if words:
+            await self._store.logs.append(self._run, words)
         told = as_event(event)
-        if told is not None:
+        if told is not None and self._told < MOST_TOLD:
+            self._told += 1
             await self._store.events.tell(self._run, *told)
+
+    def _what_fits(self, words: str) -> str:
+        """Give the words while the log has room for them, then once that it is full."""
+        had_room = self._logged <= LONGEST_LOG
+        self._logged += len(words)
+        if self._logged <= LONGEST_LOG:
+            return words
+        return LOG_IS_FULL if had_room else ""
 
 
 def as_event(event: AgentEvent) -> tuple[EventType, Mapping[str, Any]] | None:
