@@ -55,7 +55,7 @@ $(TOOLS): requirements/bootstrap.txt requirements/dev.txt
 	@echo "[2/4] uv, the installer"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/bootstrap.txt
-	@echo "[3/4] what Codebot needs and the Claude Code program (about 120 MB, once)"
+	@echo "[3/4] what Codebot needs and the Claude Code program (about 200 MB, once)"
 	@$(LIKE_PIP) $(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode \
 		requirements/dev.txt
 	@touch $@

@@ -55,6 +55,14 @@ def test_a_demo_that_fails_shows_the_log_and_is_exit_1(tmp_path: Path) -> None:
     assert "Traceback (most recent call last)" not in ended.stderr
 
 
+def test_a_demo_without_a_box_works_and_says_so(tmp_path: Path) -> None:
+    env = environment(tmp_path, CODEBOT_SANDBOX="none")
+    ended = subprocess.run(DEMO, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout
+    assert "There is NO box: CODEBOT_SANDBOX=none" in ended.stdout
+
+
 def test_a_demo_that_is_ended_takes_its_service_along(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*DEMO, "--keep"],

@@ -87,3 +87,13 @@ async def test_a_folder_that_only_its_owner_can_reach_is_the_boxs_own(tmp_path: 
 def test_two_tasks_of_a_root_service_have_two_users() -> None:
     uids = {box_user(TaskId(f"task-{number}")) for number in range(100)}
     assert uids == {None} or (len(uids) == 100 and min(filter(None, uids)) >= FIRST_UID)
+
+
+async def test_a_program_that_makes_no_box_is_told_in_whole_sentences(tmp_path: Path) -> None:
+    broken = Bubblewrap(Path("/usr/bin/false"), "0.8.0")
+    sandbox = BubblewrapSandbox(broken, path="/usr/bin", mark=str(tmp_path), egress=NoEgress())
+
+    finding = next(found for found in await sandbox.check() if found.name == "sandbox")
+
+    assert finding.detail == "The box could not be made: it ended without a word."
+    assert "In a chroot" in finding.remedy

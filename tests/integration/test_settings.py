@@ -320,3 +320,14 @@ def test_a_dotenv_that_is_no_text_is_a_problem(load: Load, tmp_path: Path) -> No
     (tmp_path / ".env").write_bytes(b"A=\xff\xfe\n")
 
     assert ".env cannot be read" in problems(load)[0]
+
+
+def test_a_line_of_a_dotenv_that_sets_nothing_is_named_by_its_number(
+    load: Load, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("CODEBOT_PORT=6000\n# fine\n\nexport\n\n of nothing\n")
+
+    found = [problem for problem in problems(load) if ".env" in problem]
+
+    assert found == [f"{tmp_path / '.env'}, line 6, is not NAME=value."]
+    assert capfd.readouterr().err == ""

@@ -70,6 +70,15 @@ def test_no_event_breaks_the_progress_however_little_it_tells(kind: EventType) -
     assert line is None or "\n" not in line
 
 
+def test_progress_tells_of_a_pull_request_only_where_there_is_a_page_for_it() -> None:
+    opened = EventType.PULL_REQUEST_OPENED.value
+
+    shown = progress_line(opened, {"url": "https://github.com/o/r/pull/1"})
+
+    assert shown == "  Pull request: https://github.com/o/r/pull/1"
+    assert progress_line(opened, {"url": "git -C /a log -p main..u/codebot/x"}) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "used", "words"),
     [

@@ -58,6 +58,7 @@ def run_demo(
     try:
         _make_project(place.project, scenario["files"], screen)
         _say_who_thinks(settings, screen)
+        _say_what_holds(settings, screen)
         env = environment_of(place, settings, environ, scenario["turns"])
         screen.heading(f"The service, on port {place.port}: codebot serve")
         with running_service(place, env) as client:
@@ -102,6 +103,12 @@ def _say_who_thinks(settings: Settings, screen: Screen) -> None:
     screen.heading("The model is NOT real: its side of the talk is played from a script")
     screen.lines("Everything else is real: agent program, git, tests, model gateway and HTTP.")
     screen.lines("Set ANTHROPIC_API_KEY to let a real model do the work.")
+
+
+def _say_what_holds(settings: Settings, screen: Screen) -> None:
+    if not settings.is_boxed:
+        screen.heading("There is NO box: CODEBOT_SANDBOX=none")
+        screen.lines("The agent and the tests run as this user, with all that this user may do.")
 
 
 def _play(client: Client, place: Place, task: Mapping[str, str], screen: Screen) -> dict[str, Any]:

@@ -78,6 +78,8 @@ def environment_of(
     }
     if settings.claude_bin:
         env["CODEBOT_CLAUDE_BIN"] = str(settings.claude_bin)
+    if not settings.is_boxed:
+        env["CODEBOT_SANDBOX"] = settings.sandbox
     if is_real(settings):
         return env | _model(settings)
     script = place.folder / "turns.json"
@@ -126,7 +128,7 @@ def _wait_until_healthy(http: httpx.Client, process: subprocess.Popen[bytes]) ->
         try:
             if http.get("/health").is_success:
                 return
-        except httpx.ConnectError:
+        except httpx.TransportError:  # not listening yet, or just ended: the next look tells
             pass
         time.sleep(POLL_INTERVAL)
     raise DemoFailed(f"The service did not become healthy within {LONGEST_START} seconds.")

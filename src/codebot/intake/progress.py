@@ -102,6 +102,12 @@ def _change_collected(data: Data) -> str:
     )
 
 
+def _pull_request_opened(data: Data) -> str | None:
+    """Pass over one without a page: how to look at the branch is said at the end."""
+    url = str(data.get("url", ""))
+    return f"  Pull request: {url}" if url.startswith("http") else None
+
+
 _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.STEP_STARTED: _step_started,
     EventType.STEP_FAILED: lambda data: f"  Failed: {data.get('detail', '')}",
@@ -117,5 +123,5 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.TESTS_FINISHED: _tests_finished,
     EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",
-    EventType.PULL_REQUEST_OPENED: lambda data: f"  Pull request: {data.get('url', '')}",
+    EventType.PULL_REQUEST_OPENED: _pull_request_opened,
 }

@@ -45,6 +45,7 @@ SWITCHES = (
 OTHERWISE = (
     "In a container, let it make user namespaces (Docker: --security-opt seccomp=unconfined"
     " --security-opt apparmor=unconfined --security-opt systempaths=unconfined)."
+    " In a chroot nobody can make one: start outside of it, or in a container."
     " CODEBOT_SANDBOX=none works without isolation, for repositories and people you trust."
 )
 

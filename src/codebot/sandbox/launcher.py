@@ -162,7 +162,8 @@ def main() -> None:
         die_with(plan["parent"])  # a change of user forgets it
         os.execve(sys.argv[2], sys.argv[2:], {})  # noqa: S606 - what it is for
     except OSError as error:
-        sys.exit(f"launcher: {error.filename or ''}: {error.strerror or error}")
+        words = (error.filename, error.strerror or str(error))
+        sys.exit(": ".join(["launcher", *filter(None, words)]))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Opening:
                 return int(json.loads(await read_to_end(told))["child-pid"])
         except (ValueError, KeyError, TimeoutError):
             raise SandboxError(
-                f"The box could not be made: {await _last_words(spawned)}",
+                f"The box could not be made: {(await _last_words(spawned)).rstrip('.')}.",
                 hint="`codebot doctor` says what this machine lacks.",
             ) from None
         except asyncio.CancelledError:

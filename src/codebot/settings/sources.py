@@ -5,9 +5,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codebot.settings.table import BY_FLAG, BY_NAME, SETTINGS, Setting
 from codebot.telemetry.redaction import Redactor
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 PREFIX = "CODEBOT_"
 
@@ -60,16 +64,27 @@ def read_sources(
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
-    from dotenv import dotenv_values
+    """Give what the file sets; a line that is no assignment is a problem, named by its number."""
+    from dotenv.parser import parse_stream
 
     try:
         if not file.is_file():
             return {}
-        values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
+        with file.open(encoding="utf-8-sig") as stream:
+            lines = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as exc:
         problems.append(f"{file} cannot be read ({type(exc).__name__}).")
         return {}
-    return {name: text for name, text in values.items() if text is not None}
+    problems += [
+        f"{file}, line {_number(line)}, is not NAME=value." for line in lines if line.error
+    ]
+    return {line.key: line.value for line in lines if line.key and line.value is not None}
+
+
+def _number(line: "Binding") -> int:
+    """Give the number of a line as an editor counts it; the parser begins at the blanks before."""
+    text = line.original.string
+    return line.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _find(
