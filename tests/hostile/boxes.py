@@ -36,7 +36,6 @@ from hostile.leaky import OTHER, LeakySandbox, Mutation, a_spec, dyed_calls, liv
 from hostile.world import Host, open_host
 
 PYTHON = ("python3", "-IBSs", "-")
-LAUNCHER = Path(bubblewrap.LAUNCHER).read_text()
 ATTEMPTS = Path(__file__).with_name("attempts")
 LONGEST_DEATH = 3.0
 LONGEST_GREED = 20.0
@@ -92,17 +91,14 @@ class Runner:
 
     async def leaking(self, **lacks: Any) -> dict[str, Any]:
         """Run them with something in the environment of bwrap itself."""
-        whole, launcher = bubblewrap.spawn, bubblewrap.LAUNCHER
-        leaky = self.folder / "launcher.py"
-        leaky.write_text(LAUNCHER.replace("sys.argv[2:], {})", "sys.argv[2:], os.environ)"))
+        whole = bubblewrap.spawn
         bubblewrap.spawn = lambda argv, **more: whole(  # type: ignore[assignment]
-            argv, **more | {"env": dict([LEAK.split("=")])}
+            argv, **more | {"env": more["env"] | dict([LEAK.split("=")])}
         )
-        bubblewrap.LAUNCHER = str(leaky)
         try:
             return await self.inside(**lacks)
         finally:
-            bubblewrap.spawn, bubblewrap.LAUNCHER = whole, launcher
+            bubblewrap.spawn = whole
 
     async def survivors(self, **lacks: Any) -> dict[str, Any]:
         """Start a box from another process, end that with SIGKILL, and count what is left."""

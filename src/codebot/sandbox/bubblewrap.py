@@ -162,7 +162,10 @@ class BubblewrapSandbox:
                 descriptors.append(plan)
             if group is not None:
                 argv = [*group.join, *argv]
-            return spawn(argv, cwd=Path("/"), env={}, stdin=spec.stdin, descriptors=descriptors)
+            mark = {
+                MARK: mark_of(self._mark, spec.task_id)
+            }  # bwrap may die with its work half done
+            return spawn(argv, cwd=Path("/"), env=mark, stdin=spec.stdin, descriptors=descriptors)
 
     def _view(self, spec: BoxSpec, staged: Staging, held: Mapping[str, int], filter_: int) -> View:
         shown = dict.fromkeys((*self._read_only, *_python_needs(), *spec.read_only))

@@ -160,7 +160,7 @@ def main() -> None:
         stage(plan["uid"], plan["mounts"])
         become(plan["uid"])
         die_with(plan["parent"])  # a change of user forgets it
-        os.execve(sys.argv[2], sys.argv[2:], {})  # noqa: S606 - what it is for
+        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - what it is for
     except OSError as error:
         words = (error.filename, error.strerror or str(error))
         sys.exit(": ".join(["launcher", *filter(None, words)]))

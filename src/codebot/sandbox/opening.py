@@ -6,7 +6,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from signal import Signals
+from signal import SIGKILL, Signals
 
 import structlog
 
@@ -177,8 +177,11 @@ async def _readable(channel: socket.socket) -> None:
 
 
 async def _last_words(spawned: Spawned) -> str:
-    """End a bwrap that made no box, and give what it said."""
-    spawned.process.kill()
+    """End a bwrap that made no box, and give what it said.
+
+    What it has begun waits for it for ever, and is of its process group still.
+    """
+    os.killpg(spawned.process.pid, SIGKILL)
     os.close(spawned.stdout)
     said = (await read_to_end(spawned.stderr)).decode(errors="replace")
     spawned.process.wait()
