@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 SERVICE = os.environ.get("CODEBOT_URL", "http://localhost:5000").rstrip("/")
@@ -56,11 +56,17 @@ def wait_for(task_id: str) -> dict[str, Any]:
 
 def main() -> int:
     """Do it; the exit code is 0 for a pull request, 1 for a failed task, 2 for a refused one."""
-    repository_url, description = sys.argv[1:3]
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    repository_url, description = sys.argv[1:]
     try:
         task = wait_for(submit({"repository_url": repository_url, "description": description}))
     except HTTPError as error:
         print(json.load(error)["message"], file=sys.stderr)
+        return 2
+    except URLError as error:
+        print(f"{SERVICE} does not answer: {error.reason}", file=sys.stderr)
         return 2
     if task["status"] == "failed":
         print(task["error"], file=sys.stderr)

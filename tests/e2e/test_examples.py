@@ -83,6 +83,18 @@ def submit(
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_the_program_says_how_it_is_called_and_that_nobody_answers(
+    environment: dict[str, str],
+) -> None:
+    program = [sys.executable, str(EXAMPLES / "submit_task.py")]
+    alone = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    refused = submit(environment | {"CODEBOT_URL": "http://127.0.0.1:1"}, "/a", "Add dark mode")
+
+    assert (alone.returncode, refused.returncode) == (2, 2)
+    assert "python3 submit_task.py https://" in alone.stderr
+    assert refused.stderr == "http://127.0.0.1:1 does not answer: [Errno 111] Connection refused\n"
+
+
 @pytest.mark.parametrize(
     "event",
     [
