@@ -65,7 +65,7 @@ def killed(variant: Variant, number: int) -> dict[str, str]:
 
 def leaking(variant: Variant, number: int) -> dict[str, str]:
     wrong = judged(variant.ask("leaking", options=[number]), variant.told)
-    wrong.pop("see nothing in the environment of pid 1", None)  # it is what leaks there
+    wrong.pop("see its mark alone in the environment of pid 1", None)  # it is what leaks there
     return wrong
 
 

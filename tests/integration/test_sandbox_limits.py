@@ -115,11 +115,11 @@ async def test_files_in_memory_count_as_memory(place: Place) -> None:
 async def test_memory_in_files_without_a_name_counts_as_well(place: Place) -> None:
     script = """
 import os, time
-kept = os.memfd_create("kept")
-while True:
-    os.write(kept, bytes(1 << 20))
-    if os.fstat(kept).st_size > 24 << 20:
-        kept = os.memfd_create("more")
+for number in range(8):
+    kept = os.memfd_create("kept")
+    for _ in range(24):
+        os.write(kept, bytes(1 << 20))
+time.sleep(30)
 """
     ended, _ = await place.python(script)
     assert ended.reason is ExitReason.MEMORY

@@ -156,16 +156,14 @@ class BubblewrapSandbox:
             inside = (*opening.shim(_python()), *spec.argv)
             argv = [*self._limiting(spec, uid), staged.program, "--args", str(args), "--", *inside]
             descriptors = [*held.values(), filter_, args, *opening.descriptors]
+            env = {MARK: mark_of(self._mark, spec.task_id)}  # bwrap may die with its work half done
             if uid is not None:
-                plan = keep(staged.plan())
+                plan = keep(staged.plan(env))
                 argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
                 descriptors.append(plan)
             if group is not None:
                 argv = [*group.join, *argv]
-            mark = {
-                MARK: mark_of(self._mark, spec.task_id)
-            }  # bwrap may die with its work half done
-            return spawn(argv, cwd=Path("/"), env=mark, stdin=spec.stdin, descriptors=descriptors)
+            return spawn(argv, cwd=Path("/"), env=env, stdin=spec.stdin, descriptors=descriptors)
 
     def _view(self, spec: BoxSpec, staged: Staging, held: Mapping[str, int], filter_: int) -> View:
         shown = dict.fromkeys((*self._read_only, *_python_needs(), *spec.read_only))

@@ -2,11 +2,12 @@
 
     python3 -ISs launcher.py PLAN COMMAND...
 
-PLAN is a descriptor with JSON: `uid`, `parent` (the service's pid), and `mounts`, each with
-`source`, `target` (a name below `STAGE`) and `writable`. The user of a box cannot reach folders
-that belong to root alone. So, in a mount namespace of its own, this brings each source to a place
-that it can reach, mapped so that root's files there are the box's own, drops every privilege, and
-executes the command, which is bwrap. All of it ends with the box, and nothing of it is on disk.
+PLAN is a descriptor with JSON: `uid`, `parent` (the service's pid), `env` (the command's), and
+`mounts`, each with `source`, `target` (a name below `STAGE`) and `writable`. The user of a box
+cannot reach folders that belong to root alone. So, in a mount namespace of its own, this brings
+each source to a place that it can reach, mapped so that root's files there are the box's own, drops
+every privilege, and executes the command, which is bwrap. All of it ends with the box, and nothing
+of it is on disk.
 
 It is a program of its own and imports nothing of Codebot: it runs for every box.
 """
@@ -160,7 +161,7 @@ def main() -> None:
         stage(plan["uid"], plan["mounts"])
         become(plan["uid"])
         die_with(plan["parent"])  # a change of user forgets it
-        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - what it is for
+        os.execve(sys.argv[2], sys.argv[2:], plan["env"])  # noqa: S606 - what it is for
     except OSError as error:
         words = (error.filename, error.strerror or str(error))
         sys.exit(": ".join(["launcher", *filter(None, words)]))

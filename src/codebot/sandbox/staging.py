@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from codebot.sandbox.launcher import STAGE
@@ -30,9 +31,9 @@ class Staging:
             return str(path)
         return self._mount(path, str(len(self._mounts)), writable=writable)
 
-    def plan(self) -> bytes:
-        """Give what the launcher is told."""
-        told = {"uid": self._uid, "parent": os.getpid(), "mounts": self._mounts}
+    def plan(self, env: Mapping[str, str]) -> bytes:
+        """Give what the launcher is told, which gives bwrap this environment."""
+        told = {"uid": self._uid, "parent": os.getpid(), "env": env, "mounts": self._mounts}
         return json.dumps(told).encode()
 
     def _mount(self, source: Path, target: str, *, writable: bool) -> str:
