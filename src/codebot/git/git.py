@@ -1,5 +1,6 @@
 """Git as a subprocess: complete, 5 to 15 ms a call, and the first to get security fixes."""
 
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_TIMEOUT = timedelta(seconds=120)
 DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
+
+MOST_MEMORY = 2 * 1024**3
+"""Bytes of one git process. Objects of a kilobyte can unfold to any number of files, or to a file
+of any size; and the largest history that is known takes less to walk."""
+UNBOUNDED = resource.RLIM_INFINITY
+"""For what speaks to a forge: that takes in whole repositories, which it has looked at."""
+
 SOON = timedelta(seconds=30)
 """When a network that failed is worth another try."""
 
@@ -131,6 +139,7 @@ class Git:
                     descriptors=handover.descriptors,
                     time_limit=time_limit,
                     max_output=max_output,
+                    max_memory=MOST_MEMORY if access is None else UNBOUNDED,
                 )
             except FileNotFoundError as exc:
                 raise GitFailed(f"Git cannot be started: {exc.filename} is not there.") from exc

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -46,12 +47,15 @@ async def run_program(
     descriptors: Sequence[int],
     time_limit: timedelta,
     max_output: int,
+    max_memory: int,
 ) -> Completed:
     """Run a program to its end. A cancelled caller, too, leaves no process of its group behind.
 
-    `stdin` is what it reads: bytes, or an open file from where it stands.
+    `stdin` is what it reads: bytes, or an open file from where it stands. `max_memory` is for each
+    process, in bytes; files that it maps to read them do not count.
     """
     process = _spawn(argv, env=env, cwd=cwd, stdin=stdin, descriptors=descriptors)
+    resource.prlimit(process.pid, resource.RLIMIT_DATA, (max_memory, max_memory))
     running = _Running(process, max_output)
     try:
         async with asyncio.timeout(time_limit.total_seconds()):
