@@ -31,6 +31,7 @@ from codebot.sandbox import bubblewrap, watch
 from codebot.sandbox.arguments import HOME
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.identity import box_user
+from codebot.sandbox.staging import Staging
 from hostile.greed import GREEDY, MAX_OUTPUT, limits_for
 from hostile.leaky import OTHER, LeakySandbox, Mutation, a_spec, dyed_calls, living
 from hostile.world import Host, open_host
@@ -41,7 +42,7 @@ LONGEST_DEATH = 3.0
 LONGEST_GREED = 20.0
 SHORTEST_GREED = 2.0
 """For what a limit refuses, and the program then goes on asking for: its clock ends it."""
-LEAK = "LEAKED=yes"
+LEAK = {"LEAKED": "yes"}
 
 
 @dataclass
@@ -91,14 +92,15 @@ class Runner:
 
     async def leaking(self, **lacks: Any) -> dict[str, Any]:
         """Run them with something in the environment of bwrap itself."""
-        whole = bubblewrap.spawn
-        bubblewrap.spawn = lambda argv, **more: whole(  # type: ignore[assignment]
-            argv, **more | {"env": more["env"] | dict([LEAK.split("=")])}
+        start, plan = bubblewrap.spawn, Staging.plan
+        bubblewrap.spawn = lambda argv, **more: start(  # type: ignore[assignment]
+            argv, **more | {"env": more["env"] | LEAK}
         )
+        Staging.plan = lambda self, env: plan(self, {**env, **LEAK})  # type: ignore[method-assign]
         try:
             return await self.inside(**lacks)
         finally:
-            bubblewrap.spawn = whole
+            bubblewrap.spawn, Staging.plan = start, plan  # type: ignore[method-assign]
 
     async def survivors(self, **lacks: Any) -> dict[str, Any]:
         """Start a box from another process, end that with SIGKILL, and count what is left."""

@@ -42,7 +42,7 @@ SHARED = """
 import ctypes
 libc = ctypes.CDLL(None)
 libc.shmat.restype = ctypes.c_void_p
-for _ in range(12):
+for _ in range(30):
     segment = libc.shmget(0, 36 << 20, 0o1600)
     address = libc.shmat(segment, None, 0)
     ctypes.memset(address, 1, 36 << 20)
@@ -80,6 +80,23 @@ while True:
     os.mkdir("d"); os.chdir("d")
     for number in range(50): os.mkdir(f"x{number}")
 """
+CLOSED = """
+import os
+os.mkdir("closed")
+for number in range(2):
+    file = open(f"closed/{number}", "wb")
+    os.chmod("closed", 0)
+    file.write(bytes(36 << 20)); file.flush()
+    os.chmod("closed", 0o700)
+os.chmod("closed", 0)
+"""
+DELETED = """
+import os
+kept = [open(str(number), "wb") for number in range(2)]
+for number, file in enumerate(kept):
+    os.unlink(str(number))
+    file.write(bytes(36 << 20)); file.flush()
+"""
 BOMB = """
 import os
 while True:
@@ -110,6 +127,8 @@ GREEDY: Mapping[str, tuple[str, ExitReason]] = {
     "disk in big files": (ONE_FILE + REST, ExitReason.DISK),
     "disk in many files": (MANY_FILES, ExitReason.DISK),
     "disk in folders without end": (DEEP, ExitReason.DISK),
+    "disk in a folder that nobody may open": (CLOSED + REST, ExitReason.DISK),
+    "disk in files that are deleted": (DELETED + REST, ExitReason.DISK),
     "processes": (BOMB, ExitReason.TIMEOUT),
     "threads": (THREADS, ExitReason.TIMEOUT),
     "time": (SPIN, ExitReason.TIMEOUT),
