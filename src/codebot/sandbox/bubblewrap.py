@@ -88,7 +88,7 @@ class BubblewrapSandbox:
         self._user_of = user_of
         self._parts = parts
         self._filter = seccomp_program(os.uname().machine)
-        self._watch = Watch(limits)
+        self._watch = Watch(limits, str(program.program))
 
     async def check(self) -> Sequence[Finding]:
         """Try in a box what boxes must not be able to do."""
@@ -222,10 +222,12 @@ def _limits_in_force(limits: BoxLimits, cgroups: Cgroups | None) -> Finding:
     """Say what bounds a box, and by which means."""
     mebibyte = 1024**2
     memory = "a control group" if cgroups else "watching it (no control group was delegated)"
+    processes = "a control group and " if cgroups else ""
     detail = (
         f"{limits.memory // mebibyte} MiB of memory by {memory}; {limits.disk // mebibyte} MiB of "
-        f"disk by watching it; {limits.processes} processes, {limits.open_files} open files, files "
-        f"of {limits.file_size // mebibyte} MiB and CPU time by the kernel."
+        f"disk by watching it; {limits.processes} processes by {processes}the kernel; "
+        f"{limits.open_files} open files, files of {limits.file_size // mebibyte} MiB and CPU time "
+        "by the kernel; wall clock and output by the service."
     )
     return Finding("limits", ok=True, detail=detail)
 

@@ -5,15 +5,14 @@ kernel does it (a delegated cgroup), it is faster than any watch; this one needs
 """
 
 import asyncio
-import os
-import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
+from codebot.sandbox.disk import deleted_files_of, disk_of, free_space
 from codebot.sandbox.memory import available_memory, memory_of
 from codebot.sandbox.running import RunningBox
 
@@ -28,12 +27,6 @@ THOROUGH = 4
 DISK_PAUSE = 4.0
 DISK_SHARE = 0.05
 """A tree is measured every so many seconds, and no more than this share of the time."""
-
-PER_FILE = 4096
-"""Bytes that a file counts besides its blocks: a million empty files fill a disk's table, too."""
-
-_DU = "/usr/bin/du"
-_LONGEST_MEASURE = 60
 
 
 @dataclass(slots=True, eq=False)
@@ -51,9 +44,10 @@ class _Watched:
 class Watch:
     """Looks at every box that was added, until it ends."""
 
-    def __init__(self, limits: BoxLimits) -> None:
-        """Hold boxes to these limits."""
+    def __init__(self, limits: BoxLimits, bwrap: str) -> None:
+        """Hold boxes to these limits; `bwrap` is the program that disk is measured with."""
         self._limits = limits
+        self._bwrap = bwrap
         self._watched: set[_Watched] = set()
         self._looking: asyncio.Task[None] | None = None
         self._looks = 0
@@ -97,13 +91,13 @@ class Watch:
     async def _look_at_disk(self, boxes: Sequence[_Watched]) -> None:
         now = asyncio.get_running_loop().time
         for watched in boxes:
-            free, files_free = _free(watched.folders[0])
+            free, files_free = free_space(watched.folders[0])
             is_full = free < self._limits.free_disk or files_free < _FEWEST_FILES
             grown = watched.free_then - free > max(0, self._limits.disk - watched.disk)
             if not (is_full or grown or now() >= watched.measure_at):
                 continue
             begun = now()
-            watched.disk = await asyncio.to_thread(_disk_of, watched.folders)
+            watched.disk = await asyncio.to_thread(self._measure, watched)
             watched.free_then = free
             watched.measure_at = now() + max(DISK_PAUSE, (now() - begun) / DISK_SHARE)
             if watched.disk > self._limits.disk:
@@ -113,36 +107,12 @@ class Watch:
                 log.warning("box.disk_full", used=watched.disk, free=free)
                 watched.box.end(ExitReason.DISK)
 
+    def _measure(self, watched: _Watched) -> int:
+        """Give what a box has on disk; what cannot be told now is as it was."""
+        held = deleted_files_of(watched.first, watched.folders[0])
+        named = disk_of(watched.folders, self._bwrap)
+        return watched.disk if named is None else named + held
+
 
 _FEWEST_FILES = 10_000
 _background: set[asyncio.Task[None]] = set()
-
-
-def _free(folder: Path) -> tuple[int, int]:
-    """Give the bytes and the files that still have room where a folder lies."""
-    try:
-        seen = os.statvfs(folder)
-    except OSError:
-        return 1 << 62, 1 << 62
-    files = seen.f_favail if seen.f_files else 1 << 62
-    return seen.f_bavail * seen.f_frsize, files
-
-
-def _disk_of(folders: Iterable[Path]) -> int:
-    """Measure what folders hold; `du` gets to any depth and follows no link."""
-    blocks, count = (_du(option, folders) for option in ("--block-size=1", "--inodes"))
-    return blocks + count * PER_FILE
-
-
-def _du(option: str, folders: Iterable[Path]) -> int:
-    try:
-        said = subprocess.run(  # noqa: S603 - a program of the system, on folders of our own
-            [_DU, "-scx", option, "--", *folders],
-            capture_output=True,
-            env={"LC_ALL": "C"},
-            timeout=_LONGEST_MEASURE,
-            check=False,
-        ).stdout
-        return int(said.splitlines()[-1].split()[0])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return 0
