@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from codebot.publish.markdown import BREAK
 from e2e.github_service import Shop, events, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
@@ -62,6 +63,18 @@ def test_the_base_branch_is_checked_out_and_the_base_of_the_pull_request(shop: S
         status = wait_for(service, missing, is_over)
         assert status["status"] == "failed"
         assert "release/9.9" in status["error"]
+
+
+def test_an_agents_own_commit_pings_nobody_closes_nothing_and_skips_no_ci(shop: Shop) -> None:
+    words = "Mend it [skip ci]\n\nFixes #1 as @octo/owners asked."
+    shop.agent = f"echo '# mended' >> shop.py; git commit -qam '{words}'"
+    with shop.serve() as service:
+        status = wait_for(service, shop.submit(service), is_over)
+
+    assert status["status"] == "completed", status
+    message = shop.git("log", "-1", "--format=%B", status["result"]["branch_name"])
+    assert message.replace(BREAK, "").strip() == words, "it reads as it was written"
+    assert not any(power in message for power in ("[skip ci]", "Fixes", "@octo"))
 
 
 def test_failing_tests_get_two_more_rounds_and_then_a_draft(shop: Shop) -> None:

@@ -1,6 +1,8 @@
+import asyncio
 import os
 import random
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +72,24 @@ async def test_the_agents_commits_are_kept_in_order_and_signed_by_the_bot(shop: 
     bodies = "\n".join(shop.log_of(checkout, change.tip_commit, "%B"))
     assert "anthropic" not in bodies.lower()
     assert change.commits == 4
+
+
+async def test_messages_of_many_megabytes_stop_nobody_else(shop: Workshop) -> None:
+    checkout = await shop.prepare()
+    made, tree = checkout.base_commit, run_in(checkout.tree, "rev-parse", "HEAD^{tree}")
+    words = checkout.home / "words"
+    words.write_text("Mend it\n\n" + (" " * 7000 + ".") * 20)
+    for _ in range(20):
+        made = run_in(checkout.tree, "commit-tree", tree, "-p", made, "-F", str(words))
+    run_in(checkout.tree, "update-ref", "HEAD", made)
+    (checkout.tree / "README.md").write_text("mended\n")
+    longest, collecting = 0.0, asyncio.create_task(shop.collect(checkout))
+    while not collecting.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.monotonic() - before)
+    assert (await collecting).commits == 21
+    assert longest < 0.2
 
 
 async def test_a_merge_keeps_its_shape(shop: Workshop) -> None:

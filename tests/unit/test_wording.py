@@ -352,6 +352,7 @@ def test_prose_neither_pings_nor_closes_nor_makes_html(text: str) -> None:
         "_fixes_ GH-4",
         "FIXED\nhttps://github.com/octo/repo/issues/5",
         "(close) **#6**",
+        f"Fixes{' ' * 99}#7",
     ],
 )
 def test_a_closing_word_before_an_issue_loses_its_power(text: str) -> None:
@@ -360,7 +361,31 @@ def test_a_closing_word_before_an_issue_loses_its_power(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["fixed 3 bugs", "see #12", "a prefix #1", "List[int] and a < b & c", "closes the door"],
+    ["[skip ci]", "[CI skip]", "[no ci]", "[skip actions]", "[actions skip]", "skip-checks: true"],
+)
+def test_no_words_keep_ci_from_running(text: str) -> None:
+    made = markdown.inert(f"Mend it {text}")
+    assert text not in made
+    assert made.replace(markdown.BREAK, "") == f"Mend it {text}"
+
+
+def test_a_message_says_nothing_that_only_a_control_character_kept_apart() -> None:
+    report = replace(REPORT, commit_message="Mend it\n\nFi\x00xes #1, a\x01nd @team")
+    assert wording.commit_message(TASK, report, str) == wording.commit_message(
+        TASK, replace(REPORT, commit_message="Mend it\n\nFixes #1, and @team"), str
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fixed 3 bugs",
+        "see #12",
+        "a prefix #1",
+        "List[int] and a < b & c",
+        "closes the door",
+        "[ci] x",
+    ],
 )
 def test_ordinary_words_are_left_alone(text: str) -> None:
     assert markdown.inert(text) == text

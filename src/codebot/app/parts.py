@@ -39,6 +39,7 @@ from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
 from codebot.pipeline import Pipeline
 from codebot.pipeline.steps import Tools
+from codebot.publish import wording
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
@@ -213,7 +214,7 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         work_dir=settings.work_dir,
         limits=Limits(protected_paths=settings.protected_paths),
         holds_secret=redactor.is_betrayed_by,
-        redact=redactor,
+        tame=partial(wording.own_message, redact=redactor),
     )
 
 

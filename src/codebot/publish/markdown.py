@@ -1,8 +1,9 @@
 """Foreign text made safe to stand in a pull request: pure functions, text to Markdown.
 
-What a task or an agent wrote may not ping people, close issues, hide comments, or reach out of
-the place it is put in. A zero-width space after the first character takes a construct its
-meaning and leaves it readable, in prose and in code alike, where an escape would show.
+What a task or an agent wrote may not ping people, close issues, keep CI from running, hide
+comments, or reach out of the place it is put in. A zero-width space after the first character
+takes a construct its meaning and leaves it readable, in prose and in code alike, where an escape
+would show.
 """
 
 import re
@@ -24,12 +25,16 @@ _UNSEEN = re.compile(
 # GitHub looks for mentions and references in the rendered text, so an entity may not spell them.
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=[A-Za-z#])")
-_MENTION = re.compile(r"@(?=\S)")
+_MENTION = re.compile(rf"@(?=[^\s{BREAK}])")
 _IMAGE = re.compile(r"!(?=\[)")
+# https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
+_SKIPPING = re.compile(
+    r"\[(?=(?:skip|no|ci|actions)[ -][a-z]+\])|(?<![\w-])skip(?=-checks\s*:)", re.IGNORECASE
+)
 # https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
 _CLOSING = re.compile(
     r"(?<![A-Za-z0-9])(c|f|r)(?=(?:(?<=c)lose[sd]?|(?<=f)ix(?:es|ed)?|(?<=r)esolve[sd]?)"
-    r"[^A-Za-z0-9]{0,40}?(?:#\d|GH-\d|https?:|[A-Za-z0-9][\w.-]*/[\w.-]+#\d))",
+    r"[^A-Za-z0-9]*?(?:#\d|GH-\d|https?:|[A-Za-z0-9][\w.-]{0,99}/[\w.-]{1,99}#\d))",
     re.IGNORECASE,
 )
 
@@ -50,12 +55,14 @@ def clean(text: str) -> str:
 def inert(text: str) -> str:
     """Give prose that reads the same and does nothing: no pings, no closing of issues, no HTML.
 
+    Nor does it keep anybody's CI from running, as `[skip ci]` in a commit or a title would.
+
     References such as #12 stay links; only "fixes #12" loses its power to close.
 
     >>> inert("fixes #12 for @team <!-- psst -->").replace(BREAK, "|")
     'f|ixes #12 for @|team <|!-- psst -->'
     """
-    for pattern in (_TAG, _ENTITY, _MENTION, _IMAGE):
+    for pattern in (_TAG, _ENTITY, _MENTION, _IMAGE, _SKIPPING):
         text = pattern.sub(lambda found: found[0] + BREAK, text)
     return _CLOSING.sub(lambda found: found[1] + BREAK, text)
 

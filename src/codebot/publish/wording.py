@@ -21,7 +21,7 @@ from codebot.domain.outcome import (
     VerdictState,
 )
 from codebot.domain.task import Task, TaskId
-from codebot.publish.markdown import code, cut, cut_front, fence, inert, line, prose, quote
+from codebot.publish.markdown import clean, code, cut, cut_front, fence, inert, line, prose, quote
 from codebot.store.egress import OTHER_HOSTS
 
 LONGEST_BODY = 65_536
@@ -86,7 +86,12 @@ def commit_message(task: Task, report: AgentReport, redact: Callable[[str], str]
     """Give the message of the bot's commit: the agent's, inert, with the ticket in its subject."""
     subject, _, rest = redact(report.commit_message).strip().partition("\n")
     first = _subject(task, subject or report.title, redact, _LONGEST_SUBJECT)
-    return f"{first}\n\n{inert(cut(rest.strip(), _LONGEST_MESSAGE))}".strip()
+    return f"{first}\n\n{inert(clean(cut(rest.strip(), _LONGEST_MESSAGE)))}".strip()
+
+
+def own_message(words: str, redact: Callable[[str], str]) -> str:
+    """Give what an agent wrote of its own commit: masked, and inert."""
+    return inert(clean(redact(words)))
 
 
 def body(work: Work, redact: Callable[[str], str]) -> str:

@@ -29,15 +29,15 @@ from codebot.workspace.tree_links import find_new_leaving_links
 class Border:
     """Judges by `limits` what comes into `checkout.repository`.
 
-    `holds_secret` says of some bytes whether they may not leave this machine; `redact` masks
-    secrets in the words that go with a change.
+    `holds_secret` says of some bytes whether they may not leave this machine; `tame` makes the
+    words that go with a change fit to be pushed.
     """
 
     git: Git
     checkout: Checkout
     limits: Limits
     holds_secret: Callable[[bytes], bool]
-    redact: Callable[[str], str]
+    tame: Callable[[str], str]
 
     async def take_in(self, bundle: BinaryIO, *, author: Identity, message: str) -> Change:
         """Give the bundle's commits as a change of the bot; `message` is for those without one.
@@ -83,7 +83,7 @@ class Border:
             self.checkout.repository,
             commits,
             author=author,
-            clean=lambda words: clean_message(self.redact(words), message),
+            clean=lambda words: clean_message(words, message, self.tame),
         )
         return Change(self.base, bots_tip or tip, tip, len(commits), difference.files)
 

@@ -5,6 +5,7 @@ a step that is done again after a crash gives the very same commits.
 https://git-scm.com/docs/git-fast-import
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,11 @@ async def recreate(
     """
     if not commits:
         return None
-    stream = b"".join(_stream(commits, author, clean))
+    messages = []
+    for commit in commits:
+        messages.append(clean(commit.message).encode())
+        await asyncio.sleep(0)  # a thousand take seconds: others get their turn
+    stream = b"".join(_stream(commits, messages, author))
     made = await git.run("fast-import", "--quiet", "--force", cwd=repository, stdin=stream)
     return made.text
 
@@ -69,13 +74,12 @@ def _read(record: bytes) -> Commit:
 
 
 def _stream(
-    commits: Sequence[Commit], author: Identity, clean: Callable[[str], str]
+    commits: Sequence[Commit], messages: Sequence[bytes], author: Identity
 ) -> Iterator[bytes]:
     marks = {commit.id: f":{number}" for number, commit in enumerate(commits, 1)}
     name, email = (_NOT_IN_A_NAME.sub("", text).strip() for text in (author.name, author.email))
-    for commit in commits:
+    for commit, message in zip(commits, messages, strict=True):
         who = f"{name} <{email}> {max(commit.time, 0)} +0000"
-        message = clean(commit.message).encode()
         yield f"reset {REF}\ncommit {REF}\nmark {marks[commit.id]}\n".encode()
         yield f"author {who}\ncommitter {who}\ndata {len(message)}\n".encode() + message
         for word, parent in zip(chain(["from"], repeat("merge")), commit.parents, strict=False):

@@ -1,11 +1,15 @@
 """Commit messages as the bot signs them: the agent's words, without its advertising."""
 
 import re
+from collections.abc import Callable
 
 LONGEST_MESSAGE = 8000
 """Characters; more than that is not a message."""
 
-_NOT_FOR_TEXT = re.compile(r"[^\S\n]+$|[\x00-\x08\x0b-\x1f\x7f]", re.MULTILINE)
+LONGEST_READ = 64 * 1024
+"""Characters looked at, before any are cut: half a secret is still one."""
+
+_NOT_FOR_TEXT = re.compile(r"(?<![^\S\n])[^\S\n]++$|[\x00-\x08\x0b-\x1f\x7f]", re.MULTILINE)
 _ADVERTISING = re.compile(
     r"^[^\w\n]*(?:co-authored-by:|generated-(?:with|by):|generated with \[|claude-session:"
     r"|generated (?:with|by) claude).*$\n?",
@@ -14,13 +18,15 @@ _ADVERTISING = re.compile(
 _GAPS = re.compile(r"\n{3,}")
 
 
-def clean_message(message: str, fallback: str) -> str:
+def clean_message(message: str, fallback: str, tame: Callable[[str], str] = str) -> str:
     r"""Give a message fit to be committed: bounded, without trailers of tools and co-authors.
+
+    `tame` takes out of it what nobody may read, and what would act.
 
     >>> clean_message("Fix it\n\nCo-Authored-By: Claude <noreply@anthropic.com>\n", "-")
     'Fix it\n'
     """
-    return f"{_cleaned(message) or _cleaned(fallback) or 'Change files'}\n"
+    return f"{_cleaned(tame(message[:LONGEST_READ])) or _cleaned(fallback) or 'Change files'}\n"
 
 
 def _cleaned(message: str) -> str:

@@ -31,8 +31,8 @@ from codebot.workspace.prepare import Preparation
 class Workspaces:
     """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own.
 
-    `holds_secret` says of some bytes whether a change must not carry them out; `redact` masks
-    secrets in the messages of its commits.
+    `holds_secret` says of some bytes whether a change must not carry them out; `tame` takes
+    secrets, and what would act, out of the messages of its commits.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Workspaces:
         work_dir: Path,
         limits: Limits,
         holds_secret: Callable[[bytes], bool] = lambda _: False,
-        redact: Callable[[str], str] = mask_tokens,
+        tame: Callable[[str], str] = mask_tokens,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -52,7 +52,7 @@ class Workspaces:
         self._work_dir = work_dir
         self._limits = limits
         self._holds_secret = holds_secret
-        self._redact = redact
+        self._tame = tame
 
     async def prepare(
         self, task_id: TaskId, repository: Repository, base_branch: str | None, forge: Forge
@@ -91,7 +91,7 @@ class Workspaces:
             )
             if not is_changed:
                 raise NothingChanged("The agent made no changes.")
-            border = Border(self._git, checkout, self._limits, self._holds_secret, self._redact)
+            border = Border(self._git, checkout, self._limits, self._holds_secret, self._tame)
             return await border.take_in(bundle, author=author, message=message)
 
     async def diff(self, checkout: Checkout, tip_commit: str, max_bytes: int) -> str:
