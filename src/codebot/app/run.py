@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codebot.app.parts import Parts, open_parts, repository_rules
+from codebot.app.trial import require_sandbox
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
@@ -39,7 +40,7 @@ async def run_task(
 
     A local directory may be worked on without further ado: who can start this can change it. The
     mirrors are shared with a running service; the rest is this run's own and goes with it. The
-    workspace of a task that failed stays for a look. Raises `InvalidTask`.
+    workspace of a task that failed stays for a look. Raises `InvalidTask` and `SandboxUnavailable`.
     """
     hide_environment()
     with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
@@ -47,6 +48,7 @@ async def run_task(
         request = task_request(fields, repository_rules(own))
         _make_folders(settings)
         async with open_parts(own, redactor, public_url="") as parts:
+            await require_sandbox(parts)
             task = await _do(parts, request, show)
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)

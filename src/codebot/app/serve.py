@@ -13,8 +13,8 @@ import structlog
 import uvloop
 
 from codebot.app.parts import Parts, open_parts, repository_rules
+from codebot.app.trial import require_sandbox
 from codebot.domain.ports import Finding
-from codebot.errors import SandboxUnavailable
 from codebot.intake.api import build_api
 from codebot.intake.keys import ApiKeys
 from codebot.intake.server import Server, listen
@@ -61,7 +61,7 @@ async def _serve(
     public_url = settings.public_url or f"http://localhost:{settings.port}"
     async with open_parts(settings, redactor, public_url=public_url) as parts:
         await parts.recover()
-        findings = [*await _require_sandbox(parts)]
+        findings = await require_sandbox(parts)
         announce()
         worker = parts.worker(settings.workers)
         server = _server(settings, parts, worker, findings)
@@ -95,15 +95,6 @@ def _server(settings: Settings, parts: Parts, worker: Worker, findings: list[Fin
     )
     add_pages(api, parts.store)
     return Server(api, drain=lambda: worker.drain(settings.drain_timeout))
-
-
-async def _require_sandbox(parts: Parts) -> list[Finding]:
-    """Really try the sandbox, and refuse to start when it does not hold what it promises."""
-    findings = [*await parts.sandbox.check()]
-    for finding in findings:
-        if finding.required and not finding.ok:
-            raise SandboxUnavailable(finding.detail, hint=finding.remedy)
-    return findings
 
 
 async def _look_around(parts: Parts, findings: list[Finding]) -> None:

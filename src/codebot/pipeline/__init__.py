@@ -39,7 +39,10 @@ class Pipeline:
             raise RunLost(f"The task {run.task_id} is gone.")
         forge = self.forges[task.request.repository.forge]
         journal = Journal(self.tools.store, run)
-        return await _tell(TaskSteps(self.tools, journal, run, task, forge))
+        try:
+            return await _tell(TaskSteps(self.tools, journal, run, task, forge))
+        finally:  # nothing is told of a task after its end, however it came
+            await self.tools.flush_egress()
 
 
 async def _tell(steps: TaskSteps) -> RunResult:

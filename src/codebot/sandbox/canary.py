@@ -1,6 +1,7 @@
 """Tries at every start whether boxes hold on this machine, and says how to mend it if not."""
 
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -63,7 +64,8 @@ class Place:
 async def try_box(sandbox: Sandbox, *, user: str, mark: str) -> Finding:
     """Give what a trial of the sandbox shows; `user` tells who a box runs as.
 
-    `mark` names the trial's folder: one that a crash left behind is removed by the next trial.
+    `mark` names the trial's folder: one that a crash left behind is removed by the next trial, one
+    that is still in use by another process is not.
     """
     try:
         with _place(mark) as place:
@@ -121,8 +123,10 @@ def _kernel_setting(name: str) -> str:
 
 @contextmanager
 def _place(mark: str) -> Iterator[Place]:
-    top = Path(tempfile.gettempdir(), f"codebot-check-{mark}")
-    shutil.rmtree(top, ignore_errors=True)
+    top = Path(tempfile.gettempdir(), f"codebot-check-{mark}-{os.getpid()}")
+    for left in top.parent.glob(f"codebot-check-{mark}-*"):
+        if left == top or not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
     try:
         for folder in (top, top / "tree", top / "home"):
             folder.mkdir(mode=0o700)
