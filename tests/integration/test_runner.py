@@ -24,6 +24,7 @@ from codebot.domain.task import TaskId
 from codebot.errors import AgentCrashed, AgentMissing, AgentTimedOut, RunLost, SandboxError
 from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.processes import read_process
+from codebot.workspace.folders import delete_folder
 from fakes.agents import SESSION, TOKEN, a_checkout, a_job, kinds
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -70,11 +71,15 @@ class Desk:
     events: list[AgentEvent] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
     slowness: float = 0
+    stops: int = 0
 
     async def hear(self, event: AgentEvent) -> None:
         await asyncio.sleep(self.slowness)
         self.events.append(event)
         self.told.set()
+
+    def hear_of_a_stop(self) -> None:
+        self.stops += 1
 
     async def run(
         self, agent: Agent, *, wall: float = 20, idle: float = 20, **job: Any
@@ -87,6 +92,7 @@ class Desk:
             checkout=self.checkout,
             limits=AgentLimits(timedelta(seconds=wall), timedelta(seconds=idle)),
             on_event=self.hear,
+            on_stop=self.hear_of_a_stop,
             redact=lambda text: text.replace(SECRET, "***"),
         )
 
@@ -242,6 +248,22 @@ async def test_a_cancelled_run_of_a_stubborn_agent_ends_within_its_graces(desk: 
     assert await desk.sandbox.reap() == 0
 
 
+async def test_that_an_agent_shall_stop_is_heard_before_it_has(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTERRUPT_GRACE", timedelta(seconds=60))
+    running = asyncio.create_task(
+        desk.run(sh("trap '' INT; echo up; while :; do sleep 0.05; done"))
+    )
+    await asyncio.wait_for(desk.told.wait(), 5)
+    assert desk.stops == 0
+    running.cancel()
+    await asyncio.wait({running}, timeout=0.2)
+    assert (desk.stops, running.done()) == (1, False)
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_a_second_cancellation_kills_at_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +357,21 @@ async def test_a_broken_session_is_dropped_and_started_anew(
 # --- A HOME that an earlier round prepared ---------------------------------------------------
 
 
-@pytest.mark.parametrize("trap", ["link to a folder", "link to a file", "folder", "fifo", "file"])
+def make_deep(folder: Path, depth: int) -> None:
+    """Make so many folders in one another, which no path can name."""
+    folder.mkdir(parents=True)
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+
+
+@pytest.mark.parametrize(
+    "trap", ["link to a folder", "link to a file", "folder", "deep folder", "fifo", "file"]
+)
 async def test_a_prepared_home_leads_no_write_astray(desk: Desk, trap: str, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -349,6 +385,8 @@ async def test_a_prepared_home_leads_no_write_astray(desk: Desk, trap: str, tmp_
         case "link to a file":
             folder.mkdir()
             (folder / "instructions.md").symlink_to(outside / "instructions.md")
+        case "deep folder":
+            make_deep(folder / "instructions.md", 2000)
         case "folder":
             (folder / "instructions.md" / "deep").mkdir(parents=True)
         case _:
@@ -358,6 +396,15 @@ async def test_a_prepared_home_leads_no_write_astray(desk: Desk, trap: str, tmp_
     assert (outside / "instructions.md").read_text() == "precious"
     assert not folder.is_symlink()
     assert (folder / "instructions.md").read_text() == "Be brief."
+    delete_folder(folder)  # pytest cannot
+
+
+async def test_a_session_that_cannot_be_looked_at_is_none(desk: Desk) -> None:
+    folder = desk.checkout.home / ".claude/projects/-tree"
+    folder.mkdir(parents=True)
+    (folder / f"{SESSION}.jsonl").symlink_to("x" * 300)
+    await desk.run(desk.claude(STARTS))
+    assert flags(desk) == ["--session-id"]
 
 
 async def test_a_home_that_is_gone_is_an_error_that_says_so(desk: Desk) -> None:

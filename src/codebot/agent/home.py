@@ -2,11 +2,10 @@
 
 An earlier round may have left a symbolic link, a folder or a pipe wherever a file is about to be
 written. So every step goes by a descriptor of the folder before it, follows no link, and removes
-what is in the way.
+what is in the way; a folder is put aside, since it may be deeper than anybody can walk.
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -30,13 +29,16 @@ def write_files(home: Path, files: Mapping[str, str]) -> None:
 
 def has_session(home: Path, pattern: str) -> bool:
     """Say whether there is a file of a session to go on with; `pattern` is a glob below HOME."""
-    return bool(pattern) and any(path.is_file() for path in home.glob(pattern))
+    try:
+        return bool(pattern) and any(path.is_file() for path in home.glob(pattern))
+    except OSError:  # of a link that no system follows
+        return False
 
 
 def forget_session(home: Path, pattern: str) -> None:
     """Remove the files of a session that cannot be resumed, so that its id is free again."""
-    for path in home.glob(pattern):
-        with suppress(OSError):
+    with suppress(OSError):
+        for path in home.glob(pattern):
             path.unlink()
 
 
@@ -63,9 +65,9 @@ def _open_folder(name: str, parent: int) -> int:
 
 def _replace_file(name: str, folder: int, content: bytes) -> None:
     """Write beside and rename over: a link or pipe of that name is replaced, never opened."""
+    temporary, aside = f".{uuid4().hex}", f".{uuid4().hex}"
     if _is_folder(name, folder):
-        shutil.rmtree(name, dir_fd=folder)
-    temporary = f".{uuid4().hex}"
+        os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
     descriptor = os.open(temporary, NEW_FILE, 0o600, dir_fd=folder)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
         file.write(content)
