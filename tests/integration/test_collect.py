@@ -171,6 +171,8 @@ async def test_names_of_any_kind_come_through(shop: Workshop) -> None:
         b"main",
         b"--upload-pack=x",
         b"new\nline",
+        b"old\rline",
+        b"Icon\r",
         b"\xff\xfe",
         b'quo"te\\',
         b":(glob)*",

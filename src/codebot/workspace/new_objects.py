@@ -53,7 +53,8 @@ async def list_new_objects(git: Git, repository: Path, tip: str, base: str) -> l
     listed = await git.run(
         *("rev-list", "--objects", tip, "--not", base, "--alternate-refs"), cwd=repository
     )
-    names = [line.partition(b" ") for line in listed.stdout.splitlines()]
+    # Git ends a line at a name's first line feed; a carriage return is part of the name.
+    names = [line.partition(b" ") for line in listed.stdout.split(b"\n") if line]
     ids = b"".join(id_ + b"\n" for id_, _, _ in names)
     sizes = await git.run("cat-file", "--batch-check=%(objectsize)", cwd=repository, stdin=ids)
     return [
