@@ -372,11 +372,14 @@ def make_deep(folder: Path, depth: int) -> None:
 @pytest.mark.parametrize(
     "trap", ["link to a folder", "link to a file", "folder", "deep folder", "fifo", "file"]
 )
-async def test_a_prepared_home_leads_no_write_astray(desk: Desk, trap: str, tmp_path: Path) -> None:
+async def test_a_prepared_home_leads_no_write_astray(
+    desk: Desk, trap: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "instructions.md").write_text("precious")
     folder = desk.checkout.home / ".codebot"
+    request.addfinalizer(lambda: delete_folder(folder))  # pytest calls itself for every level
     match trap:
         case "link to a folder":
             folder.symlink_to(outside)
@@ -396,7 +399,6 @@ async def test_a_prepared_home_leads_no_write_astray(desk: Desk, trap: str, tmp_
     assert (outside / "instructions.md").read_text() == "precious"
     assert not folder.is_symlink()
     assert (folder / "instructions.md").read_text() == "Be brief."
-    delete_folder(folder)  # pytest cannot
 
 
 async def test_a_session_that_cannot_be_looked_at_is_none(desk: Desk) -> None:
