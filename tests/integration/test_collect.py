@@ -160,8 +160,9 @@ async def test_modes_links_and_binaries_come_through(shop: Workshop) -> None:
 
 
 def _write_each(folder: Path, names: list[bytes]) -> None:
+    """Write files that all differ: of equal ones git lists the first alone."""
     for name in names:
-        (folder / os.fsdecode(name)).write_text("x\n")
+        (folder / os.fsdecode(name)).write_bytes(name + b"\n")
 
 
 async def test_names_of_any_kind_come_through(shop: Workshop) -> None:
