@@ -338,6 +338,20 @@ async def test_dismissing_a_run_ends_a_call_that_waits(setting: Setting) -> None
     await asyncio.wait_for(setting.api.abandoned.wait(), 2)
 
 
+async def test_a_run_that_is_cut_makes_no_call_any_more_and_is_charged_for_those_it_made(
+    setting: Setting,
+) -> None:
+    await setting.ask()
+    setting.api.behaviour = setting.api.hangs
+    asking = asyncio.create_task(setting.ask())
+    await setting.api.has_been_asked(2)
+    setting.gateway.cut(setting.access)
+    assert error_of(await asking) == "authentication_error"
+    assert error_of(await setting.ask()) == "authentication_error"
+    await setting.api.has_been_asked(2)
+    assert (await setting.gateway.dismiss(setting.access)).metered.usage.turns == 2
+
+
 async def test_closing_does_not_wait_for_open_streams(setting: Setting) -> None:
     setting.api.behaviour = setting.api.streams
     async with setting.client.stream(

@@ -2,10 +2,12 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from codebot.agent import runner
 from codebot.domain.budget import Caps
 from codebot.domain.outcome import AgentOutcome, Usage
 from codebot.domain.status import Outcome, TaskStatus
@@ -23,7 +25,7 @@ from codebot.gateway.upstream import MESSAGES
 from codebot.pipeline import PATIENCE
 from fakes.clock import until
 from fakes.git_http import git
-from fakes.story import BREAKS, MENDS, ONE_TURN, Act, open_story
+from fakes.story import ASKS, BREAKS, MENDS, ONE_TURN, Act, open_story
 from fakes.upstream import PaidModel
 
 ONE_ROUND = [("prepare", 0), ("work", 1), ("collect", 1), ("verify", 1), ("publish", 0)]
@@ -264,6 +266,23 @@ async def test_work_that_a_killed_attempt_paid_for_is_kept_with_nothing_left(
         assert result.outcome is Outcome.BUDGET_EXHAUSTED
         assert len(story.agent.jobs) == 1, "nothing is started with nothing left"
         assert story.task.pull_request is not None
+
+
+async def test_an_agent_that_is_stopped_reaches_the_model_no_more_whatever_it_ignores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTERRUPT_GRACE", timedelta(seconds=1))
+    model = PaidModel()
+    stubborn = Act(f"trap '' INT\nwhile :; do\n{ASKS}done")
+    async with open_story(tmp_path, stubborn, upstream=model) as story:
+        telling = asyncio.create_task(story.tell())
+        await until(lambda: len(model.calls) > 1)
+        telling.cancel()
+        await asyncio.sleep(0)
+        before = len(model.calls)
+        await asyncio.wait([telling])
+
+        assert len(model.calls) <= before + 1, "one may have been on its way"
 
 
 @pytest.mark.parametrize("step", [step for step, _ in ONE_ROUND])

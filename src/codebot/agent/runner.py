@@ -53,11 +53,13 @@ async def run_agent(
     checkout: Checkout,
     limits: AgentLimits,
     on_event: OnEvent,
+    on_stop: Callable[[], None] = lambda: None,
     redact: Callable[[str], str] = str,
 ) -> AgentReport:
     """Let the agent work one round; raises the `AgentError` that names how it failed.
 
-    `on_event` hears all that the agent does, in order. `redact` masks secrets in its output
+    `on_event` hears all that the agent does, in order; `on_stop` that it is asked to stop, which
+    takes a while. `redact` masks secrets in its output
     before anything is cut from it: half a secret is still one. A session that is there is
     resumed, one that is lost is started anew with `job.opening` before the prompt, whatever
     `job.resume` expected.
@@ -67,7 +69,7 @@ async def run_agent(
         start = agent.launch(job)
         await asyncio.to_thread(write_files, checkout.home, start.files)
         box = await _start(sandbox, start, task_id, checkout, limits)
-        return await _Watch(agent, box, limits, on_event, redact).to_the_end()
+        return await _Watch(agent, box, limits, on_event, on_stop, redact).to_the_end()
 
     pattern = agent.session(job)
     resumable = await asyncio.to_thread(has_session, checkout.home, pattern)
@@ -136,11 +138,12 @@ class _Watch:
         box: Box,
         limits: AgentLimits,
         on_event: OnEvent,
+        on_stop: Callable[[], None],
         redact: Callable[[str], str],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._agent, self._box, self._limits = agent, box, limits
-        self._on_event, self._redact = on_event, redact
+        self._on_event, self._on_stop, self._redact = on_event, on_stop, redact
         self._mask_line = LineMasker(redact)
         self._events: deque[AgentEvent] = deque(maxlen=MOST_EVENTS)
         self._running_tools: set[str] = set()
@@ -213,7 +216,8 @@ class _Watch:
         return (_Stop.IDLE, idle) if idle < wall else (_Stop.TIMEOUT, wall)
 
     async def _stop(self) -> None:
-        """Interrupt (which keeps cost and session), then terminate, then kill."""
+        """Interrupt (which keeps the session), then terminate, then kill."""
+        self._on_stop()
         over = asyncio.ensure_future(self._box.wait())
         for send, grace in (
             (self._box.interrupt, INTERRUPT_GRACE),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from codebot.agent import prompts
 from codebot.agent.ledger import Ledger
@@ -89,6 +90,7 @@ class AgentWork:
             checkout=checkout,
             limits=self.limits,
             on_event=telling.event,
+            on_stop=partial(self.gateway.cut, job.gateway),
             redact=self.redact,
         )
 

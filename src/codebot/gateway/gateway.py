@@ -89,6 +89,12 @@ class Gateway:
         self._guests.append(Guest(run_id, task_id, token, account, tell))
         return GatewayAccess(MODEL_URL if self._server is None else self._server.url, token)
 
+    def cut(self, access: GatewayAccess) -> None:
+        """End the run's calls and let it make no more; what it used is known until `dismiss`."""
+        guest = self._find(access.token.reveal().encode())
+        if guest is not None:
+            guest.cut()
+
     async def dismiss(self, access: GatewayAccess) -> Stay:
         """Make the token worthless now, cut the run's calls, and say what it used in all.
 
@@ -117,7 +123,7 @@ class Gateway:
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             reply = Reply(send)
             guest = self._find(offered_token(Headers(scope=scope)), task_id)
-            if guest is None:
+            if guest is None or guest.is_cut:
                 await reply.write(refusal(401, *NO_ACCESS, retry=False))
             elif guest.calls >= MOST_AT_ONCE or not guest.pace.allows():
                 await reply.write(refusal(429, *TOO_FAST, retry=True))
@@ -129,7 +135,8 @@ class Gateway:
     async def _show_out(self, guest: Guest) -> None:
         self._guests.remove(guest)
         self._redactor.remove(guest.token)
-        await guest.cut()
+        guest.cut()
+        await guest.be_charged()
 
     def _find(self, token: bytes, task_id: TaskId | None = None) -> Guest | None:
         """Look at every guest, each in constant time: the answer's delay tells nothing."""

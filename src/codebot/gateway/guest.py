@@ -40,6 +40,7 @@ class Guest:
         self.pace = Pace()
         self.metered = Metered()
         self.stopped_by: Cap | None = None
+        self.is_cut = False
         self._tell = tell
         self._calls: set[anyio.CancelScope] = set()
         self._idle = anyio.Event()
@@ -61,10 +62,14 @@ class Guest:
             self._idle.set()
             self._idle = anyio.Event()
 
-    async def cut(self) -> None:
-        """End every call, and wait until each is charged."""
+    def cut(self) -> None:
+        """End every call, and let no other begin."""
+        self.is_cut = True
         for call in self._calls:
             call.cancel()
+
+    async def be_charged(self) -> None:
+        """Wait until every call has ended and is charged."""
         while self._calls:
             await self._idle.wait()
 
