@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from codebot.sandbox.processes import descendants, process_table
+from codebot.sandbox.processes import descendants, open_files, process_table
 
 log = structlog.get_logger(__name__)
 
@@ -53,13 +53,11 @@ def deleted_files_of(first: int, folder: Path) -> int:
     sizes: dict[int, int] = {}
     with suppress(OSError):
         disk = folder.stat().st_dev
-        for process in descendants(first, process_table()):
+        for entry in open_files(descendants(first, process_table())):
             with suppress(OSError):
-                for entry in os.scandir(f"/proc/{process.pid}/fd"):
-                    with suppress(OSError):
-                        seen = entry.stat()
-                        if seen.st_dev == disk and stat.S_ISREG(seen.st_mode) and not seen.st_nlink:
-                            sizes[seen.st_ino] = seen.st_blocks * 512
+                seen = entry.stat()
+                if seen.st_dev == disk and stat.S_ISREG(seen.st_mode) and not seen.st_nlink:
+                    sizes[seen.st_ino] = seen.st_blocks * 512
     return sum(sizes.values())
 
 

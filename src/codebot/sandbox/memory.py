@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from codebot.sandbox.processes import Process, descendants, process_table
+from codebot.sandbox.processes import Process, descendants, open_files, process_table
 
 TMPFS = ("tmp", "dev/shm", "run")
 """Of the box."""
@@ -88,11 +88,9 @@ def _is_ours(place: Path, name: str) -> bool:
 def _unnamed_files_of(family: Iterable[Process]) -> int:
     """Give the bytes in files of memory that have no name, each counted once."""
     sizes: dict[int, int] = {}
-    for process in family:
+    for entry in open_files(family):
         with suppress(OSError):
-            for entry in os.scandir(f"/proc/{process.pid}/fd"):
-                with suppress(OSError):
-                    if os.readlink(entry.path).startswith(UNNAMED):  # noqa: PTH115 - thousands
-                        seen = entry.stat()
-                        sizes[seen.st_ino] = seen.st_blocks * 512
+            if os.readlink(entry.path).startswith(UNNAMED):  # noqa: PTH115 - thousands
+                seen = entry.stat()
+                sizes[seen.st_ino] = seen.st_blocks * 512
     return sum(sizes.values())

@@ -86,6 +86,13 @@ def descendants(pid: int, table: Iterable[Process]) -> list[Process]:
     return family
 
 
+def open_files(family: Iterable[Process]) -> Iterator["os.DirEntry[str]"]:
+    """Give what each process holds open, as links whose `stat` is that of the file itself."""
+    for process in family:
+        with suppress(OSError), os.scandir(f"{PROC}/{process.pid}/fd") as entries:
+            yield from entries
+
+
 def has_in_environment(pid: int, text: bytes) -> bool:
     r"""Say whether the environment a process was started with holds `text`.
 
