@@ -47,7 +47,11 @@ class Call:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that was typed and give its exit code; errors end as one clear message."""
     typed = list(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser().parse_args(typed)
+    parser = build_parser()
+    if not typed:
+        parser.print_help(sys.stderr)
+        return USAGE
+    arguments = parser.parse_args(typed)
     return _run_guarded(arguments.run_command, Call(arguments, typed, Redactor()))
 
 

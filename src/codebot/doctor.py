@@ -11,6 +11,7 @@ from pathlib import Path
 
 from codebot.domain.ports import Finding
 from codebot.settings import Reading, Settings
+from codebot.store.database import REVISION
 
 OLDEST_GIT = (2, 34)
 LEAST_DISK = 2 * 1024**3
@@ -129,12 +130,25 @@ def _store(file: Path) -> Finding:
     try:
         connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
         try:
-            connection.execute("select count(*) from sqlite_master").fetchone()
+            revision = _revision(connection)
         finally:
             connection.close()
     except sqlite3.Error as exc:
         return Finding("store", ok=False, detail=f"{file}: {exc}", remedy="Restore a backup.")
+    if revision > REVISION:
+        detail = f"{file} was made by a newer Codebot (revision {revision})"
+        remedy = "Install that version again, or restore a backup."
+        return Finding("store", ok=False, detail=detail, remedy=remedy)
     return Finding("store", ok=True, detail=str(file))
+
+
+def _revision(connection: sqlite3.Connection) -> str:
+    """Give the revision of the tables, "" where there are none yet."""
+    named = "select name from sqlite_master where name = 'alembic_version'"
+    if connection.execute(named).fetchone() is None:
+        return ""
+    found = connection.execute("select version_num from alembic_version").fetchone()
+    return str(found[0]) if found else ""
 
 
 def _folder(name: str, folder: Path) -> Finding:

@@ -56,6 +56,14 @@ def test_serve_says_the_documented_lines_and_ends_on_sigterm(tmp_path: Path) -> 
     assert service.process.returncode == 0
 
 
+def test_a_service_takes_all_the_open_files_that_it_may_have(tmp_path: Path) -> None:
+    few = ["/usr/bin/prlimit", "--nofile=256:8192", *COMMAND]
+    with run_service(few, tmp_path, env={"CODEBOT_SANDBOX": "none"}) as service:
+        limits = Path(f"/proc/{service.process.pid}/limits").read_text()
+    [allowed] = [line.split()[3:5] for line in limits.splitlines() if "open files" in line]
+    assert allowed == ["8192", "8192"]
+
+
 def test_without_a_box_the_service_says_so_at_every_start(tmp_path: Path) -> None:
     with run_service(COMMAND, tmp_path, env={"CODEBOT_SANDBOX": "none"}) as service:
         assert "Isolation is off (CODEBOT_SANDBOX=none)" in service.stdout
@@ -132,11 +140,38 @@ def test_run_names_the_folder_that_cannot_be_used(
     tmp_path: Path, project: Path, setting: str
 ) -> None:
     prompt = json.dumps({"repository_url": "project", "description": "Mend it"})
-    ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env={setting: "turns.json/below"})
+    env = {"CODEBOT_AGENT": "command:true", setting: "turns.json/below"}
+    ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env=env)
 
     assert ended.returncode == 78
     assert "turns.json/below cannot be used: Not a directory. Let this user" in ended.stderr
     assert setting in ended.stderr
+
+
+def test_run_without_a_credential_for_the_model_begins_nothing(
+    tmp_path: Path, project: Path
+) -> None:
+    prompt = json.dumps({"repository_url": "project", "description": "Mend it"})
+    ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env={"ANTHROPIC_BASE_URL": ""})
+
+    assert ended.returncode == 78, ended.stdout + ended.stderr
+    assert "Set ANTHROPIC_API_KEY" in ended.stderr
+    assert not [*tmp_path.glob("codebot_*")]
+
+
+def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
+    tmp_path: Path, project: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in (f"codebot-run-{gone.pid}-a", f"codebot-run-{os.getpid()}-b"):
+        (temporary / name).mkdir(parents=True)
+    prompt = json.dumps({"repository_url": "project", "description": "Do nothing"})
+    env = {"CODEBOT_AGENT": "command:true", "TMPDIR": str(temporary)}
+    run("run", "--task-prompt", prompt, cwd=tmp_path, env=env)
+
+    assert [folder.name for folder in temporary.iterdir()] == [f"codebot-run-{os.getpid()}-b"]
 
 
 def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:

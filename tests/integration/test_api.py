@@ -446,6 +446,7 @@ async def test_an_unknown_address_is_404_and_a_last_slash_makes_one(api: Api) ->
         answer = await api.client.get(path)
         assert answer.status_code == 404, path
         assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "/docs" in answer.json()["detail"]
 
 
 # --- When something goes wrong ---------------------------------------------------------------

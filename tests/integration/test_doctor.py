@@ -8,6 +8,7 @@ import pytest
 from codebot.doctor import as_line, examine, is_healthy
 from codebot.domain.ports import Finding
 from codebot.settings import Command, Reading, Settings, read_settings
+from codebot.store.database import REVISION
 from codebot.telemetry.redaction import Redactor
 
 GOOD = Finding("agent", ok=True, detail="2.1.330")
@@ -78,6 +79,20 @@ async def test_a_store_that_is_no_database_is_found(tmp_path: Path) -> None:
 
     file.write_bytes(b"no database, but long enough to be looked at" * 100)
     assert not (await found(reading(tmp_path), GOOD))["store"].ok
+
+
+async def test_a_store_of_a_newer_version_is_found(tmp_path: Path) -> None:
+    (tmp_path / "codebot_data").mkdir()
+    store = sqlite3.connect(tmp_path / "codebot_data" / "codebot.sqlite3", isolation_level=None)
+    store.execute("create table alembic_version (version_num)")
+    store.execute("insert into alembic_version values (?)", [REVISION])
+    assert (await found(reading(tmp_path), GOOD))["store"].ok
+
+    store.execute("update alembic_version set version_num = '9999'")
+    store.close()
+    newer = (await found(reading(tmp_path), GOOD))["store"]
+    assert not newer.ok
+    assert "newer" in newer.detail
 
 
 async def test_a_store_that_cannot_be_looked_at_is_found(tmp_path: Path) -> None:

@@ -39,12 +39,17 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return say
 
 
-@pytest.mark.parametrize("argv", [(), ("bake",), ("serve", "--no-such-flag"), ("run",)])
+@pytest.mark.parametrize("argv", [("bake",), ("serve", "--no-such-flag"), ("run",)])
 def test_wrong_usage_is_exit_2(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
     assert "usage: codebot" in capsys.readouterr().err
+
+
+def test_no_command_at_all_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(()) == 2
+    assert "take tasks over HTTP" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

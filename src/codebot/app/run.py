@@ -1,6 +1,8 @@
 """`codebot run`: one task, here and now, with a store of its own and no server."""
 
 import asyncio
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +15,7 @@ from codebot.app.trial import require_sandbox
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
-from codebot.errors import RunLost
+from codebot.errors import ConfigError, RunLost
 from codebot.intake.submission import task_request
 from codebot.queue.lock import unusable
 from codebot.queue.submit import submit_task
@@ -28,6 +30,9 @@ FOLLOW_EVERY = 0.1
 
 MOST_EVENTS = 1000
 
+PREFIX = "codebot-run-"
+"""Of the folder with a run's store; its process's number follows."""
+
 
 async def run_task(
     settings: Settings,
@@ -40,12 +45,15 @@ async def run_task(
 
     A local directory may be worked on without further ado: who can start this can change it. The
     mirrors are shared with a running service; the rest is this run's own and goes with it. The
-    workspace of a task that failed stays for a look. Raises `InvalidTask` and `SandboxUnavailable`.
+    workspace of a task that failed stays for a look. Raises `InvalidTask`, `ConfigError` where no
+    model could be asked, and `SandboxUnavailable`.
     """
     hide_environment()
-    with tempfile.TemporaryDirectory(prefix="codebot-run-") as folder:
-        own = _own(settings, fields, Path(folder))
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
+        own = _own(settings, Path(folder))
         request = task_request(fields, repository_rules(own))
+        _require_model(settings)
         _make_folders(settings)
         async with open_parts(own, redactor, public_url="") as parts:
             await require_sandbox(parts)
@@ -53,6 +61,22 @@ async def run_task(
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
             return task
+
+
+def _require_model(settings: Settings) -> None:
+    if settings.asks_a_model and not settings.has_model_credential:
+        raise ConfigError(
+            ("There is no credential for the model.",),
+            hint="Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN).",
+        )
+
+
+def _sweep() -> None:
+    """Remove the folders of runs that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _make_folders(settings: Settings) -> None:
@@ -65,16 +89,13 @@ def _make_folders(settings: Settings) -> None:
             raise unusable(folder, setting, error) from error
 
 
-def _own(settings: Settings, fields: Mapping[str, Any], folder: Path) -> Settings:
-    """Give the settings with a database of this run alone, and its repository allowed."""
-    given = fields.get("repository_url")
-    is_folder = isinstance(given, str) and given.startswith("/") and "\0" not in given
-    roots = (Path(str(given)),) if is_folder else ()
+def _own(settings: Settings, folder: Path) -> Settings:
+    """Give the settings with a database of this run alone, and every local repository allowed."""
     return replace(
         settings,
         database=folder / "codebot.sqlite3",
         work_dir=settings.work_dir / "run",  # a service sweeps what it does not know from its own
-        local_repos=(*settings.local_repos, *roots),
+        local_repos=(Path("/"),),
     )
 
 

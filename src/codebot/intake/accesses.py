@@ -7,7 +7,9 @@ from codebot.intake.bodies import access_body, time_text
 from codebot.intake.progress import plain
 from codebot.store.egress import AccessTotal
 
-NOTHING = "Nothing is on record; without boxes (CODEBOT_SANDBOX=none), nothing ever is."
+NOTHING = (
+    "Nothing is on record: its boxes asked for nothing, or it had none (CODEBOT_SANDBOX=none)."
+)
 
 _HEADINGS = ("VERDICT", "HOST", "PORT", "TIMES", "SENT", "RECEIVED", "LAST", "REASON")
 _NUMBERS = {"PORT", "TIMES", "SENT", "RECEIVED"}

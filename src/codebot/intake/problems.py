@@ -112,4 +112,5 @@ async def routing_problem(request: Request, error: Exception) -> Response:
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"This resource does not know the method {request.method}."
         return problem(request.scope, status, "method_not_allowed", detail, headers=headers)
-    return problem(request.scope, status, errors.NotFound.code, "There is nothing at this address.")
+    detail = "There is nothing at this address; /docs shows what there is."
+    return problem(request.scope, status, errors.NotFound.code, detail)
