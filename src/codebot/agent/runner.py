@@ -59,10 +59,9 @@ async def run_agent(
     """Let the agent work one round; raises the `AgentError` that names how it failed.
 
     `on_event` hears all that the agent does, in order; `on_stop` that it is asked to stop, which
-    takes a while. `redact` masks secrets in its output
-    before anything is cut from it: half a secret is still one. A session that is there is
-    resumed, one that is lost is started anew with `job.opening` before the prompt, whatever
-    `job.resume` expected.
+    takes a while. `redact` masks secrets in its output before anything is cut from it: half a
+    secret is still one. A session that is there is resumed, one that is lost is started anew with
+    `job.opening` before the prompt, whatever `job.resume` expected.
     """
 
     async def launch(job: AgentJob) -> Ended:
