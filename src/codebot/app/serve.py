@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -32,6 +33,10 @@ log = structlog.get_logger(__name__)
 SHORTEST_SWEEP_PAUSE = timedelta(seconds=1)
 LONGEST_SWEEP_PAUSE = timedelta(minutes=10)
 
+MOST_OPEN_FILES = 65_536
+"""Of them a box can take 64 connections, and as many again to where they lead: with the 1,024 that
+a process begins with, sixteen boxes could leave none for anybody else."""
+
 SWITCH_SECONDS = 0.0001
 """How long a thread waits for the interpreter before it asks for it. The store's writer does so a
 dozen times in a batch: with Python's 5 ms, SQLite stood still while the loop was busy. Measured:
@@ -46,6 +51,7 @@ def serve(settings: Settings, *, redactor: Redactor, announce: Callable[[], None
     an operator has to mend stands in the way any more.
     """
     hide_environment()
+    _take_open_files()
     with (
         DataDirLock(settings.data_dir),
         # A service sweeps workspaces that it does not know, and ends what runs in them.
@@ -53,6 +59,12 @@ def serve(settings: Settings, *, redactor: Redactor, announce: Callable[[], None
         listen(settings.host, settings.port) as listening,
     ):
         uvloop.run(_serve(settings, redactor, listening, announce))
+
+
+def _take_open_files() -> None:
+    """Let this process have all the open files that it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_OPEN_FILES), most))
 
 
 async def _serve(

@@ -30,6 +30,7 @@ from codebot.sandbox import arguments
 from codebot.sandbox.arguments import FILES, SHIM, Part, Shown, View, box_parts
 from codebot.sandbox.cgroup import Cgroups, Group
 from codebot.sandbox.identity import box_user
+from codebot.sandbox.limiting import limiting_words, limits_in_force
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
@@ -50,9 +51,6 @@ HOSTS = f"127.0.0.1 localhost {PYPI_HOST} {NPM_HOST}\n::1 localhost\n"
 NICENESS = 5
 OOM_SCORE = 500
 """Should the machine run out of memory or cores all the same, boxes give way before the service."""
-
-LEAST_DATA = 4 * 1024**3
-"""RLIMIT_DATA below this breaks node, which reserves that much and never uses it."""
 
 
 class BubblewrapSandbox:
@@ -96,7 +94,7 @@ class BubblewrapSandbox:
 
         user = "as this user" if self._user_of(TaskId("")) is None else "as one user for each task"
         tried = await try_box(self, user=user, mark=short_mark(self._mark))
-        return [tried, _limits_in_force(self._limits, self._cgroups)]
+        return [tried, limits_in_force(self._limits, self._cgroups)]
 
     def paths(self, workspace: Path, home: Path) -> BoxPaths:
         """Give the places that are the same in every box."""
@@ -193,17 +191,7 @@ class BubblewrapSandbox:
 
     def _limiting(self, spec: BoxSpec, uid: int | None) -> list[str]:
         """Give what sets the limits that the kernel keeps for each process or user."""
-        limits = self._limits
-        return [
-            "/usr/bin/prlimit",
-            f"--nproc={limits.processes + (_own_processes() if uid is None else 0)}",
-            f"--data={max(limits.memory, LEAST_DATA)}",
-            f"--nofile={limits.open_files}",
-            f"--fsize={limits.file_size}",
-            f"--cpu={round(spec.timeout.total_seconds() * (os.cpu_count() or 1)) + 1}",
-            "--core=0",
-            "--",
-        ]
+        return limiting_words(self._limits, spec, own_user=uid is None)
 
     def _require_program(self, spec: BoxSpec) -> None:
         """Raise `FileNotFoundError` for a program that no box could see."""
@@ -216,20 +204,6 @@ class BubblewrapSandbox:
             found = "/" in program or shutil.which(program, path=self._path) is not None
         if not found:
             raise FileNotFoundError(2, "No such program in a box", program)
-
-
-def _limits_in_force(limits: BoxLimits, cgroups: Cgroups | None) -> Finding:
-    """Say what bounds a box, and by which means."""
-    mebibyte = 1024**2
-    memory = "a control group" if cgroups else "watching it (no control group was delegated)"
-    processes = "a control group and " if cgroups else ""
-    detail = (
-        f"{limits.memory // mebibyte} MiB of memory by {memory}; {limits.disk // mebibyte} MiB of "
-        f"disk by watching it; {limits.processes} processes by {processes}the kernel; "
-        f"{limits.open_files} open files, files of {limits.file_size // mebibyte} MiB and CPU time "
-        "by the kernel; wall clock and output by the service."
-    )
-    return Finding("limits", ok=True, detail=detail)
 
 
 def _require_folders(spec: BoxSpec) -> None:
@@ -258,15 +232,6 @@ def _python() -> Path:
 
 def _python_needs() -> tuple[Path, ...]:
     return () if PYTHON.exists() else (Path(sys.base_prefix),)
-
-
-def _own_processes() -> int:
-    """Give a number not below that of this user's processes: that of all, which costs nothing.
-
-    An ordinary user's limit counts what runs outside the box, too.
-    """
-    tasks = Path("/proc/loadavg").read_text().split()[3]
-    return int(tasks.partition("/")[2])
 
 
 def _give_way(process: Popen[bytes]) -> None:
