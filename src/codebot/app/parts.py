@@ -117,7 +117,7 @@ async def open_parts(
         if github is not None:
             stack.push_async_callback(github.close)
             forges[ForgeKind.GITHUB] = github
-        ledger = EgressLedger(store.egress, now=utc_now)
+        ledger = EgressLedger(store.egress, now=utc_now, mask=redactor.in_any_case)
         stack.push_async_callback(ledger.close)
         egress = _egress(settings, gateway.application, ledger.record)
         stack.push_async_callback(egress.close)

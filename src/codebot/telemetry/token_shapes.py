@@ -10,6 +10,7 @@ time grows with the text alone, whatever it holds.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 MASK = "***"
 
@@ -111,3 +112,15 @@ def mask_tokens(text: str) -> str:
     for shape in SHAPES:
         text = shape.pattern.sub(shape.shown, text)
     return text
+
+
+def mask_tokens_in_any_case(text: str) -> str:
+    """Give a short text masked where something has the shape of a token but for its case."""
+    for pattern, shown in _in_any_case():
+        text = pattern.sub(shown, text)
+    return text
+
+
+@cache
+def _in_any_case() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(one.pattern.pattern, re.IGNORECASE), one.shown) for one in SHAPES)

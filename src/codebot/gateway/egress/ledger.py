@@ -37,10 +37,19 @@ class EgressLedger:
     """
 
     def __init__(
-        self, accesses: Accesses, *, now: Callable[[], datetime], pause: timedelta = PAUSE
+        self,
+        accesses: Accesses,
+        *,
+        now: Callable[[], datetime],
+        mask: Callable[[str], str] = str,
+        pause: timedelta = PAUSE,
     ) -> None:
-        """Write into `accesses`, `pause` after something was recorded."""
+        """Write into `accesses`, `pause` after something was recorded.
+
+        `mask` takes secrets out of a host's name, in whatever case it was asked for.
+        """
         self._accesses = accesses
+        self._mask = mask
         self._now = now
         self._pause = pause
         self._waiting: dict[_Pile, dict[AccessKey, AccessTotal]] = {}
@@ -51,7 +60,8 @@ class EgressLedger:
 
     def record(self, task_id: TaskId, access: Access) -> None:
         """Add one access that ended or was refused; for the event loop, and never raises."""
-        host, reason = host_text(access.host), _printable(access.reason[:LONGEST_REASON])
+        host = host_text(self._mask(access.host))
+        reason = _printable(self._mask(access.reason)[:LONGEST_REASON])
         now = self._now()
         self._put(
             task_id,
