@@ -32,6 +32,7 @@ from codebot.sandbox.arguments import HOME
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.staging import Staging
+from codebot.workspace.folders import delete_folder
 from hostile.greed import GREEDY, MAX_OUTPUT, limits_for
 from hostile.leaky import OTHER, LeakySandbox, Mutation, a_spec, dyed_calls, living
 from hostile.world import Host, open_host
@@ -39,7 +40,7 @@ from hostile.world import Host, open_host
 PYTHON = ("python3", "-IBSs", "-")
 ATTEMPTS = Path(__file__).with_name("attempts")
 LONGEST_DEATH = 3.0
-LONGEST_GREED = 20.0
+LONGEST_GREED = 60.0
 SHORTEST_GREED = 2.0
 """For what a limit refuses, and the program then goes on asking for: its clock ends it."""
 LEAK = {"LEAKED": "yes"}
@@ -310,10 +311,12 @@ def main(words: Sequence[str]) -> None:
     if words[0] == "doomed":
         asyncio.run(be_doomed(json.loads(words[1])))
         return
-    with tempfile.TemporaryDirectory(prefix="codebot-hostile-") as name:
-        folder = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="codebot-hostile-"))
+    try:
         with open_host(folder, words[0], own_network="own-network" in words) as host:
             asyncio.run(obey(folder, host))
+    finally:
+        delete_folder(folder)  # too deep for Python by now
 
 
 if __name__ == "__main__":

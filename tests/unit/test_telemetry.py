@@ -27,6 +27,7 @@ def logging_as_before() -> Iterator[None]:
 
 def configured(style: LogFormat = LogFormat.JSON, level: LogLevel = LogLevel.INFO) -> io.StringIO:
     stream = io.StringIO()
+    logging.captureWarnings(capture=False)  # pytest has undone what another test began
     configure(level=level, format=style, redactor=Redactor([CANARY]), stream=stream)
     return stream
 
