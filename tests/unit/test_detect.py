@@ -1,6 +1,7 @@
 """Which command a repository's files ask for, without running anything."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,7 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"Makefile": b"# caf\xe9\ntest:\n"}, "make test", "Makefile"),
         ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "pytest", "pyproject.toml"),
         ({"pyproject.toml": "[tool.pytest]\n"}, "pytest", "pyproject.toml"),
+        ({"pyproject.toml": "[a]\r\n [ tool . pytest ] # x\r\n"}, "pytest", "pyproject.toml"),
         ({"pytest.ini": ""}, "pytest", "pytest.ini"),
         ({"setup.cfg": "[metadata]\n[tool:pytest]\n"}, "pytest", "setup.cfg"),
         ({"tox.ini": "[pytest]\n[tox]\n"}, "pytest", "tox.ini"),
@@ -85,6 +87,7 @@ def test_a_clue_names_its_command(files: dict[str, str | bytes], command: str, c
         {"pyproject.toml": "[tool.pytest"},
         {"pyproject.toml": "a = " + "[" * 100_000},
         {"pyproject.toml": '[project]\nname = "pytest"\n'},
+        {"pyproject.toml": "[tool.pytester]\n# [tool.pytest]\n[x.tool.pytest]\n"},
         {"tox.ini": "[toxic]\n"},
         {"sub/go.mod": ""},
         {"scripts/test_me.py": "", "tests/data.py": ""},
@@ -104,6 +107,17 @@ def test_the_word_of_the_task_comes_first() -> None:
 def test_a_clue_beyond_all_measure_is_not_read() -> None:
     padded = PACKAGE + " " * LONGEST_CLUE
     assert find_test_command(None, tree({"package.json": padded})) is None
+
+
+def test_a_clue_costs_no_more_than_its_size() -> None:
+    files = tree({"pyproject.toml": "a" + ".a" * 3000 + " = 1\n"})
+    tracemalloc.start()
+    try:
+        assert find_test_command(None, files) is None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1024**2, "tomllib would take 40 MB; of a clue of 1 MiB, a terabyte"
 
 
 def test_a_path_without_contents_is_no_reason_to_fail() -> None:
