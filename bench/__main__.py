@@ -1,9 +1,12 @@
 """Measures what was asked for, or everything, and says what was met."""
 
 import argparse
+import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import structlog
 
 from bench import box, budget, demo, idle, lists, load, way, workers
 from bench.measure import Figure, Figures, describe_machine
@@ -25,6 +28,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
 
 def main() -> None:
     arguments = _parser().parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     chosen = arguments.groups or list(GROUPS)
     figures = [figure for name in chosen for figure in _measure(name, GROUPS[name])]
     if arguments.fresh:
