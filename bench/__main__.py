@@ -28,7 +28,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
 
 def main() -> None:
     arguments = _parser().parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     chosen = arguments.groups or list(GROUPS)
     figures = [figure for name in chosen for figure in _measure(name, GROUPS[name])]
     if arguments.fresh:
