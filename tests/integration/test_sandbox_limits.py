@@ -125,6 +125,21 @@ time.sleep(30)
     assert ended.reason is ExitReason.MEMORY
 
 
+async def test_a_box_ends_for_what_a_second_look_confirms(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def too_much_once(firsts: list[int], limit: int, *, thoroughly: bool) -> dict[int, int]:
+        looks.append(thoroughly)
+        return dict.fromkeys(firsts, limit + 1 if len(looks) == 1 else 0)
+
+    monkeypatch.setattr(watch, "memory_of", too_much_once)
+    ended, _ = await place.run("sleep", "1")
+    assert ended == Exit(ExitReason.EXITED, 0)
+    assert len(looks) > 1
+
+
 async def test_when_the_machine_runs_short_the_largest_box_ends(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

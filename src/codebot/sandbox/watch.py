@@ -81,6 +81,10 @@ class Watch:
         self._looks += 1
         thoroughly = self._looks % THOROUGH == 0
         used = await asyncio.to_thread(memory_of, firsts, limit, thoroughly=thoroughly)
+        over = [first for first in firsts if used[first] > limit]
+        if over:  # no look is an instant: what passes from parent to child counts with both
+            again = await asyncio.to_thread(memory_of, over, limit, thoroughly=thoroughly)
+            used = {**used, **{first: min(used[first], again[first]) for first in over}}
         is_short = available_memory() < self._limits.free_memory
         largest = max(firsts, key=lambda first: used[first], default=0)  # all may have ended
         for watched in boxes:
