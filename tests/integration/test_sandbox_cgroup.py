@@ -2,13 +2,18 @@
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
+from codebot.app import parts
+from codebot.app.parts import check_parts
 from codebot.domain.box import BoxLimits
 from codebot.errors import SandboxError
 from codebot.sandbox.cgroup import Cgroups, Group, find_cgroups
+from codebot.settings import Command, read_settings
+from codebot.telemetry.redaction import Redactor
 
 LIMITS = BoxLimits(memory=1000, processes=7)
 UNIT = "system.slice/codebot.service"
@@ -89,6 +94,26 @@ def test_the_kernel_says_who_ran_out_of_memory(tmp_path: Path) -> None:
     assert not group.ran_out_of_memory()
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
     assert group.ran_out_of_memory()
+
+
+def test_what_still_ends_in_a_dead_services_group_is_waited_for(top: Path) -> None:
+    cgroups = found(top)
+    assert cgroups is not None
+    ending = cgroups.own / "box-mark-1-0" / "as good as gone"
+    ending.mkdir(parents=True)
+    threading.Timer(0.2, ending.rmdir).start()
+    assert cgroups.reap() == 1
+    assert not ending.parent.exists()
+
+
+async def test_doctor_divides_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service that systemd starts next to it in the same group could not enter that."""
+    monkeypatch.setattr(parts, "find_cgroups", lambda *_: pytest.fail("a group was divided"))
+    environ = {"PATH": os.environ["PATH"], "CODEBOT_AGENT": "command:true"}
+    read = read_settings(
+        environ, flags={}, dotenv_dir=tmp_path, need=Command.DOCTOR, redactor=Redactor()
+    )
+    assert {finding.name for finding in await check_parts(read.settings)} >= {"sandbox", "limits"}
 
 
 def test_groups_of_a_dead_service_are_removed_and_no_others(top: Path) -> None:

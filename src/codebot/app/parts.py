@@ -45,7 +45,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
-from codebot.sandbox.cgroup import find_cgroups
+from codebot.sandbox.cgroup import Cgroups, find_cgroups
 from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.marks import short_mark
 from codebot.sandbox.program import find_bubblewrap
@@ -121,7 +121,7 @@ async def open_parts(
         stack.push_async_callback(ledger.close)
         egress = _egress(settings, gateway.application, ledger.record)
         stack.push_async_callback(egress.close)
-        sandbox, agent = _sandbox(settings, egress), _agent(settings)
+        sandbox, agent = _sandbox(settings, egress, _groups(settings)), _agent(settings)
         workspaces = _workspaces(settings, git, sandbox, redactor)
         yield Parts(
             settings,
@@ -167,7 +167,12 @@ def _git(settings: Settings) -> Git:
     )
 
 
-def _sandbox(settings: Settings, egress: Egress) -> Sandbox:
+def _groups(settings: Settings) -> Cgroups | None:
+    """Give the control groups for boxes, where this service was given some."""
+    return find_cgroups(short_mark(str(settings.work_dir))) if settings.is_boxed else None
+
+
+def _sandbox(settings: Settings, egress: Egress, cgroups: Cgroups | None) -> Sandbox:
     """Give the box, unless that was declined by name; `mark` is the same after a restart.
 
     Raises `SandboxUnavailable`.
@@ -186,7 +191,7 @@ def _sandbox(settings: Settings, egress: Egress) -> Sandbox:
             processes=settings.max_processes,
         ),
         read_only=settings.sandbox_paths,
-        cgroups=find_cgroups(short_mark(mark)),
+        cgroups=cgroups,
     )
 
 
@@ -293,10 +298,14 @@ async def check_parts(settings: Settings) -> list[Finding]:
 
 
 async def _try_sandbox(settings: Settings) -> Sequence[Finding]:
-    """Try the sandbox that the settings ask for; boxes of the trial reach nothing."""
+    """Try the sandbox that the settings ask for; boxes of the trial reach nothing.
+
+    No control group is divided for it: a service that systemd starts after this in the same group
+    could not enter it any more.
+    """
     egress = _egress(settings, lambda _: _nothing_here, lambda _, __: None)
     try:
-        return await _sandbox(settings, egress).check()
+        return await _sandbox(settings, egress, None).check()
     except SandboxUnavailable as missing:
         return [Finding("sandbox", ok=False, detail=missing.detail, remedy=missing.hint)]
     finally:

@@ -7,6 +7,7 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from codebot.domain.box import BoxLimits
 from codebot.errors import SandboxError
 
 log = structlog.get_logger(__name__)
+
+PATIENCE, PAUSE = 2.0, 0.02
+"""Seconds that processes of a dead service may take to end, and between two looks."""
 
 NEEDED = ("memory", "pids")
 SERVICE = "service"
@@ -47,18 +51,27 @@ class Group:
                     return True
         return False
 
-    def remove(self) -> None:
-        """End what is left in it, and remove it."""
+    def remove(self, patience: float = 0.0) -> None:
+        """End what is left in it, and remove it; what ends may take so many seconds for it."""
         kill = self.folder / "cgroup.kill"
         with suppress(OSError):
             if kill.exists():  # since Linux 5.14
                 kill.write_text("1")
+        until = time.monotonic() + patience
+        while (trouble := self._try_to_remove()) and time.monotonic() < until:
+            time.sleep(PAUSE)
+        if trouble:
+            log.warning("cgroup.stays", folder=str(self.folder), error=trouble)
+
+    def _try_to_remove(self) -> str:
+        """Give what is in the way: something in it may still be being taken down."""
         try:
             self.folder.rmdir()
         except FileNotFoundError:
-            pass
-        except OSError as error:  # something in it is still being taken down
-            log.warning("cgroup.stays", folder=str(self.folder), error=error.strerror)
+            return ""
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ class Cgroups:
         """Remove what boxes of a dead service left; say how many groups."""
         left = list(self.own.glob(f"box-{self.mark}-*"))
         for folder in left:
-            Group(folder).remove()
+            Group(folder).remove(PATIENCE)
         return len(left)
 
 

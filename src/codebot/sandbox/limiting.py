@@ -31,7 +31,7 @@ def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[
 def limits_in_force(limits: BoxLimits, cgroups: Cgroups | None) -> Finding:
     """Say what bounds a box, and by which means."""
     mebibyte = 1024**2
-    memory = "a control group" if cgroups else "watching it (no control group was delegated)"
+    memory = "a control group" if cgroups else "watching it (there is no control group for it here)"
     processes = "a control group and " if cgroups else ""
     detail = (
         f"{limits.memory // mebibyte} MiB of memory by {memory}; {limits.disk // mebibyte} MiB of "
