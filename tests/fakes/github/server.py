@@ -266,6 +266,8 @@ def _running(app: Any, listener: socket.socket) -> Iterator[None]:
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        for _ in range(3):  # a transport closes its socket in the loop's next rounds
+            await asyncio.sleep(0)
         loop.stop()
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
