@@ -26,6 +26,7 @@ from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.processes import read_process
 from codebot.workspace.folders import delete_folder
 from fakes.agents import SESSION, TOKEN, a_checkout, a_job, kinds
+from fakes.deep import make_deep
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -355,18 +356,6 @@ async def test_a_broken_session_is_dropped_and_started_anew(
 
 
 # --- A HOME that an earlier round prepared ---------------------------------------------------
-
-
-def make_deep(folder: Path, depth: int) -> None:
-    """Make so many folders in one another, which no path can name."""
-    folder.mkdir(parents=True)
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = deeper
-    os.close(here)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +7,7 @@ import pytest
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.errors import ForgeBroken
 from codebot.workspace.folders import delete_folder
+from fakes.deep import make_deep
 from fakes.git_http import Fault, git
 from fakes.workshop import FILES, NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
@@ -199,23 +199,12 @@ async def test_removing_a_workspace_takes_odd_permissions_and_links(
 
 
 def test_a_tree_deeper_than_any_path_is_removed(tmp_path: Path) -> None:
-    _dig(tmp_path / "tree", 1500)
+    make_deep(tmp_path / "tree", 1500)
     try:
         delete_folder(tmp_path / "tree")
         assert not (tmp_path / "tree").exists()
     finally:  # what is left of it would be too deep for pytest's own clean-up, too
         subprocess.run(["/bin/rm", "-rf", tmp_path / "tree"], check=True)
-
-
-def _dig(folder: Path, levels: int) -> None:
-    folder.mkdir()
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir("deeper", dir_fd=here)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
 
 
 async def test_only_tasks_are_listed(shop: Workshop) -> None:
