@@ -25,8 +25,9 @@ PAGES = "/tasks/"
 
 _KEY = "codebot.key_fingerprint"
 _CLOSED_BY_CALLER = 499  # nginx's word for it; only the log ever shows it
-_LINGER_SECONDS = 2
-_LINGER_BYTES = 4 * LARGEST_BODY
+_LINGER_BYTES = 256 * LARGEST_BODY
+_LINGER_SECONDS = 60
+_LINGER_SILENCE = 2
 _LONGEST_LOGGED_PATH = 200
 
 log = structlog.get_logger(__name__)
@@ -162,15 +163,16 @@ class _Exchange:
         await self.send(message)
 
     async def drain(self) -> None:
-        """Throw away a few megabytes for a moment, then end the answer.
+        """Throw away what still comes, as long as it comes, within bounds; then end the answer.
 
-        A connection closed on unread bytes is reset, and the reset can overtake the answer: a
-        caller that is still sending would see a broken pipe in place of the reason.
+        A connection closed on unread bytes is reset, and the reset can overtake the answer. Many
+        clients read nothing before they have sent all: they would see a broken pipe in place of the
+        reason. What is thrown away is not kept, so all that it costs is the reading.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_SECONDS):
                 while not self.body_ended and self._read < _LINGER_BYTES:
-                    message = await self._receive()
+                    message = await asyncio.wait_for(self._receive(), _LINGER_SILENCE)
                     self._read += len(message.get("body", b""))
                     self.body_ended = not message.get("more_body", False)
         await self._send({"type": "http.response.body", "body": b""})
