@@ -51,8 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not typed:
         parser.print_help(sys.stderr)
         return USAGE
-    arguments = parser.parse_args(typed)
+    arguments, unknown = parser.parse_known_args(typed)
+    if unknown:
+        parser.error(f"unrecognized arguments: {_without_values(unknown)}")
     return _run_guarded(arguments.run_command, Call(arguments, typed, Redactor()))
+
+
+def _without_values(words: Sequence[str]) -> str:
+    """Name flags alone: what stands behind a mistyped one may be a secret.
+
+    >>> _without_values(["--api-keys", "hunter2", "--webhok-secret=hunter2"])
+    '--api-keys *** --webhok-secret'
+    """
+    return " ".join(word.partition("=")[0] if word.startswith("-") else "***" for word in words)
 
 
 def _run_guarded(command: Callable[[Call], int], call: Call) -> int:
@@ -312,6 +323,8 @@ def _doctor(call: Call) -> int:
     findings = asyncio.run(examine(reading, check_parts))
     for finding in findings:
         print(call.redactor(as_line(finding)))
+    if reading.problems:
+        return CONFIGURATION
     return DONE if is_healthy(findings) else FAILED
 
 
@@ -346,6 +359,8 @@ def _start(call: Call, need: Command) -> Settings:
     )
     for doubt in (*settings.warnings, *_visible(call.arguments)):
         structlog.get_logger(__name__).warning("settings.doubtful", detail=doubt)
+        if _is_quiet(call.arguments, need):
+            print(call.redactor(f"codebot: {doubt}"), file=sys.stderr)
     return settings
 
 
@@ -365,8 +380,11 @@ def _log_level(arguments: argparse.Namespace, settings: Settings, need: Command)
     """`--debug` shows everything; `run` shows its progress instead of a log, unless verbose."""
     if arguments.debug:
         return LogLevel.DEBUG
-    is_quiet = need is Command.RUN and not arguments.verbose
-    return LogLevel.ERROR if is_quiet else settings.log_level
+    return LogLevel.ERROR if _is_quiet(arguments, need) else settings.log_level
+
+
+def _is_quiet(arguments: argparse.Namespace, need: Command) -> bool:
+    return need is Command.RUN and not (arguments.verbose or arguments.debug)
 
 
 def _visible(arguments: argparse.Namespace) -> list[str]:

@@ -208,6 +208,21 @@ def test_doctor_is_exit_1_where_something_is_missing(tmp_path: Path) -> None:
     assert "FAIL  model: " in ended.stdout
 
 
+def test_doctor_is_exit_78_where_the_settings_are_wrong(tmp_path: Path) -> None:
+    ended = run("doctor", cwd=tmp_path, env={"ANTHROPIC_API_KEY_FILE": CANARY.format("x" * 20)})
+
+    assert ended.returncode == 78
+    assert "FAIL  settings: ANTHROPIC_API_KEY_FILE looks like the key itself" in ended.stdout
+    assert "canary" not in ended.stdout + ended.stderr
+
+
+def test_a_run_tells_of_a_key_in_quotes_on_stderr(tmp_path: Path) -> None:
+    env = {"ANTHROPIC_API_KEY": "'a-key-in-quotes'", "CODEBOT_SANDBOX": "none"}
+    ended = run("run", "--task-prompt", '{"description": "x"}', cwd=tmp_path, env=env)
+
+    assert "codebot: ANTHROPIC_API_KEY begins and ends with a quote" in ended.stderr
+
+
 def test_no_secret_shows_in_any_output(tmp_path: Path, project: Path) -> None:
     secret = {name: CANARY.format(name) for name in ("key", "model", "flag", "token", "proxy")}
     (tmp_path / "token").write_text(secret["token"])

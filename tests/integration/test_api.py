@@ -315,24 +315,36 @@ BAD_FIELDS: list[tuple[dict[str, Any], set[str]]] = [
     ({**TASK, "description": None}, {"description"}),
     ({**TASK, "description": 1, "ticket_id": [], "base_branch": {}, "test_command": True},
      {"description", "ticket_id", "base_branch", "test_command"}),
-    ({**TASK, "ticket_summary": None}, {"ticket_summary"}),
+    ({**TASK, "ticket_summary": False}, {"ticket_summary"}),
     ({**TASK, "descripton": "x"}, {"descripton"}),
     ({**TASK, "x" * 100_000: 1}, {"x" * 100}),
     ({**TASK, "description": "a\0b"}, {"description"}),
     ({**TASK, "description": "\ud800"}, {"description"}),
     ({**TASK, "test_command": "a\0b"}, {"test_command"}),
     ({**TASK, "test_command": "x" * 100_001}, {"test_command"}),
-    ({**TASK, "ticket_id": ""}, {"ticket_id"}),
+    ({**TASK, "ticket_id": " F-1"}, {"ticket_id"}),
     ({**TASK, "ticket_id": "../../etc"}, {"ticket_id"}),
     ({**TASK, "ticket_id": "\ud800"}, {"ticket_id"}),
     ({**TASK, "base_branch": "--upload-pack=x"}, {"base_branch"}),
     ({**TASK, "base_branch": "a..b"}, {"base_branch"}),
-    ({**TASK, "base_branch": ""}, {"base_branch"}),
+    ({**TASK, "base_branch": " main"}, {"base_branch"}),
     ({"repository_url": "file:///etc/passwd", "description": "", "what": 1},
      {"repository_url", "description", "what"}),
     ({**TASK, "repository_url": "https://user:pw@github.com/user/repo"}, {"repository_url"}),
     ({**TASK, "repository_url": "ext::sh -c id"}, {"repository_url"}),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("blank", [None, "", " \n"])
+async def test_an_optional_field_that_is_null_or_blank_is_not_given(
+    api: Api, blank: str | None
+) -> None:
+    optional = ("ticket_id", "ticket_summary", "test_command", "base_branch")
+    answer = await api.client.post(SUBMIT, json={**TASK, **dict.fromkeys(optional, blank)})
+
+    assert answer.status_code == 202, answer.text
+    shown = (await api.client.get(f"/api/v1/tasks/{answer.json()['task_id']}")).json()
+    assert {shown[name] for name in optional} == {None}
 
 
 async def test_every_bad_field_is_named_at_once(api: Api) -> None:

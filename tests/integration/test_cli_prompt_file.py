@@ -27,6 +27,12 @@ def test_a_yaml_value_is_the_text_it_is_written_as() -> None:
     }
 
 
+def test_a_yaml_null_is_not_given_but_a_quoted_one_is_a_text() -> None:
+    document = 'description: "null"\nticket_id: null\ntest_command: ~\nbase_branch: NULL\n'
+
+    assert read_prompt(document.encode(), Path("/")) == {"description": "null"}
+
+
 def test_a_local_directory_is_seen_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "one.yaml").write_text("repository_url: ../project\ndescription: Mend\n")

@@ -33,11 +33,12 @@ def pieces() -> Iterator[bytes]:
 
 
 def by_curl(port: int, key: str, in_chunks: bool) -> int:  # noqa: FBT001 - as the table has it
-    how = ["-H", "Transfer-Encoding: chunked"] if in_chunks else []
-    told = [item for header in headers(key).items() for item in ("-H", ": ".join(header))]
+    told = [*map(": ".join, headers(key).items()), "Expect:"]
+    told += ["Transfer-Encoding: chunked"] if in_chunks else []
+    flags = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--data-binary", "@-"]
+    flags += [word for line in told for word in ("-H", line)]
     done = subprocess.run(
-        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", *how, *told]
-        + ["--data-binary", "@-", f"http://127.0.0.1:{port}{ROUTE}"],
+        ["curl", *flags, f"http://127.0.0.1:{port}{ROUTE}"],
         input=b"x" * BODY,
         capture_output=True,
         check=False,
@@ -65,6 +66,10 @@ def by_httpx(port: int, key: str, in_chunks: bool) -> int:  # noqa: FBT001
 @pytest.mark.parametrize(("key", "status"), [(KEY, 413), ("wrong", 401)], ids=["key", "wrong key"])
 @pytest.mark.parametrize("send", [by_curl, by_python, by_httpx])
 async def test_a_client_with_far_too_much_reads_why(
-    port: int, send: Send, key: str, status: int, in_chunks: bool  # noqa: FBT001
+    port: int,
+    send: Send,
+    key: str,
+    status: int,
+    in_chunks: bool,  # noqa: FBT001
 ) -> None:
     assert await asyncio.to_thread(send, port, key, in_chunks) == status

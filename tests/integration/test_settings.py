@@ -1,3 +1,5 @@
+import base64
+import textwrap
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -178,6 +180,115 @@ def test_every_secret_is_known_to_the_redactor_even_when_the_start_fails(
         assert redactor(f"a {known} b") == "a *** b"
 
 
+def forms_of(key: bytes) -> dict[str, str]:
+    text = key.decode()
+    encoded = base64.b64encode(key).decode()
+    return {
+        "lines": text,
+        "escaped": text.replace("\n", "\\n"),
+        "escaped as on Windows": text.replace("\n", "\\r\\n"),
+        "quoted": f'"{text}"',
+        "one line": text.replace("\n", " "),
+        "base64": encoded,
+        "base64 in lines": "\n".join(textwrap.wrap(encoded, 76)),
+        "base64 for URLs": base64.urlsafe_b64encode(key).decode().rstrip("="),
+    }
+
+
+@pytest.mark.parametrize("form", forms_of(b""))
+def test_the_apps_key_may_be_set_by_value(
+    load: Load, redactor: Redactor, rsa_key: bytes, form: str
+) -> None:
+    given = forms_of(rsa_key)[form]
+    app = load(GITHUB_APP_ID="7", GITHUB_APP_PRIVATE_KEY=given).github.app
+
+    assert app == GitHubApp("7", Secret(rsa_key.decode()), None)
+    for line in (*rsa_key.decode().splitlines()[1:-2], *given.splitlines()[1:-2]):
+        assert redactor(line) == "***"
+
+
+@pytest.mark.parametrize("form", forms_of(b""))
+@pytest.mark.parametrize("cut", [None, 100])
+def test_a_key_in_the_place_of_its_path_is_told_by_its_kind_and_not_shown(
+    load: Load, redactor: Redactor, rsa_key: bytes, form: str, cut: int | None
+) -> None:
+    given = forms_of(rsa_key)[form][:cut]
+    for name in ("GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_APP_PRIVATE_KEY_FILE"):
+        assert problems(load, GITHUB_APP_ID="7", **{name: given}) == [
+            f"{name} looks like the key itself; write it to a file, or use GITHUB_APP_PRIVATE_KEY."
+        ]
+    assert redactor(given.strip()) in {"***", '"***'}
+
+
+SECRETS = ("CODEBOT_API_KEYS", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GITHUB_TOKEN")
+CANARY = "canary"
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "GITHUB_WEBHOOK_SECRET"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-api03-" + CANARY * 5,
+        "ghp_" + CANARY * 6,
+        CANARY * 5,
+        f"{CANARY},{CANARY * 3}",
+        f"/{CANARY}/+" + CANARY * 50,
+        f"~{CANARY}/{CANARY}",
+        f"{CANARY}\x01{CANARY}",
+        f"{CANARY}\0{CANARY}",
+        CANARY,
+        f"/{CANARY}/a",
+    ],
+)
+def test_no_part_of_what_names_no_file_is_shown(load: Load, name: str, secret: str) -> None:
+    given = {**dict.fromkeys(SECRETS, "-"), f"{name}_FILE": secret}
+    found = problems(load, CODEBOT_LOCAL_REPOS="repos", **{"CODEBOT_API_KEYS": KEY, **given})
+
+    assert CANARY not in "\n".join(found).replace(KEY, "")
+    assert found[0].startswith(f"{name}_FILE ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CODEBOT_DATABASE_URL", f"mysql://u:{CANARY}"),
+        ("CODEBOT_DATABASE_URL", f"postgresql://u:{CANARY}@db/x"),
+        ("CODEBOT_EGRESS", f"https://files.example/?token={CANARY}"),
+        ("CODEBOT_EGRESS", f"u:{CANARY}@files.example"),
+        ("ANTHROPIC_BASE_URL", f"https://gateway.example/v1?key={CANARY}"),
+        ("ANTHROPIC_BASE_URL", f"https://u:{CANARY}@gateway.example"),
+        ("ANTHROPIC_BASE_URL", CANARY),
+        ("GITHUB_API_URL", f"https://{CANARY}:x@ghe.example"),
+        ("GITHUB_APP_ID", f"{CANARY}-{CANARY}"),
+        ("CODEBOT_AGENT", f"my-agent --token {CANARY}"),
+        ("CODEBOT_PUBLIC_URL", f"https://bot.example/#{CANARY}"),
+        ("CODEBOT_REPOSITORIES", f"https://{CANARY}@github.com/o/r"),
+        ("CODEBOT_WORK_DIR", f"{CANARY}\x01"),
+        ("GITHUB_APP_PRIVATE_KEY", CANARY),
+        ("GITHUB_APP_PRIVATE_KEY", f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}"),
+    ],
+)
+def test_a_value_that_may_hold_a_credential_is_in_no_message(
+    load: Load, tmp_path: Path, name: str, value: str
+) -> None:
+    assert CANARY not in "\n".join(problems(load, **{name: value})).replace(KEY, "")
+    escaped = value.replace("\n", "\\n").replace("\x01", "\\x01")
+    (tmp_path / ".env").write_text(f'{CANARY} {CANARY}\n{name}="{value}\n{name}={escaped}\n')
+    assert CANARY not in "\n".join(problems(load)).replace(KEY, "")
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize("name", [*SECRETS, "GITHUB_WEBHOOK_SECRET"])
+def test_quotes_that_were_kept_are_warned_about(
+    load: Load, redactor: Redactor, name: str, quote: str
+) -> None:
+    settings = load(**{name: f"{quote}{CANARY}-value{quote}"})
+
+    assert any(one.startswith(f"{name} begins and ends with a quote") for one in settings.warnings)
+    assert CANARY not in "".join(settings.warnings)
+    assert redactor(f"{CANARY}-value") == "***"
+
+
 def test_a_typo_is_noticed(load: Load) -> None:
     assert load(CODEBOT_MAX_WORKER="3").warnings == (
         "CODEBOT_MAX_WORKER is not a setting and is ignored. Did you mean CODEBOT_MAX_WORKERS?",
@@ -243,7 +354,10 @@ def test_a_path_that_cannot_be_looked_at_is_a_problem(load: Load, name: str) -> 
     ],
     ids=["app", "installation", "api", "number", "keys", "token"],
 )
-def test_one_mistake_is_one_problem_in_plain_numbers(load: Load, wrong: dict[str, str]) -> None:
+def test_one_mistake_is_one_problem_in_plain_numbers(
+    load: Load, tmp_path: Path, rsa_key: bytes, wrong: dict[str, str]
+) -> None:
+    (tmp_path / "app.pem").write_bytes(rsa_key)
     [problem] = problems(load, **wrong)
 
     assert problem.startswith(next(iter(wrong)))

@@ -59,7 +59,9 @@ def test_no_command_at_all_shows_the_commands(capsys: pytest.CaptureFixture[str]
         (("--workers", "many"), "--workers: must be a whole number"),
         (("--host", "a b"), "--host: must be an IP address or a host name"),
         (("--api-key", f"{CANARY} ü"), "--api-key: must be printable ASCII without spaces"),
-        (("--por", "1"), "unrecognized arguments"),
+        (("--por", "1"), "unrecognized arguments: --por ***"),
+        (("--api-keys", CANARY), "unrecognized arguments: --api-keys ***"),
+        ((f"--webhok-secret={CANARY}",), "unrecognized arguments: --webhok-secret"),
     ],
 )
 def test_a_bad_flag_is_named_and_a_secret_not_repeated(

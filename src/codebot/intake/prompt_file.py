@@ -3,13 +3,19 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codebot.errors import FieldProblem, InvalidRequest
 from codebot.intake.submission import read_object, without_duplicates
 
+if TYPE_CHECKING:
+    import yaml
+
 LARGEST = 1024 * 1024
 """Bytes of a document, as over HTTP."""
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+"""https://yaml.org/spec/1.2.2/#103-core-schema"""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[^/]+@[^/]+:")
 
@@ -30,9 +36,9 @@ def read_prompt_file(file: Path) -> dict[str, Any]:
 def read_prompt(content: bytes, folder: Path) -> dict[str, Any]:
     """Give the fields that a document holds; a local repository is seen from `folder`.
 
-    What begins with `{` is JSON, anything else YAML, where every value is taken as the text it is
-    written as (a ticket 007 stays 007). The fields themselves are checked later, for every door
-    alike. Raises `InvalidRequest`.
+    What begins with `{` is JSON, anything else YAML, where every value but a null is taken as the
+    text it is written as (a ticket 007 stays 007). The fields themselves are checked later, for
+    every door alike. Raises `InvalidRequest`.
     """
     if len(content) > LARGEST:
         raise _refusal(f"is larger than {LARGEST:,} bytes.")
@@ -58,7 +64,7 @@ def _read_yaml(content: bytes) -> dict[str, Any]:
         raise _refusal(
             "is not a mapping. A task is JSON or YAML with `repository_url` and `description`."
         )
-    return {name: text for name, text in value.items() if text != ""}
+    return value
 
 
 def _yaml_value(text: str) -> object:
@@ -70,9 +76,15 @@ def _yaml_value(text: str) -> object:
         node = loader.get_single_node()
         if isinstance(node, yaml.MappingNode):
             without_duplicates([(str(name.value), value) for name, value in node.value])
+            node.value = [(name, value) for name, value in node.value if not _is_null(value)]
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _is_null(node: "yaml.Node") -> bool:
+    """Say whether a value stands for none, as YAML has it: not where it is quoted."""
+    return getattr(node, "style", "") is None and node.value in _NULLS
 
 
 def _located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:

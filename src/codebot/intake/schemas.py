@@ -58,22 +58,27 @@ def _shown(example: dict[str, Any], *, closed: bool = False) -> ConfigDict:
 
 
 class TaskSubmission(BaseModel):
-    """A task to be worked on. Fields that are not listed here are refused."""
+    """A task to be worked on. Fields that are not listed here are refused.
+
+    An optional field that is null or blank counts as not given.
+    """
 
     model_config = _shown(_SUBMITTED, closed=True)
 
     repository_url: str = Field(min_length=1, description="Git URL to clone")
     description: str = Field(min_length=1, description="Task description for the coding agent")
-    ticket_id: str = _optional(
+    ticket_id: str | None = _optional(
         "External ticket or issue id; a part of the branch's name",
-        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=r"^(\s*|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$",
     )
-    ticket_summary: str = _optional("Short name for the ticket; the branch's name ends in it")
-    test_command: str = _optional(
+    ticket_summary: str | None = _optional(
+        "Short name for the ticket; the branch's name ends in it"
+    )
+    test_command: str | None = _optional(
         "Shell command that tests the change, in place of the detected one",
         max_length=LONGEST_COMMAND,
     )
-    base_branch: str = _optional(
+    base_branch: str | None = _optional(
         "Branch to start from and to open the pull request against; "
         "unless given, the repository's default branch",
         max_length=200,

@@ -43,12 +43,13 @@ def read_object(body: bytes) -> dict[str, Any]:
 def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskRequest:
     """Check the six fields of a task, from whichever door; raises `InvalidTask` with all problems.
 
-    An optional text that is blank counts as not given, where no rule says otherwise: shells
-    produce it from an unset variable.
+    An optional field that is null or blank counts as not given: templates and shells produce that
+    from a value that nobody set.
     """
-    problems = [*_unknown(fields), *_texts(fields), *_shapes(fields)]
+    given = {name: value for name, value in fields.items() if not _is_left_out(name, value)}
+    problems = [*_unknown(given), *_texts(given), *_shapes(given)]
     try:
-        repository = _repository(fields, rules)
+        repository = _repository(given, rules)
     except InvalidTask as error:
         problems.extend(error.problems)
         repository = None
@@ -56,11 +57,8 @@ def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskReque
         raise InvalidTask(tuple(problems[:_MOST_PROBLEMS]))
     return TaskRequest(
         repository,
-        fields["description"],
-        ticket_id=fields.get("ticket_id"),
-        ticket_summary=_given(fields, "ticket_summary"),
-        test_command=_given(fields, "test_command"),
-        base_branch=fields.get("base_branch"),
+        given["description"],
+        **{name: given.get(name) for name in OPTIONAL},
     )
 
 
@@ -73,6 +71,10 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         problems = (FieldProblem(name, "is given more than once") for name in twice)
         raise InvalidRequest(tuple(islice(problems, _MOST_PROBLEMS)))
     return value
+
+
+def _is_left_out(name: str, value: object) -> bool:
+    return name in OPTIONAL and (value is None or (isinstance(value, str) and not value.strip()))
 
 
 def _unknown(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
@@ -122,11 +124,6 @@ def _repository(fields: Mapping[str, Any], rules: RepositoryRules) -> Repository
     if not isinstance(text, str) or not text.strip() or not _is_storable(text):
         return None
     return parse_repository_url(text, rules)
-
-
-def _given(fields: Mapping[str, Any], name: str) -> str | None:
-    text: str = fields.get(name, "")
-    return text if text.strip() else None
 
 
 def _is_storable(text: str) -> bool:

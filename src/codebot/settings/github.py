@@ -1,16 +1,12 @@
 """Which GitHub it is, and with which credential: the rules that several variables share."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from codebot.domain.secret import Secret
 from codebot.settings.model import GitHubApp, GitHubSettings, is_loopback
 
 PUBLIC = GitHubSettings()
-
-_LARGEST_KEY = 64 * 1024
 
 
 def read_github(
@@ -70,44 +66,18 @@ def _read_app(
     values: Mapping[str, Any], tried: Collection[str], problems: list[str]
 ) -> GitHubApp | None:
     """Give the App when it is complete; a part without the other is a problem."""
-    app_id, file = values.get("GITHUB_APP_ID"), values.get("GITHUB_APP_PRIVATE_KEY_PATH")
+    app_id, key = values.get("GITHUB_APP_ID"), values.get("GITHUB_APP_PRIVATE_KEY")
     installation: int | None = values.get("GITHUB_APP_INSTALLATION_ID")
-    if app_id is None and file is None:
+    if app_id is None and "GITHUB_APP_PRIVATE_KEY" not in tried:
         if installation is not None and not {"GITHUB_TOKEN", "GITHUB_APP_ID"} & set(tried):
             problems.append("GITHUB_APP_INSTALLATION_ID is set without GITHUB_APP_ID.")
         return None
-    if app_id is None or file is None:
-        missing = "GITHUB_APP_ID" if app_id is None else "GITHUB_APP_PRIVATE_KEY_PATH"
-        if missing not in tried:
-            problems.append(f"{missing} is missing: a GitHub App needs its id and its private key.")
-        return None
-    key = _read_private_key(file, problems)
-    return GitHubApp(app_id, key, installation) if key else None
-
-
-def _read_private_key(file: Path, problems: list[str]) -> Secret | None:
-    name = "GITHUB_APP_PRIVATE_KEY_PATH"
-    try:
-        with file.open("rb") as stream:
-            pem = stream.read(_LARGEST_KEY)
-    except OSError as exc:
-        problems.append(f"{name} names {file}, which cannot be read ({type(exc).__name__}).")
-        return None
-    if not _is_rsa_private_key(pem):
-        problems.append(
-            f"{name} names {file}, which is not an RSA private key without password in PEM form;"
-            " download one from the App's settings page."
+    problems += [
+        f"{missing} is missing: a GitHub App needs its id and its private key."
+        for name, missing in (
+            ("GITHUB_APP_ID", "GITHUB_APP_ID"),
+            ("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PRIVATE_KEY_PATH"),
         )
-        return None
-    return Secret(pem.decode())
-
-
-def _is_rsa_private_key(pem: bytes) -> bool:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        return isinstance(load_pem_private_key(pem, password=None), RSAPrivateKey)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return False
+        if name not in tried
+    ]
+    return GitHubApp(app_id, key, installation) if app_id and key else None

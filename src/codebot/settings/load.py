@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from codebot.errors import ConfigError
+from codebot.settings import parse
 from codebot.settings.github import read_github
 from codebot.settings.model import Command, GitHubSettings, Settings
 from codebot.settings.sources import Given, Sources, read_sources
@@ -83,7 +84,7 @@ def _understand(given: Mapping[str, Given], folder: Path, problems: list[str]) -
         try:
             values[setting.name] = _absolute(setting.parse(found.text), folder)
         except ValueError as exc:
-            shown = "" if setting.secret or "@" in found.text else _shown(found.text)
+            shown = _shown(found.text) if isinstance(exc, parse.NotPlain) else ""
             problems.append(f"{found.label} {exc}{shown}.")
     return values
 
@@ -205,7 +206,7 @@ def _missing(need: Command, tried: Collection[str]) -> list[str]:
             "CODEBOT_API_KEYS is missing: callers need a key"
             ' (for example: export CODEBOT_API_KEYS="$(openssl rand -hex 24)").'
         )
-    forges = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
+    forges = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
     if forges.isdisjoint(tried):
         problems.append(
             "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"

@@ -1,7 +1,7 @@
 """How the text of one setting becomes a value: pure functions that raise `ValueError`.
 
 The message of the error completes the sentence "NAME ...", and never holds the text itself:
-that may be a secret in the wrong place.
+that may be a secret in the wrong place. Only what raises `NotPlain` can be shown.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from codebot.domain.secret import Secret
+from codebot.settings.private_key import NO_KEY, is_private_key, private_key_text
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -24,6 +25,10 @@ _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _DNS_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DNS_NAME = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})+")
 _APP_ID = re.compile(r"[A-Za-z0-9.]+")
+
+
+class NotPlain(ValueError):
+    """A text is not the number or word that a setting takes, which are no place for a secret."""
 
 
 def text(value: str) -> str:
@@ -40,12 +45,20 @@ def secret(value: str) -> Secret:
     return Secret(value)
 
 
+def private_key(value: str) -> Secret:
+    """Take an RSA private key in whatever form a variable or a file holds it; give its PEM."""
+    pem = private_key_text(value)
+    if not is_private_key(pem.encode()):
+        raise ValueError(NO_KEY)
+    return Secret(pem)
+
+
 def integer(low: int, high: int) -> Callable[[str], int]:
     """Take a whole number within bounds."""
 
     def parse(value: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
+            raise NotPlain(f"must be a whole number from {low} to {high}")
         return int(value)
 
     return parse
@@ -64,7 +77,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             given = math.nan
         if not low <= given <= high:
-            raise ValueError(f"must be a number from {low:.12g} to {high:.12g}")
+            raise NotPlain(f"must be a number from {low:.12g} to {high:.12g}")
         return given
 
     return parse
@@ -78,9 +91,7 @@ def seconds(low: float, high: float) -> Callable[[str], timedelta]:
         try:
             return timedelta(seconds=parse_number(value))
         except ValueError:
-            raise ValueError(
-                f"must be a number of seconds from {low:.12g} to {high:.12g}"
-            ) from None
+            raise NotPlain(f"must be a number of seconds from {low:.12g} to {high:.12g}") from None
 
     return parse
 
@@ -90,7 +101,7 @@ def switch(value: str) -> bool:
     words = {"on": True, "true": True, "yes": True, "1": True}
     words |= {"off": False, "false": False, "no": False, "0": False}
     if value.lower() not in words:
-        raise ValueError("must be on or off")
+        raise NotPlain("must be on or off")
     return words[value.lower()]
 
 
@@ -101,7 +112,7 @@ def one_of(kind: type[E]) -> Callable[[str], E]:
         try:
             return kind(value.lower())
         except ValueError:
-            raise ValueError(f"must be one of {', '.join(kind)}") from None
+            raise NotPlain(f"must be one of {', '.join(kind)}") from None
 
     return parse
 
@@ -111,9 +122,9 @@ def built(*now: str, later: tuple[str, ...]) -> Callable[[str], str]:
 
     def parse(value: str) -> str:
         if value in later:
-            raise ValueError(f"names {value}, which is not built yet; use {' or '.join(now)}")
+            raise NotPlain(f"names {value}, which is not built yet; use {' or '.join(now)}")
         if value not in now:
-            raise ValueError(f"must be one of {', '.join(now)}")
+            raise NotPlain(f"must be one of {', '.join(now)}")
         return value
 
     return parse

@@ -1,6 +1,6 @@
 """The reference page of the settings, made from the table that the program itself reads."""
 
-from codebot.settings.table import SETTINGS, Setting
+from codebot.settings.table import FILE_VARIABLES, SETTINGS, Setting
 
 
 def settings_reference() -> str:
@@ -14,7 +14,7 @@ def _row(setting: Setting) -> str:
     flag = f"`{setting.flag}`" if setting.flag else ""
     doc = setting.doc.replace("|", "\\|")
     if setting.secret:
-        doc += f" Also as `{setting.name}_FILE`."
+        doc += f" Also as {' or '.join(f'`{name}`' for name in FILE_VARIABLES[setting.name])}."
     if setting.later:
         doc += f" *No effect yet: waits for {setting.later}.*"
     return f"| `{setting.name}` | {default} | {flag} | {doc} |"

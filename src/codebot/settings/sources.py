@@ -1,13 +1,14 @@
 """Where the text of a setting comes from: flags win over environment, environment over `.env`."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codebot.settings.table import BY_FLAG, BY_NAME, SETTINGS, Setting
+from codebot.settings.files import NotReadable, looks_like_secret, read_secret_file
+from codebot.settings.table import BY_FLAG, BY_NAME, FILE_VARIABLES, SETTINGS, Setting
 from codebot.telemetry.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 PREFIX = "CODEBOT_"
 
 _EITHER_CASE = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"})
-_LARGEST_SECRET_FILE = 64 * 1024
+_QUOTES = "\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,12 @@ def read_sources(
     """Collect the text of every setting; every secret is made known to `redactor` at once."""
     problems: list[str] = []
     dotenv = _read_dotenv(folder / ".env", problems)
+    reader = _Reader(folder, redactor, problems)
+    layers = ((dotenv, " (in .env)"), (environ, ""))
     given: dict[str, Given] = {}
-    for layer, suffix in ((dotenv, " (in .env)"), (environ, "")):
+    for layer, suffix in layers:
         for setting in SETTINGS:
-            found = _find(setting, layer, suffix, folder, problems)
+            found = None if setting.file_of else reader.find(setting, layer, suffix)
             if found:
                 given[setting.name] = found
     for flag, text in flags.items():
@@ -58,9 +61,10 @@ def read_sources(
         if BY_NAME[name].secret:
             _hide(found.text, redactor)
     tried = given.keys() | {
-        setting.name for setting in SETTINGS for layer in (dotenv, environ) if _file(setting, layer)
+        setting.name for setting in SETTINGS for layer, _ in layers if _places(setting, layer)
     }
-    return Sources(given, tried, tuple(problems), (*_unknown(environ), *_unknown(dotenv)))
+    warnings = (*_quoted(given.values()), *_unknown(environ), *_unknown(dotenv))
+    return Sources(given, tried, tuple(problems), warnings)
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
@@ -87,49 +91,67 @@ def _number(line: "Binding") -> int:
     return line.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
-def _find(
-    setting: Setting, layer: Mapping[str, str], suffix: str, folder: Path, problems: list[str]
-) -> Given | None:
-    """Give what one layer says about a setting; a blank variable counts as unset."""
-    text = layer.get(setting.name, "").strip()
-    if not text and setting.name in _EITHER_CASE:
-        text = layer.get(setting.name.lower(), "").strip()
-    file = _file(setting, layer)
-    if text and file:
-        problems.append(f"{setting.name} and {setting.name}_FILE are both set{suffix}; keep one.")
-    elif file:
-        return _read_secret_file(f"{setting.name}_FILE{suffix}", folder, Path(file), problems)
-    return Given(f"{setting.name}{suffix}", text) if text else None
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one layer after another; what goes wrong is added to `problems`."""
 
+    folder: Path
+    redactor: Redactor
+    problems: list[str]
 
-def _file(setting: Setting, layer: Mapping[str, str]) -> str:
-    """Give the file that a layer names for a secret, "" for none."""
-    return layer.get(f"{setting.name}_FILE", "").strip() if setting.secret else ""
-
-
-def _read_secret_file(label: str, folder: Path, file: Path, problems: list[str]) -> Given | None:
-    try:
-        with (folder / file.expanduser()).open(encoding="utf-8-sig") as stream:
-            text = stream.read(_LARGEST_SECRET_FILE).strip()
-    except (OSError, UnicodeDecodeError, RuntimeError) as exc:  # the last: nobody's `~name`
-        problems.append(f"{label} names {file}, which cannot be read ({type(exc).__name__}).")
+    def find(self, setting: Setting, layer: Mapping[str, str], suffix: str) -> Given | None:
+        """Give what one layer says about a setting; a blank variable counts as unset."""
+        places = _places(setting, layer)
+        if len(places) > 1:
+            both = " and ".join(places)
+            self.problems.append(f"{both} are both set{suffix}; keep one.")
+        for name, text in places.items():
+            if name in FILE_VARIABLES.get(setting.name, ()):
+                return self._from_file(f"{name}{suffix}", text, setting.name)
+            return Given(f"{name}{suffix}", text)
         return None
-    if not text:
-        problems.append(f"{label} names {file}, which is empty.")
-        return None
-    return Given(label, text)
+
+    def _from_file(self, label: str, path: str, by_value: str) -> Given | None:
+        try:
+            return Given(label, read_secret_file(path, self.folder, by_value))
+        except NotReadable as exc:
+            if looks_like_secret(path):
+                _hide(path, self.redactor)
+            self.problems.append(f"{label} {exc}")
+            return None
+
+
+def _places(setting: Setting, layer: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables of a layer that set this one, with their texts."""
+    names = [setting.name, *FILE_VARIABLES.get(setting.name, ())]
+    found = {name: text for name in names if (text := layer.get(name, "").strip())}
+    if not found and setting.name in _EITHER_CASE:
+        lower = setting.name.lower()
+        return {lower: text} if (text := layer.get(lower, "").strip()) else {}
+    return found
 
 
 def _hide(text: str, redactor: Redactor) -> None:
     """Make a secret known before anything can go wrong with it, whole and by its entries."""
-    for part in (text, *re.split(r"[,\n]", text)):
+    for part in (text, *re.split(r"[,\n]|\\n", text)):
         redactor.add(part.strip())
+        redactor.add(part.strip().strip(_QUOTES))
+
+
+def _quoted(given: Iterable[Given]) -> list[str]:
+    """Warn of quotes that were kept: a shell takes them away, `docker run --env-file` does not."""
+    return [
+        f"{found.label} begins and ends with a quote, which counts as a part of it; remove both"
+        " (docker's --env-file keeps them)."
+        for found in given
+        if len(found.text) > 1 and found.text[0] == found.text[-1] and found.text[0] in _QUOTES
+    ]
 
 
 def _unknown(layer: Mapping[str, str]) -> list[str]:
     """Warn of variables that look like ours and are not: a typo is otherwise never noticed."""
     known = {setting.name for setting in SETTINGS if setting.name.startswith(PREFIX)}
-    files = {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    files = {name for names in FILE_VARIABLES.values() for name in names}
     warnings = []
     for name in sorted(layer):
         if name.startswith(PREFIX) and name not in known | files:

@@ -20,6 +20,7 @@ class Setting:
     `field` is where the value goes in `Settings`, "" for those that are combined with others.
     A secret may also come from the file named by `NAME_FILE`. `flag` is the command line's name
     for it. `later` names the part that a setting waits for: until then it is only warned about.
+    `file_of` names the secret whose file this is, under a name of its own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Setting:
     secret: bool = False
     flag: str = ""
     later: str = ""
+    file_of: str = ""
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -119,7 +121,10 @@ SETTINGS: tuple[Setting, ...] = (
     # --- GitHub
     Setting("GITHUB_APP_ID", "", parse.app_id, "", "The GitHub App's id."),
     Setting("GITHUB_APP_PRIVATE_KEY_PATH", "", parse.path, "",
-            "The file of the App's private key (PEM)."),
+            "The file of the App's private key (PEM).", file_of="GITHUB_APP_PRIVATE_KEY"),
+    Setting("GITHUB_APP_PRIVATE_KEY", "", parse.private_key, "",
+            "The App's private key itself: its PEM, with lines or with `\\n` for them, or in "
+            "Base64.", secret=True),
     Setting("GITHUB_APP_INSTALLATION_ID", "", parse.integer(1, 2**53), "",
             "The App's installation; looked up per repository when unset."),
     Setting("GITHUB_TOKEN", "", parse.secret, "",
@@ -150,3 +155,13 @@ SETTINGS: tuple[Setting, ...] = (
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_FLAG = {setting.flag: setting for setting in SETTINGS if setting.flag}
+
+FILE_VARIABLES = {
+    setting.name: (
+        f"{setting.name}_FILE",
+        *(other.name for other in SETTINGS if other.file_of == setting.name),
+    )
+    for setting in SETTINGS
+    if setting.secret
+}
+"""For each secret the variables that may name its file."""
