@@ -187,11 +187,23 @@ class DiskFull(WorkspaceError):
 class ChangeRefused(WorkspaceError):
     """What the agent left breaks a rule of the border (size, ancestry, gitlinks, bad objects).
 
-    `tip_commit` is the commit that was refused, None where there is none to be looked at.
+    `remedy` is what the agent itself can do about it, "" where there is nothing that it could;
+    `tip_commit` the commit that was refused, None where there is none to be looked at.
     """
 
     code = "change_refused"
     tip_commit: str | None = None
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        hint: str | None = None,
+        remedy: str = "Take that out of your change.",
+    ) -> None:
+        """Keep what a person can do about it, and what the agent can."""
+        super().__init__(detail, hint=hint)
+        self.remedy = remedy
 
 
 class PathProtected(ChangeRefused):

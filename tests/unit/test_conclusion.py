@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from codebot.domain.conclusion import LONGEST_WORDS, conclude, is_ready, is_settled, unchanged
+from codebot.domain.conclusion import LONGEST_WORDS, conclude, is_done, is_ready, unchanged
 from codebot.domain.outcome import AgentOutcome, AgentReport, Usage, Verdict, VerdictState
 from codebot.domain.status import Outcome, TaskStatus
 from codebot.errors import BudgetExhausted, NothingChanged
@@ -22,21 +22,21 @@ def a_verdict(state: VerdictState = PASSED) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "state", "settled", "ready"),
+    ("outcome", "state", "done", "ready"),
     [
         (DONE, PASSED, True, True),
         (DONE, NOT_VERIFIED, True, True),
-        (DONE, FAILED, False, False),
-        (DONE, TIMED_OUT, False, False),
-        (TURNS, FAILED, True, False),
-        (TURNS, PASSED, True, False),
-        (BUDGET, NOT_VERIFIED, True, False),
+        (DONE, FAILED, True, False),
+        (DONE, TIMED_OUT, True, False),
+        (TURNS, FAILED, False, False),
+        (TURNS, PASSED, False, False),
+        (BUDGET, NOT_VERIFIED, False, False),
     ],
 )
-def test_another_round_makes_sense_for_finished_work_that_fails(
-    outcome: AgentOutcome, state: VerdictState, *, settled: bool, ready: bool
+def test_only_finished_work_that_holds_is_ready(
+    outcome: AgentOutcome, state: VerdictState, *, done: bool, ready: bool
 ) -> None:
-    assert is_settled(a_report(outcome), a_verdict(state)) is settled
+    assert is_done(a_report(outcome)) is done
     assert is_ready(a_report(outcome), a_verdict(state)) is ready
 
 

@@ -11,7 +11,7 @@ from codebot.agent.ledger import Ledger
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.agent.telling import Telling
 from codebot.domain.budget import OUTCOMES, Cap, Caps
-from codebot.domain.outcome import AgentReport, Checkout, Usage, Verdict
+from codebot.domain.outcome import AgentReport, Checkout, Feedback, Usage
 from codebot.domain.ports import Agent, AgentJob, GatewayAccess, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.task import Task
@@ -53,13 +53,13 @@ class AgentWork:
         *,
         rules: Mapping[str, str],
         spent: Usage,
-        feedback: Verdict | None,
+        feedback: Feedback | None,
     ) -> AgentReport:
         """Let the agent work in the checkout; raises the `AgentError` that names how it failed.
 
         `rules` are the repository's own files for agents, `spent` is what the task has used
-        before, `feedback` what the tests said of that work (None in the first round). An agent
-        that a cap stopped has not failed: what it left in the tree is its work.
+        before, `feedback` what came of that work (None in the first round). An agent that a cap
+        stopped has not failed: what it left in the tree is its work.
         """
         reached = self.caps.reached(spent)
         if reached is not None:  # by an attempt that was cut off, and whose work may lie there
@@ -112,14 +112,14 @@ class AgentWork:
         task: Task,
         checkout: Checkout,
         rules: Mapping[str, str],
-        feedback: Verdict | None,
+        feedback: Feedback | None,
         access: GatewayAccess,
     ) -> AgentJob:
         opening = prompts.task_prompt(
             task, base_branch=checkout.base_branch, test_command=task.request.test_command
         )
         return AgentJob(
-            prompt=opening if feedback is None else prompts.tests_failed(feedback),
+            prompt=opening if feedback is None else prompts.go_on(feedback, checkout.base_commit),
             opening=opening,
             instructions=prompts.instructions(rules),
             session_id=task.id,

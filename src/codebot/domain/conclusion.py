@@ -18,14 +18,14 @@ CAPS = {
 COMPLETED = RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
 
 
-def is_settled(report: AgentReport, verdict: Verdict) -> bool:
-    """Say whether another round is out of the question: the change holds, or a cap was reached."""
-    return verdict.holds or report.outcome is not AgentOutcome.DONE
+def is_done(report: AgentReport) -> bool:
+    """Say whether the agent came to its own end; one that a cap stopped gets no further round."""
+    return report.outcome is AgentOutcome.DONE
 
 
 def is_ready(report: AgentReport, verdict: Verdict) -> bool:
     """Say whether the pull request may be opened as ready: the agent was done, the tests hold."""
-    return report.outcome is AgentOutcome.DONE and verdict.holds
+    return is_done(report) and verdict.holds
 
 
 def conclude(report: AgentReport, verdict: Verdict, pull_request_url: str) -> RunResult:

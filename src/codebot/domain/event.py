@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from codebot.domain.budget import Cap, Caps
-from codebot.domain.outcome import Change, Publication, Usage, Verdict
+from codebot.domain.outcome import Change, Publication, Refusal, Usage, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
 
@@ -34,6 +34,7 @@ class EventType(StrEnum):
     MODEL_METERED = "model.metered"
     EGRESS_REFUSED = "egress.refused"
     CHANGE_COLLECTED = "change.collected"
+    CHANGE_REFUSED = "change.refused"
     TESTS_FINISHED = "tests.finished"
     BRANCH_PUSHED = "branch.pushed"
     PULL_REQUEST_OPENED = "pull_request.opened"
@@ -74,6 +75,15 @@ def change_collected(change: Change) -> EventData:
         "files": len(change.files),
         "additions": change.additions,
         "deletions": change.deletions,
+    }
+
+
+def change_refused(refusal: Refusal) -> EventData:
+    """Tell why a change goes back to the agent, and what the agent is told to do."""
+    return EventType.CHANGE_REFUSED, {
+        "code": refusal.code,
+        "detail": refusal.reason,
+        "remedy": refusal.remedy,
     }
 
 

@@ -130,6 +130,18 @@ class Change:
         return sum(file.deletions for file in self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Step `collect`, where the agent's work breaks a rule: why, and what the agent can do then.
+
+    `code` is that of the error with which the task ends, should the next round bring the same.
+    """
+
+    code: str
+    reason: str
+    remedy: str
+
+
 class VerdictState(StrEnum):
     """What the tests say."""
 
@@ -161,6 +173,10 @@ class Verdict:
     def holds(self) -> bool:
         """Whether the change may be published as finished: passed, or nothing to run."""
         return self.state in {VerdictState.PASSED, VerdictState.NOT_VERIFIED}
+
+
+Feedback = Verdict | Refusal
+"""What the agent is given to go on with: its tests did not hold, or its change was not taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def progress_line(kind: str, data: Data) -> str | None:
     """Give the line for one event, None for those that say nothing new.
 
     >>> progress_line("step.started", {"step": "work", "round": 2})
-    'The agent works on what the tests said (round 2)'
+    'The agent mends its work (round 2)'
     >>> progress_line("agent.used_tool", {"tool": "Bash", "summary": "ls"})
     '  Bash: ls'
     """
@@ -75,7 +75,7 @@ def plain(text: str) -> str:
 def _step_started(data: Data) -> str | None:
     words = _STEPS.get(data.get("step", ""))
     if words and data.get("step") == "work" and data.get("round", 1) > 1:
-        return f"{words} on what the tests said (round {data['round']})"
+        return f"The agent mends its work (round {data['round']})"
     return words
 
 
@@ -121,6 +121,7 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.BUDGET_WARNED: lambda data: f"  The budget is nearly used up: {_used(data)}",
     EventType.BUDGET_EXHAUSTED: lambda data: f"  The budget is used up: {_used(data)}",
     EventType.CHANGE_COLLECTED: _change_collected,
+    EventType.CHANGE_REFUSED: lambda data: f"  Not taken: {data.get('detail', '')}",
     EventType.TESTS_FINISHED: _tests_finished,
     EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",
     EventType.PULL_REQUEST_OPENED: _pull_request_opened,

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from codebot.domain.conclusion import conclude, is_settled
+from codebot.domain.conclusion import conclude, is_done
+from codebot.domain.outcome import Feedback, Refusal
 from codebot.domain.ports import Forge
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import Run, RunResult
@@ -19,7 +20,10 @@ from codebot.publish.wording import Work
 from codebot.store.journal import Journal
 
 ROUNDS = 3
-"""Attempts at passing tests: the first, and two more with the tests' output as feedback."""
+"""Attempts at a change that holds: the first, and two more with what came of it as feedback.
+
+One of the two may go to a change that the border refused; the second refusal ends the task.
+"""
 
 PATIENCE = timedelta(minutes=1)
 """At least so long a run with finished work waits when the forge says no."""
@@ -48,14 +52,21 @@ class Pipeline:
 async def _tell(steps: TaskSteps) -> RunResult:
     """Do every step that is not recorded as done, in order."""
     checkout = await steps.prepare()
-    feedback, round_ = None, 0
+    feedback: Feedback | None = None
+    round_ = 0
     while True:
         round_ += 1
         report = await steps.work(round_, checkout, feedback)
+        is_last = round_ == ROUNDS or not is_done(report) or not steps.can_afford(round_ + 1)
         with _work_at_stake():
-            change = await steps.collect(round_, checkout, report)
+            change = await steps.collect(
+                round_, checkout, report, is_final=is_last or isinstance(feedback, Refusal)
+            )
+        if isinstance(change, Refusal):
+            feedback = change
+            continue
         verdict = feedback = await steps.verify(round_, checkout, change)
-        if round_ == ROUNDS or is_settled(report, verdict) or not steps.can_afford(round_ + 1):
+        if is_last or verdict.holds:
             break
     work = Work(
         *(steps.task, change, report, verdict),

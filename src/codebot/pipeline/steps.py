@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from codebot.agent.prompts import INSTRUCTION_FILES
 from codebot.agent.work import AgentWork
@@ -12,10 +12,20 @@ from codebot.domain.conclusion import unchanged
 from codebot.domain.event import (
     branch_pushed,
     change_collected,
+    change_refused,
     pull_request_opened,
     tests_finished,
 )
-from codebot.domain.outcome import AgentReport, Change, Checkout, Publication, Usage, Verdict
+from codebot.domain.outcome import (
+    AgentReport,
+    Change,
+    Checkout,
+    Feedback,
+    Publication,
+    Refusal,
+    Usage,
+    Verdict,
+)
 from codebot.domain.ports import Forge, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.status import Phase
@@ -83,8 +93,8 @@ class TaskSteps:
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
         )
 
-    async def work(self, round_: int, checkout: Checkout, feedback: Verdict | None) -> AgentReport:
-        """Let the agent work in the tree: on the task, or on what the tests said of its work."""
+    async def work(self, round_: int, checkout: Checkout, feedback: Feedback | None) -> AgentReport:
+        """Let the agent work in the tree: on the task, or on what came of its work."""
 
         async def work() -> AgentReport:
             rules = await self.tools.workspaces.read_texts(
@@ -117,10 +127,16 @@ class TaskSteps:
         """
         return self.journal.has(_work_step(round_)) or not self.tools.agent.is_spent(self.spent())
 
-    async def collect(self, round_: int, checkout: Checkout, report: AgentReport) -> Change:
-        """Take the agent's work out of the tree, as commits of the bot."""
+    async def collect(
+        self, round_: int, checkout: Checkout, report: AgentReport, *, is_final: bool
+    ) -> Change | Refusal:
+        """Take the agent's work out of the tree, as commits of the bot.
 
-        async def collect() -> Change:
+        What breaks a rule goes back to the agent, where it can mend that and `is_final` does not
+        say otherwise; else `ChangeRefused` ends the task.
+        """
+
+        async def collect() -> Change | Refusal:
             author = await self.forge.identity()
             message = commit_message(self.task, report, self.tools.redact)
             try:
@@ -131,16 +147,26 @@ class TaskSteps:
                 raise unchanged(report) from error
             except ChangeRefused as refusal:
                 await self._keep_refused(checkout, refusal)
-                raise
+                if is_final or not refusal.remedy:
+                    raise
+                return self._refusal(refusal)
             await self._keep_diff(checkout, change.tip_commit)
             return change
 
         return await self.journal.once(
             Step("collect", Phase.AGENT, round_),
-            Change,
+            cast("type[Change | Refusal]", Change | Refusal),
             _within(checkout, collect),
-            lambda change: Noted(events=[change_collected(change)]),
+            lambda made: Noted(
+                events=[
+                    change_refused(made) if isinstance(made, Refusal) else change_collected(made)
+                ]
+            ),
         )
+
+    def _refusal(self, refused: ChangeRefused) -> Refusal:
+        """Give what the agent may read of it: paths can hold secrets, too."""
+        return Refusal(refused.code, self.tools.redact(refused.detail), refused.remedy)
 
     async def _keep_diff(self, checkout: Checkout, tip_commit: str) -> None:
         diff = await self.tools.workspaces.diff(checkout, tip_commit, LONGEST_DIFF)

@@ -6,7 +6,7 @@ of its own, without a checkout: seen to execute nothing, whatever they hold.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -96,10 +96,13 @@ class Border:
             )
             touching = group.create_task(self._read_touches(tip))
             group.create_task(self._check_ancestry(tip))
-            group.create_task(self._scan.check_new_objects(self.base, tip))
+            scanning = group.create_task(_refusal_of(self._scan.check_new_objects(self.base, tip)))
         difference, commits = comparing.result(), reading.result()
-        policy.check_amount(difference, len(commits), self.limits)
-        await self._check_paths(commits, [*touching.result(), *difference.touches])
+        checks = (
+            asyncio.to_thread(policy.check_amount, difference, len(commits), self.limits),
+            self._check_paths(commits, [*touching.result(), *difference.touches]),
+        )
+        policy.refuse([scanning.result(), *[await _refusal_of(check) for check in checks]])
         return difference, commits
 
     async def _compare(self, tip: str) -> Difference:
@@ -128,13 +131,31 @@ class Border:
             check=False,
         )
         if ancestry.code != 0:
-            raise ChangeRefused(f"The agent's commits do not lead on from {self.base}.")
+            raise ChangeRefused(
+                f"The agent's commits do not lead on from {self.base}.",
+                remedy="Bring your work back onto that commit.",
+            )
 
     async def _check_paths(self, commits: list[Commit], touches: list[Touch]) -> None:
         protected = self.limits.protected_paths
-        await asyncio.to_thread(policy.check_touches, touches, protected)
+        checks = (
+            asyncio.to_thread(policy.check_touches, touches, protected),
+            self._check_links(commits, touches),
+        )
+        policy.refuse([await _refusal_of(check) for check in checks])
+
+    async def _check_links(self, commits: list[Commit], touches: list[Touch]) -> None:
         policy.check_links(
             await find_new_leaving_links(
                 self.git, self.checkout.repository, self.base, commits, touches
             )
         )
+
+
+async def _refusal_of(check: Awaitable[None]) -> ChangeRefused | None:
+    """Give what a check raises as a value, so that the others have their say, too."""
+    try:
+        await check
+    except ChangeRefused as refusal:
+        return refusal
+    return None

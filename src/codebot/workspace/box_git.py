@@ -39,6 +39,7 @@ SETTINGS = (
 
 
 _TOO_LARGE = "The agent's change is too large to be taken over."
+_MAKE_SMALLER = "Leave build output, installed packages and large files out of your change."
 
 
 @contextmanager
@@ -72,7 +73,7 @@ async def write_bundle(
     _check(ended, box.stderr_tail(), limits.collect_timeout)
     size = bundle.seek(0, 2)
     if size > limits.max_pack_bytes:  # it may end before anybody saw that it said too much
-        raise ChangeRefused(_TOO_LARGE)
+        raise ChangeRefused(_TOO_LARGE, remedy=_MAKE_SMALLER)
     return size > 0
 
 
@@ -109,7 +110,7 @@ def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
     if ended == Exit(ExitReason.EXITED, 0):
         return
     if ended.reason is ExitReason.OUTPUT:
-        raise ChangeRefused(_TOO_LARGE)
+        raise ChangeRefused(_TOO_LARGE, remedy=_MAKE_SMALLER)
     if ended.reason is ExitReason.TIMEOUT:
         seconds = round(timeout.total_seconds())
         raise WorkspaceError(f"Collecting the agent's work took longer than {seconds} seconds.")
@@ -120,4 +121,6 @@ def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
     raise ChangeRefused(
         f"The agent's work could not be collected: {stderr.strip() or f'exit code {ended.code}'}",
         hint="A repository inside the repository, or a file that cannot be read, is in the way.",
+        remedy="Remove the `.git` of any repository inside of this one, or leave it out, and make "
+        "sure that every file can be read.",
     )

@@ -78,6 +78,7 @@ def check_folders(*folders: Path) -> None:
             raise ChangeRefused(
                 f"The agent removed or replaced the folder {folder.name} of its own workspace.",
                 hint="Nothing of its work can be taken over; submit the task again.",
+                remedy="",
             )
 
 

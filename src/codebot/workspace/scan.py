@@ -43,9 +43,12 @@ class Scan:
 
     def _look_through(self, contents: Contents, until: float) -> list[tuple[str, Leak]]:
         if self.holds_secret(contents.raw):
+            where = next(self._find_known(contents), "its commits")
             raise SecretFound(
-                "The agent's change holds a credential of this service; it is not pushed.",
+                f"The agent's change holds a credential of this service in {where}; "
+                "it is not pushed.",
                 hint="Replace that credential, and find out how the agent came by it.",
+                remedy="Take the credential out, and write it nowhere else: your work needs none.",
             )
         try:
             return list(_find_leaks(contents, until))
@@ -53,7 +56,14 @@ class Scan:
             raise ChangeRefused(
                 "The agent's change could not be looked through for credentials in time.",
                 hint="Generated files, of many megabytes, are the usual cause.",
+                remedy="Leave generated files out of your commits.",
             ) from None
+
+    def _find_known(self, contents: Contents) -> Iterator[str]:
+        """Say where credentials of the service are; a path that is one itself is not said."""
+        for one, kind, content in contents.each():
+            if self.holds_secret(content):
+                yield "a file" if self.holds_secret(one.path) else _place(one, kind)
 
     async def _without_known(
         self, base: str, leaks: Sequence[tuple[str, Leak]]
@@ -74,10 +84,15 @@ def _find_leaks(contents: Contents, until: float) -> Iterator[tuple[str, Leak]]:
     for one, kind, content in contents.each():
         if kind != b"commit":
             for leak in find_leaks(content, until):
-                yield _place(one, kind, leak), leak
+                place = _place(one, kind)
+                yield place if kind == b"tree" else f"{place}:{leak.line}", leak
 
 
-def _place(one: NewObject, kind: bytes, leak: Leak) -> str:
-    if kind == b"tree":
-        return f"a name in {one.shown_path or 'the top folder'}"
-    return f"{one.shown_path}:{leak.line}"
+def _place(one: NewObject, kind: bytes) -> str:
+    match kind:
+        case b"tree":
+            return f"a name in {one.shown_path or 'the top folder'}"
+        case b"commit":
+            return f"the message of commit {one.id[:12].decode()}"
+        case _:
+            return one.shown_path

@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from codebot.agent.texts import clip, tail_of
-from codebot.domain.outcome import Verdict, VerdictState
+from codebot.domain.outcome import Feedback, Refusal, Verdict, VerdictState
 from codebot.domain.task import Task
 
 INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
@@ -35,6 +35,23 @@ def task_prompt(task: Task, *, base_branch: str, test_command: str | None = None
         ticket=f"Ticket: {_in_line(ticket)}\n" if ticket else "",
         description=fence(request.description, "task"),
         tests=f"The tests are run with {_in_line(test_command)}.\n" if test_command else "",
+    )
+
+
+def go_on(feedback: Feedback, base_commit: str) -> str:
+    """Give the words for another round, on what came of the one before."""
+    if isinstance(feedback, Refusal):
+        return change_refused(feedback, base_commit)
+    return tests_failed(feedback)
+
+
+def change_refused(refusal: Refusal, base_commit: str) -> str:
+    """Give the words for another round: why the change was not taken, and how to mend it."""
+    return _fill(
+        "change_refused",
+        reason=fence(clip(refusal.reason, LONGEST_OUTPUT), "text"),
+        remedy=refusal.remedy,
+        base_commit=base_commit,
     )
 
 
