@@ -61,7 +61,8 @@ def test_the_agent_is_given_no_secret(shop: Shop, sandbox: str) -> None:
         assert not any(secret in text for text in seen.values())
     names = {line.partition("=")[0] for line in seen["env"].splitlines()}
     assert names <= {
-        *("PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"),
+        *("PATH", "HOME", "USER", "LANG", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"),
+        *("LOGNAME", "SHELL", "HOSTNAME", "CI"),
         *("CODEBOT_BOX", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "UV_DEFAULT_INDEX"),
         *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"),
         *(name for name in names if name.startswith(("PIP_", "npm_config_"))),

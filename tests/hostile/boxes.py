@@ -28,10 +28,10 @@ from codebot.domain.box import ExitReason
 from codebot.domain.ports import Box
 from codebot.domain.task import TaskId
 from codebot.sandbox import bubblewrap, watch
-from codebot.sandbox.arguments import HOME
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.staging import Staging
+from codebot.sandbox.surroundings import HOME
 from codebot.workspace.folders import delete_folder
 from hostile.greed import GREEDY, MAX_OUTPUT, limits_for
 from hostile.leaky import OTHER, LeakySandbox, Mutation, a_spec, dyed_calls, living

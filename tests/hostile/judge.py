@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from codebot.domain.box import BoxLimits
-from codebot.sandbox import arguments
+from codebot.sandbox import arguments, surroundings
 from codebot.sandbox.bubblewrap import HOSTS
 
 Facts = Mapping[str, Any]
@@ -19,14 +19,18 @@ NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
 WRITABLE = {"/workspace", "/home/agent", "/tmp", "/dev/shm", "/dev/pts", "/proc"}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
-    *("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/agent", "USER=agent", "LANG=C.UTF-8"),
-    *("TERM=dumb", "TMPDIR=/tmp", "PWD=/workspace"),
+    *("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/agent", "USER=agent", "LOGNAME=agent"),
+    *("LANG=C.UTF-8", "HOSTNAME=codebot", "CI=true", "PWD=/workspace"),
+    f"SHELL={surroundings.SHELL}",
 }
 LISTINGS = {
-    "/": "bin dev etc home lib lib64 proc run sbin tmp usr workspace",
+    "/": (
+        "bin dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var workspace"
+    ),
     "/dev": "core fd full null ptmx pts random shm stderr stdin stdout tty urandom zero",
-    "/run": "shim",
+    "/run": "lock shim",
     "/home": "agent",
+    "/var": "cache lib local lock log mail opt run spool tmp",
 }
 ABSENT = {"ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ended by SIGSEGV"}
 """How a kernel says that it was built without something: then there is nothing to escape by."""
@@ -118,6 +122,11 @@ def _(facts: Facts, told: Told) -> bool:
     return all(facts["there"].values())
 
 
+@must("find what programs expect where they expect it")
+def _(facts: Facts, told: Told) -> bool:
+    return facts["links"] == {place: says for says, place in surroundings.LINKS}
+
+
 @must("see every mount without set-id programs and devices")
 def _(facts: Facts, told: Told) -> bool:
     devices = {f"/dev/{name}" for name in DEVICES}
@@ -150,8 +159,9 @@ def _(facts: Facts, told: Told) -> bool:
 
 @must("share /tmp and /dev/shm as usual, and write to no file of the system")
 def _(facts: Facts, told: Told) -> bool:
-    files = [*arguments.FILES, "/etc/hosts", "/run/shim"]
-    expected = {"/tmp": 0o1777, "/dev/shm": 0o1777, "/run": 0o755} | dict.fromkeys(files, 0o444)
+    expected = {"/tmp": 0o1777, "/dev/shm": 0o1777, "/run": 0o755}
+    expected |= dict.fromkeys(surroundings.FOLDERS, 0o755)
+    expected |= dict.fromkeys([*surroundings.FILES, "/etc/hosts", "/run/shim"], 0o444)
     return facts["modes"] == expected
 
 
@@ -184,7 +194,7 @@ def _(facts: Facts, told: Told) -> bool:
 
 @must("know its own user and hosts alone")
 def _(facts: Facts, told: Told) -> bool:
-    return facts["files"] == {**arguments.FILES, "/etc/hosts": HOSTS}
+    return facts["files"] == {**surroundings.FILES, "/etc/hosts": HOSTS}
 
 
 def judged(box: Mapping[str, Any], told: Told) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codebot.sandbox import arguments, syscalls
+from codebot.sandbox import surroundings, syscalls
 
 LAN, METADATA = "10.77.0.1", "169.254.169.254"
 GREETING = b"the host is speaking"
@@ -45,8 +45,12 @@ class Host:
             "numbers": dict(NUMBERS[os.uname().machine]),
             "first_unknown": syscalls.FIRST_UNKNOWN,
             "paths": allowed_paths(),
-            "files": [*arguments.FILES, "/etc/hosts"],
-            "moded": ["/tmp", "/dev/shm", "/run", *arguments.FILES, "/etc/hosts", "/run/shim"],
+            "files": [*surroundings.FILES, "/etc/hosts"],
+            "links": [place for _, place in surroundings.LINKS],
+            "moded": [
+                *("/tmp", "/dev/shm", "/run", "/run/shim", "/etc/hosts"),
+                *(*surroundings.FILES, *surroundings.FOLDERS),
+            ],
             "looks": looks,
             "asked": list(asked),
         }
@@ -54,11 +58,8 @@ class Host:
 
 def allowed_paths() -> list[str]:
     """Give what every box may see of the host, as far as there is such a thing here."""
-    etc = Path("/etc")
-    found = [etc / name for name in arguments.ETC]
-    found += [path for pattern in arguments.ETC_PATTERNS for path in etc.glob(pattern)]
-    found += [Path(path) for path in ("/bin/sh", "/sbin", "/lib", "/lib64", "/usr/bin/env")]
-    return [str(path) for path in found if path.exists()]
+    further = [Path(path) for path in ("/bin/sh", "/sbin", "/lib", "/lib64", "/usr/bin/env")]
+    return [str(path) for path in (*surroundings.host_paths(), *further) if path.exists()]
 
 
 @contextmanager

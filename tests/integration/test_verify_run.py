@@ -69,6 +69,14 @@ async def test_a_command_that_ends_well_passes(run: Run) -> None:
     assert verdict.leftovers == ()
 
 
+async def test_nothing_but_what_a_ci_service_sets_is_set_for_tests(run: Run) -> None:
+    verdict = await run("env | cut -d= -f1 | sort")
+    shells = {"PWD", "OLDPWD", "SHLVL", "_"}
+    assert {*verdict.output.split()} - shells == {
+        *("CI", "CODEBOT_BOX", "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
+    }
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
@@ -110,6 +118,14 @@ async def test_what_the_run_leaves_behind_is_named(run: Run, checkout: Checkout)
     (checkout.tree / "lay there before").touch()
     verdict = await run("touch new ignored; mkdir d; touch d/x; echo '#' >> .gitignore")
     assert verdict.leftovers == (".gitignore", "d/", "lay there before", "new")
+
+
+async def test_bytecode_is_made_as_anywhere_and_not_named(run: Run) -> None:
+    verdict = await run("mkdir d; touch d/x.py d/junk; python3 -c 'import d.x'; ls -A d")
+    assert "__pycache__" in verdict.output
+    await run("git add d/x.py d/junk")
+    verdict = await run("touch d/new")
+    assert verdict.leftovers == ("d/junk", "d/new", "d/x.py")
 
 
 async def test_what_lay_beside_the_commit_is_named_even_if_the_run_removes_it(

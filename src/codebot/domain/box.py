@@ -30,9 +30,9 @@ class BoxSpec:
     """A command to run in a box.
 
     `workspace` and `home` are the service's folders; the command sees them where
-    `Sandbox.paths` says. `env` comes on top of the box's own PATH, HOME, USER, LANG, TERM and
-    TMPDIR, and may hold the run's gateway token, nothing else that is secret. `read_only` are
-    further folders it must be able to read (the mirror's objects, the agent's program).
+    `Sandbox.paths` says. `env` comes on top of the variables that every box has, and may hold the
+    run's gateway token, nothing else that is secret. `read_only` are further folders it must be
+    able to read (the mirror's objects, the agent's program).
     `timeout` is the wall clock; `max_output` bounds stdout and stderr together, in bytes.
     """
 
@@ -47,6 +47,9 @@ class BoxSpec:
     read_only: tuple[Path, ...] = ()
     max_output: int = 256 * 1024 * 1024
 
+
+HOSTNAME, HOST_ADDRESS = "codebot", "127.0.1.1"
+"""What a box calls itself, and where that is: not at localhost, which has a name already."""
 
 PROXY_PORT = 3128
 """Where a box finds everything it may reach, on its own loopback address."""

@@ -6,36 +6,21 @@ https://github.com/containers/bubblewrap/blob/main/bwrap.xml
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-WORKSPACE = Path("/workspace")
-HOME = Path("/home/agent")
+from codebot.domain.box import HOSTNAME
+from codebot.sandbox.surroundings import (
+    FOLDERS,
+    HOME,
+    LINKS,
+    USER_ID,
+    WORKSPACE,
+    host_paths,
+)
+
 SHIM = "/run/shim"
-USER = "1000"
-"""Inside, whoever it is outside: Claude Code refuses to skip permission prompts as root."""
-
-SYSTEM = (
-    ("usr/bin", "/bin"),
-    ("usr/sbin", "/sbin"),
-    ("usr/lib", "/lib"),
-    ("usr/lib64", "/lib64"),
-)
-ETC = (
-    *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ca-certificates.conf", "alternatives"),
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "protocols"),
-    *("services", "terminfo", "mime.types", "perl", "maven", "os-release", "debian_version"),
-)
-"""Of /etc only what programs need and nobody keeps a secret in (/etc/ssl/private is one)."""
-ETC_PATTERNS = ("java-*-openjdk", "python3*")
 
 SHM_BYTES = 256 * 1024**2
 RUN_BYTES = 1024**2
-
-FILES: Mapping[str, str] = {
-    "/etc/passwd": f"agent:x:{USER}:{USER}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
-    "/etc/group": f"agent:x:{USER}:\nnogroup:x:65534:\n",
-    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +68,13 @@ def words(parts: Iterable[Part]) -> list[str]:
 
 def _namespaces() -> Iterator[Part]:
     """Say what the box has of its own. `--unshare-all` would only try for some of them."""
-    yield Part("user namespace", ("--unshare-user", "--uid", USER, "--gid", USER))
+    yield Part("user namespace", ("--unshare-user", "--uid", USER_ID, "--gid", USER_ID))
     yield Part("ipc namespace", ("--unshare-ipc",))
     yield Part("pid namespace", ("--unshare-pid",))
     yield Part("network namespace", ("--unshare-net",))
     yield Part("uts namespace", ("--unshare-uts",))
     yield Part("cgroup namespace", ("--unshare-cgroup-try",))
-    yield Part("hostname", ("--hostname", "codebot"))
+    yield Part("hostname", ("--hostname", HOSTNAME))
     yield Part("death with the service", ("--die-with-parent",))
     yield Part("session", ("--new-session",))
 
@@ -103,8 +88,8 @@ def _privileges(view: View) -> Iterator[Part]:
 def _file_system(view: View) -> Iterator[Part]:
     """Build a root of what is allowed: a new secret on the host is hidden without our doing."""
     yield Part("/usr", ("--ro-bind", "/usr", "/usr"))
-    yield Part("links", tuple(word for link in SYSTEM for word in ("--symlink", *link)))
-    yield Part("/etc", tuple(_etc()))
+    yield Part("folders", tuple(word for folder in FOLDERS for word in ("--dir", folder)))
+    yield Part("of the host", tuple(_of_the_host()))
     yield Part("/proc", ("--proc", "/proc"))
     yield Part("/proc/sys", ("--ro-bind", "/proc/sys", "/proc/sys"))
     yield Part("/dev", ("--dev", "/dev"))
@@ -112,6 +97,7 @@ def _file_system(view: View) -> Iterator[Part]:
     yield Part("/dev sealed", ("--remount-ro", "/dev"))
     yield Part("/tmp", _tmpfs("/tmp", view.tmp_bytes, mode="1777"))  # noqa: S108 - the box's own
     yield Part("/run", ("--size", str(RUN_BYTES), "--tmpfs", "/run"))
+    yield Part("links", tuple(word for link in LINKS for word in ("--symlink", *link)))
     yield Part("home", ("--bind", view.home, str(HOME)))
     yield Part("workspace", ("--bind", view.workspace, str(WORKSPACE), "--chdir", str(WORKSPACE)))
     for shown in view.shown:
@@ -134,9 +120,6 @@ def _tmpfs(target: str, size: int, *, mode: str) -> tuple[str, ...]:
     return ("--size", str(size), "--perms", mode, "--tmpfs", target)
 
 
-def _etc() -> Iterator[str]:
-    top = Path("/etc")
-    found = [top / name for name in ETC]
-    found += [path for pattern in ETC_PATTERNS for path in sorted(top.glob(pattern))]
-    for path in found:
+def _of_the_host() -> Iterator[str]:
+    for path in host_paths():
         yield from ("--ro-bind-try", str(path), str(path))

@@ -17,6 +17,8 @@ from subprocess import Popen
 import structlog
 
 from codebot.domain.box import (
+    HOST_ADDRESS,
+    HOSTNAME,
     NPM_HOST,
     PYPI_HOST,
     BoxLimits,
@@ -27,7 +29,7 @@ from codebot.domain.ports import Box, Egress, Finding
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
 from codebot.sandbox import arguments
-from codebot.sandbox.arguments import FILES, SHIM, Part, Shown, View, box_parts
+from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts
 from codebot.sandbox.cgroup import Cgroups, Group
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.limiting import limiting_words, limits_in_force
@@ -39,6 +41,7 @@ from codebot.sandbox.running import RunningBox
 from codebot.sandbox.seccomp import seccomp_program
 from codebot.sandbox.spawn import Spawned, file_in_memory, spawn
 from codebot.sandbox.staging import Staging
+from codebot.sandbox.surroundings import FILES, HOME, WORKSPACE, variables
 from codebot.sandbox.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -47,7 +50,11 @@ PYTHON = Path("/usr/bin/python3")
 LAUNCHER = str(files("codebot.sandbox").joinpath("launcher.py"))
 SHIM_SOURCE = files("codebot.sandbox").joinpath("shim.py").read_bytes()
 STAGE = "/tmp"  # noqa: S108 - as the launcher has it, in a mount namespace of its own
-HOSTS = f"127.0.0.1 localhost {PYPI_HOST} {NPM_HOST}\n::1 localhost\n"
+HOSTS = (
+    f"127.0.0.1 localhost {PYPI_HOST} {NPM_HOST}\n"
+    "::1 localhost ip6-localhost ip6-loopback\n"
+    f"::1 {HOSTNAME}\n{HOST_ADDRESS} {HOSTNAME}\n"
+)
 NICENESS = 5
 OOM_SCORE = 500
 """Should the machine run out of memory or cores all the same, boxes give way before the service."""
@@ -99,7 +106,7 @@ class BubblewrapSandbox:
     def paths(self, workspace: Path, home: Path) -> BoxPaths:
         """Give the places that are the same in every box."""
         del workspace, home
-        return BoxPaths(arguments.WORKSPACE, arguments.HOME)
+        return BoxPaths(WORKSPACE, HOME)
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
@@ -174,12 +181,8 @@ class BubblewrapSandbox:
                 if not path.is_relative_to("/usr")
             ),
             env={
-                "PATH": self._path,
-                "HOME": str(arguments.HOME),
-                "USER": "agent",
-                "LANG": "C.UTF-8",
-                "TERM": "dumb",
-                "TMPDIR": "/tmp",  # noqa: S108 - the box's own
+                **variables(path=self._path, home=HOME),
+                "HOSTNAME": HOSTNAME,
                 MARK: mark_of(self._mark, spec.task_id),
                 **self._egress.environment(spec.network),
                 **spec.env,

@@ -28,6 +28,7 @@ from codebot.sandbox.marks import MARK, mark_of, reap_marked, variable
 from codebot.sandbox.processes import Family, kill, sweep
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.spawn import spawn
+from codebot.sandbox.surroundings import variables
 
 CANARY = "env; setsid sleep 60 </dev/null >/dev/null 2>&1 & echo started"
 
@@ -65,11 +66,7 @@ class DirectSandbox:
 
     def _environment(self, spec: BoxSpec) -> dict[str, str]:
         return {
-            "PATH": self._path,
-            "HOME": str(spec.home),
-            "USER": "agent",
-            "LANG": "C.UTF-8",
-            "TERM": "dumb",
+            **variables(path=self._path, home=spec.home),
             "TMPDIR": str(spec.home / "tmp"),
             **spec.env,
             MARK: mark_of(self._mark, spec.task_id),

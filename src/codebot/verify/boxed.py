@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 
 from codebot.domain.box import BoxSpec, Exit, Network
 from codebot.domain.outcome import Checkout
@@ -30,7 +31,11 @@ class Boxed:
     checkout: Checkout
 
     async def run(
-        self, *argv: str, limit: timedelta, network: Network, env: Mapping[str, str]
+        self,
+        *argv: str,
+        limit: timedelta,
+        network: Network,
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> Ended:
         """Run one command; nothing of it is left when this returns or is cancelled.
 

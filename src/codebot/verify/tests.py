@@ -27,13 +27,11 @@ exec sh -ec "$1"
 """Runs a command as CI services do: the first failure counts. Without that, `pytest | tee log`
 and `pytest; ruff check` would pass with failing tests. stderr joins stdout, in order."""
 
-ENVIRONMENT = {
-    "CI": "true",
-    "NO_COLOR": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",  # not our leftovers
-    "GIT_TERMINAL_PROMPT": "0",
-}
 MOST_LEFTOVERS = 100
+
+BYTECODE = "__pycache__"
+"""Python's own leftovers. It reads nothing there but what belongs to a source that lies beside it,
+so they help nobody's tests; to forbid them would be an opinion that some tests are about."""
 
 
 async def run_tests(
@@ -63,7 +61,7 @@ async def run_tests(
     started = time.monotonic()
     ended = await boxed.run(
         "/bin/sh", "-c", SHELL, "sh", command.command,
-        limit=timeout, network=Network.REGISTRIES, env=ENVIRONMENT,
+        limit=timeout, network=Network.REGISTRIES,
     )  # fmt: skip
     run = TestRun(
         command=command,
@@ -81,4 +79,5 @@ async def run_tests(
 def _leftovers(before: TreeState, after: TreeState) -> list[str]:
     """Name what lay beside the commit: what was there may have helped, what came may matter."""
     unreadable = [] if after.commit else [".git"]
-    return sorted({*before.files, *after.files, *unreadable})[:MOST_LEFTOVERS]
+    named = {path for path in (*before.files, *after.files) if BYTECODE not in path.split("/")}
+    return sorted({*named, *unreadable})[:MOST_LEFTOVERS]

@@ -20,6 +20,7 @@ from codebot.errors import SandboxError
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.program import find_bubblewrap
+from codebot.sandbox.surroundings import SHELL
 from fakes.egress import NoEgress
 
 TASK = TaskId("task-1")
@@ -121,16 +122,19 @@ async def test_it_runs_in_the_workspace_with_an_environment_of_its_own(
     paths = place.sandbox.paths(place.folder / "tree", place.folder / "home")
     assert seen.pop("CODEBOT_BOX").endswith(TASK)
     assert seen.pop("PWD", str(paths.workspace)) == str(paths.workspace)
+    assert seen.pop("HOSTNAME", "codebot") == "codebot"
+    assert Path(seen.pop("TMPDIR", "/tmp")).is_absolute()
     assert seen == {
         "PATH": PATH,
         "HOME": str(paths.home),
         "USER": "agent",
+        "LOGNAME": "agent",
+        "SHELL": SHELL,
         "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "TMPDIR": seen["TMPDIR"],
+        "CI": "true",
         "GIVEN": "yes",
     }
-    _, out, _ = await place.sh("pwd; test -d $TMPDIR && echo writable > $TMPDIR/x")
+    _, out, _ = await place.sh("pwd; echo writable > ${TMPDIR:-/tmp}/x")
     assert out.decode() == f"{paths.workspace}\n"
 
 

@@ -29,7 +29,8 @@ def facts(world: World) -> dict[str, Any]:
         "command of pid 1": proc("1", "cmdline").decode(),
         "pids": len(pids()),
         "descriptors": own_descriptors(),
-        "listing": {path: names_in(path) for path in ("/", "/dev", "/run", "/home")},
+        "listing": {path: names_in(path) for path in ("/", "/dev", "/run", "/home", "/var")},
+        "links": {path: link_of(path) for path in world["links"]},
         "there": {path: os.path.lexists(path) for path in world["paths"]},
         "sizes": {path: size_of(path) for path in ("/tmp", "/dev/shm", "/run")},
         "modes": {path: mode_of(path) for path in world["moded"]},
@@ -67,6 +68,12 @@ def mode_of(path: str) -> int | None:
     with suppress(OSError):
         return os.stat(path).st_mode & 0o7777
     return None
+
+
+def link_of(path: str) -> str:
+    with suppress(OSError):
+        return os.readlink(path)
+    return ""
 
 
 def limits() -> Iterator[tuple[str, str]]:

@@ -48,7 +48,13 @@ def _(world: World) -> object:
 
 @attempt("see the hardware in /sys")
 def _(world: World) -> object:
-    return os.listdir("/sys")
+    shown = {"": {"devices", "kernel"}, "devices": {"system"}, "devices/system": {"cpu", "node"}}
+    return [
+        f"/sys/{folder}/{name}"
+        for folder, names in shown.items()
+        for name in os.listdir(f"/sys/{folder}")
+        if name not in names
+    ]
 
 
 @attempt("read the kernel's memory or log in /proc", root=True)

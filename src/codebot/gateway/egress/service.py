@@ -14,7 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from codebot.domain.box import NPM_HOST, PROXY_PORT, PYPI_HOST, Network
+from codebot.domain.box import (
+    HOST_ADDRESS,
+    HOSTNAME,
+    NPM_HOST,
+    PROXY_PORT,
+    PYPI_HOST,
+    Network,
+)
 from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.task import TaskId
 from codebot.gateway.egress.box_http import BoxHttp
@@ -80,7 +87,7 @@ class BoxEgress:
         if network is Network.NONE:
             return {}
         proxy = f"http://127.0.0.1:{self._port}"
-        direct = f"localhost,127.0.0.1,::1,{PYPI_HOST},{NPM_HOST}"
+        direct = f"localhost,127.0.0.1,::1,{HOSTNAME},{HOST_ADDRESS},{PYPI_HOST},{NPM_HOST}"
         index = f"{self._url(PYPI_HOST)}/simple/"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
         return proxies | {
