@@ -67,9 +67,9 @@ class Runner:
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
-    async def inside(self, **lacks: Any) -> dict[str, Any]:
+    async def inside(self, *, layered: bool = False, **lacks: Any) -> dict[str, Any]:
         """Run them in a box, and look for set-id files in its workspace afterwards."""
-        place = self._place()
+        place = self._place(layered=layered)
         sandbox = LeakySandbox(Mutation(**lacks), str(self.folder))
         seen = await self._run(sandbox, place, self.host.told(looks=True))
         seen["options"] = [" ".join(option) for option in sandbox.told]
@@ -124,7 +124,25 @@ class Runner:
             os.kill(pid, signal.SIGKILL)
         return {"nap": nap, "left": left}
 
-    async def at_once(self, count: int) -> dict[str, Any]:
+    async def over_layers(self, script: str, plant: str = "") -> dict[str, Any]:
+        """Run a shell script in a box with layers; give what it said and what the layers became.
+
+        `plant` runs first, in a box without them, over the folders that are written into.
+        """
+        place = self._place(layered=True)
+        before = fingerprints(place)
+        sandbox = LeakySandbox(Mutation(), str(self.folder))
+        spec = a_spec(place, "bash", "-c", plant)
+        if plant:
+            await _said(await sandbox.start(replace(spec, layers=(), home_layers=())))
+        spec = a_spec(place, "bash", "-c", script, SECRET=self.host.secret)
+        said = await _said(await sandbox.start(spec))
+        again = await _said(await sandbox.start(spec))
+        left = [path.name for path in place.iterdir() if path.suffix == ".scratch"]
+        is_whole = before == fingerprints(place)
+        return {"said": said, "again": again, "whole": is_whole, "left": left}
+
+    async def at_once(self, count: int, *, layered: bool = False) -> dict[str, Any]:
         """Run so many boxes at once, kill half and stop the others, and count what they leave."""
         sandbox = LeakySandbox(Mutation(), str(self.folder))
         await (await sandbox.start(a_spec(self._place(), "true"))).wait()
@@ -132,9 +150,10 @@ class Runner:
         begun = time.monotonic()
         nap = f"49.{secrets.randbelow(10**9):09}"
         script = f"(setsid sleep {nap} &); touch ~/was-here; echo up; sleep {nap}"
+        places = [self._place(layered=layered) for _ in range(count)]
         boxes = [
-            await sandbox.start(a_spec(self._place(), "sh", "-c", script, task_id=TaskId(f"{n}")))
-            for n in range(count)
+            await sandbox.start(a_spec(place, "sh", "-c", script, task_id=TaskId(f"{n}")))
+            for n, place in enumerate(places)
         ]
         up = [await anext(box.stdout()) for box in boxes]
         seconds = time.monotonic() - begun
@@ -156,13 +175,13 @@ class Runner:
             "after": after,
         }
 
-    async def greedy(self, name: str) -> dict[str, Any]:
+    async def greedy(self, name: str, *, layered: bool = False) -> dict[str, Any]:
         """Run a program that takes more than it may, and see whether this service goes on."""
         source, expected = GREEDY[name]
         watch.DISK_PAUSE = 0.2
         limits = limits_for(name)
         sandbox = LeakySandbox(Mutation(), str(self.folder), limits=limits)
-        spec = a_spec(self._place(), *PYTHON, stdin=source.encode())
+        spec = a_spec(self._place(layered=layered), *PYTHON, stdin=source.encode())
         is_refused = expected is ExitReason.TIMEOUT
         clock = timedelta(seconds=SHORTEST_GREED if is_refused else LONGEST_GREED)
         box = await sandbox.start(replace(spec, timeout=clock, max_output=MAX_OUTPUT))
@@ -191,13 +210,18 @@ class Runner:
             return {"broken": f"{type(error).__name__}: {error}"[:300]}
         return answer | {"code": ended.code}
 
-    def _place(self) -> Path:
+    def _place(self, *, layered: bool = False) -> Path:
         place = self.folder / f"place-{len(self.made)}"
         self.made.append(place)
         for name in ("tree", "home"):
             (place / name).mkdir(parents=True, mode=0o700)
         left_out = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ATTEMPTS, place / "home" / "attempts", ignore=left_out)
+        home = place / ("home-layer" if layered else "home")
+        shutil.copytree(ATTEMPTS, home / "attempts", ignore=left_out)
+        if layered:
+            (place / "layer" / "folder").mkdir(parents=True)
+            (place / "layer" / "folder" / "file").write_text("of the layer")
+            (place / "layer" / "other").write_text("another")
         return place
 
 
@@ -207,6 +231,25 @@ def program(world: Mapping[str, Any], folder: Path | str) -> bytes:
     return f"import json, sys\nsys.path.insert(0, {str(folder)!r})\n".encode() + (
         f"from attempts import main\nmain({told})\n".encode()
     )
+
+
+async def _said(box: Box) -> str:
+    said = b"".join([line async for line in box.stdout()]).decode()
+    ended = await box.wait()
+    return f"{said}{box.stderr_tail()}{ended.reason} {ended.code}"
+
+
+def fingerprints(place: Path) -> dict[str, Any]:
+    """Give all that can be told of the files of a place's layers."""
+    found: dict[str, Any] = {}
+    for name in ("layer", "home-layer"):
+        for path in sorted((place / name).rglob("*")):
+            seen = path.lstat()
+            attributes = {key: os.getxattr(path, key) for key in os.listxattr(path)}
+            content = path.read_bytes() if path.is_file() else b""
+            told = (seen.st_ino, seen.st_mode, seen.st_uid, seen.st_nlink, seen.st_mtime_ns)
+            found[str(path)] = (told, attributes, content)
+    return found
 
 
 def processes() -> list[Path]:
@@ -262,6 +305,7 @@ async def obey(folder: Path, host: Host) -> None:
         "dyed": runner.dyed,
         "leaking": runner.leaking,
         "survivors": runner.survivors,
+        "over_layers": runner.over_layers,
         "at_once": runner.at_once,
         "greedy": runner.greedy,
     }

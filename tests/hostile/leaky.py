@@ -105,7 +105,10 @@ def a_spec(
     task_id: TaskId | None = None,
     **env: str,
 ) -> BoxSpec:
-    """Give a command for a box, of a task of its own: boxes of one user share its processes."""
+    """Give a command for a box, of a task of its own: boxes of one user share its processes.
+
+    What of `layer` and `home-layer` the place has, shows through below its folders.
+    """
     return BoxSpec(
         task_id=task_id or TaskId(str(place)),
         argv=argv,
@@ -115,7 +118,14 @@ def a_spec(
         timeout=timedelta(seconds=600),
         stdin=stdin,
         env=env,
+        layers=there(place / "layer"),
+        home_layers=there(place / "home-layer"),
     )
+
+
+def there(folder: Path) -> tuple[Path, ...]:
+    """Give a folder if there is one."""
+    return (folder,) if folder.is_dir() else ()
 
 
 def living(nap: str) -> list[int]:

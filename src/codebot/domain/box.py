@@ -34,6 +34,10 @@ class BoxSpec:
     run's gateway token, nothing else that is secret. `read_only` are further folders it must be
     able to read (the mirror's objects, the agent's program).
     `timeout` is the wall clock; `max_output` bounds stdout and stderr together, in bytes.
+
+    `layers` show through below `workspace`, `home_layers` below `home`, the topmost first; nothing
+    in a box can change them. What the box writes goes into the two folders, which hold nothing
+    else then, and which one box at a time may have. Not every sandbox can (`SandboxError`).
     """
 
     task_id: TaskId
@@ -46,6 +50,8 @@ class BoxSpec:
     stdin: bytes = b""
     read_only: tuple[Path, ...] = ()
     max_output: int = 256 * 1024 * 1024
+    layers: tuple[Path, ...] = ()
+    home_layers: tuple[Path, ...] = ()
 
 
 HOSTNAME, HOST_ADDRESS = "codebot", "127.0.1.1"

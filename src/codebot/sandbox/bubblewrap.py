@@ -42,6 +42,7 @@ from codebot.sandbox.seccomp import seccomp_program
 from codebot.sandbox.spawn import Spawned, file_in_memory, spawn
 from codebot.sandbox.staging import Staging
 from codebot.sandbox.surroundings import FILES, HOME, WORKSPACE, variables
+from codebot.sandbox.uppers import Uppers, uppers_of
 from codebot.sandbox.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -116,6 +117,8 @@ class BubblewrapSandbox:
             group = self._cgroups.open(self._limits) if self._cgroups else None
             if group is not None:
                 undo.callback(group.remove)
+            uppers = Uppers(uppers_of(spec))
+            undo.callback(uppers.release)
             opening = Opening(spec.network)
             undo.callback(opening.close)
             spawned = self._spawn(spec, opening, group)
@@ -128,6 +131,7 @@ class BubblewrapSandbox:
             egress=self._egress,
             channel=opening.channel(),
             group=group,
+            uppers=uppers,
         )
         box = RunningBox(spec, spawned, cage)
         self._watch.add(box, first, spec)
@@ -154,7 +158,7 @@ class BubblewrapSandbox:
             held = {path: keep(content) for path, content in contents.items()}
             filter_ = keep(self._filter)
             uid = self._user_of(spec.task_id)
-            staged = Staging(self._program, uid)
+            staged = Staging(self._program, uid, layered=bool(uppers_of(spec)))
             view = self._view(spec, staged, held, filter_)
             told = [*arguments.words(self._parts(view)), "--info-fd", str(opening.info)]
             args = keep("\0".join(told).encode(errors="surrogateescape") + b"\0")
@@ -162,7 +166,7 @@ class BubblewrapSandbox:
             argv = [*self._limiting(spec, uid), staged.program, "--args", str(args), "--", *inside]
             descriptors = [*held.values(), filter_, args, *opening.descriptors]
             env = {MARK: mark_of(self._mark, spec.task_id)}  # bwrap may die with its work half done
-            if uid is not None:
+            if staged.is_needed:
                 plan = keep(staged.plan(env))
                 argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
                 descriptors.append(plan)
@@ -173,8 +177,8 @@ class BubblewrapSandbox:
     def _view(self, spec: BoxSpec, staged: Staging, held: Mapping[str, int], filter_: int) -> View:
         shown = dict.fromkeys((*self._read_only, *_python_needs(), *spec.read_only))
         return View(
-            workspace=staged.at(spec.workspace, writable=True),
-            home=staged.at(spec.home, writable=True),
+            workspace=staged.over(spec.layers, spec.workspace),
+            home=staged.over(spec.home_layers, spec.home),
             shown=tuple(
                 Shown(staged.at(path, writable=False), str(path))
                 for path in shown
@@ -210,7 +214,7 @@ class BubblewrapSandbox:
 
 
 def _require_folders(spec: BoxSpec) -> None:
-    for folder in (spec.workspace, spec.home):
+    for folder in (spec.workspace, spec.home, *spec.layers, *spec.home_layers):
         if not folder.is_dir():
             raise SandboxError(
                 f"{spec.argv[0]} cannot be started: {folder}: No such file or directory."

@@ -53,6 +53,8 @@ class DirectSandbox:
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
+        if spec.layers or spec.home_layers:
+            raise SandboxError("Without a box nothing can be laid below a folder.")
         env = self._environment(spec)
         await asyncio.to_thread(_make_folder, Path(env["TMPDIR"]))
         spawned = spawn(spec.argv, cwd=spec.workspace, env=env, stdin=spec.stdin)

@@ -3,13 +3,14 @@
 import os
 import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from codebot.sandbox.processes import descendants, open_files, process_table
+from codebot.sandbox.surroundings import HOME, WORKSPACE
 
 log = structlog.get_logger(__name__)
 
@@ -48,17 +49,24 @@ def disk_of(folders: Iterable[Path], bwrap: str) -> int | None:
 def deleted_files_of(first: int, folder: Path) -> int:
     """Give the bytes of files that a box holds open after it has deleted them, each counted once.
 
-    `first` is the box's first process; files on other disks than that of `folder` do not count.
+    `first` is the box's first process; files on other disks than that of `folder` do not count,
+    but for those of an overlay, which is a disk of its own to whoever asks.
     """
-    sizes: dict[int, int] = {}
+    sizes: dict[tuple[int, int], int] = {}
+    disks = {*_disks_of(folder, *(f"/proc/{first}/root{place}" for place in (WORKSPACE, HOME)))}
     with suppress(OSError):
-        disk = folder.stat().st_dev
         for entry in open_files(descendants(first, process_table())):
             with suppress(OSError):
                 seen = entry.stat()
-                if seen.st_dev == disk and stat.S_ISREG(seen.st_mode) and not seen.st_nlink:
-                    sizes[seen.st_ino] = seen.st_blocks * 512
+                if seen.st_dev in disks and stat.S_ISREG(seen.st_mode) and not seen.st_nlink:
+                    sizes[seen.st_dev, seen.st_ino] = seen.st_blocks * 512
     return sum(sizes.values())
+
+
+def _disks_of(*places: Path | str) -> Iterator[int]:
+    for place in places:
+        with suppress(OSError):
+            yield os.stat(place).st_dev  # noqa: PTH116
 
 
 _UNITS = ("--block-size=1", "--inodes")

@@ -1,4 +1,4 @@
-"""Becomes the user of a box: only where the service runs as root.
+"""Brings a box's folders together, and becomes the user of the box where the service is root.
 
     python3 -ISs launcher.py PLAN COMMAND...
 
@@ -9,7 +9,12 @@ each source to a place that it can reach, mapped so that root's files there are 
 every privilege, and executes the command, which is bwrap. All of it ends with the box, and nothing
 of it is on disk.
 
-It is a program of its own and imports nothing of Codebot: it runs for every box.
+A mount with `layers` is an overlay: these folders show through below `source`, the topmost first,
+and `scratch` is the empty folder beside it that an overlay asks for. An ordinary user (`uid` is
+null) may mount in a user namespace of its own, in which it stays who it is: there this runs for
+boxes with layers alone.
+
+It is a program of its own and imports nothing of Codebot: it runs for nearly every box.
 """
 
 import ctypes
@@ -23,7 +28,8 @@ STAGE = "/tmp"  # noqa: S108 - covered by a file system of this process alone
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 1 << 18
-AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
+MNT_DETACH = 2
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 4
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
@@ -32,6 +38,19 @@ OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 """The same numbers on every architecture since Linux 5.2 and 5.12."""
 
 PR_SET_PDEATHSIG = 1
+
+STORE = 65534
+"""Who owns on disk what an overlay itself makes as root (its scratch, what marks deleted files):
+root of the disk is the box's user, and two users cannot be one."""
+
+OVERLAY = ("index=off", "volatile")
+"""Nothing is kept beside an upper folder, and its disk is not flushed at the end of every box: the
+scratch folder, which would tell of that, is a new one each time."""
+OF_ROOT = ("redirect_dir=on", "metacopy=off")
+"""Without the first, renaming a folder of a layer is refused (EXDEV), and `git mv` fails. By the
+second a file could be a name for another one's content."""
+OF_A_USER = ("userxattr",)
+"""The only attributes that an ordinary user may set; redirections are off with them."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,30 +74,37 @@ def check(result: int, what: str) -> int:
     return result
 
 
-def clone_mount(source: str) -> int:
-    """Give a mount of `source` that is attached nowhere yet."""
-    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+def clone_mount(source: str, *, whole: bool) -> int:
+    """Give a mount of `source` that is attached nowhere yet; `whole` with all mounted below it.
+
+    In a user namespace only the whole can be had: what a mount covers is nobody's to uncover.
+    """
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if whole else 0)
     path = ctypes.c_char_p(os.fsencode(source))
     return check(_libc.syscall(OPEN_TREE, AT_FDCWD, path, flags), source)
 
 
-def map_owner(mount: int, users: int, source: str, *, writable: bool) -> None:
-    """Show root's files in this mount as the box's own, and no set-id program or device at all.
+def restrict(mount: int, users: int | None, source: str, *, writable: bool) -> None:
+    """Let this mount have no set-id program or device, and show root's files as the box's own.
 
     What only is read may lie on a file system that cannot map owners: then it shows who owns it.
+    Without `users` nothing is mapped.
     """
     flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (0 if writable else MOUNT_ATTR_RDONLY)
-    for extra in (MOUNT_ATTR_IDMAP, 0):
-        attributes = MountAttr(flags | extra, 0, 0, users if extra else 0)
-        size = ctypes.c_size_t(ctypes.sizeof(attributes))
-        done = _libc.syscall(
-            MOUNT_SETATTR, mount, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size
-        )
-        if done == 0:
-            return
-        if writable:
-            break
-    check(-1, f"{source}: its file system cannot map owners")
+    if users is not None and set_attributes(mount, flags | MOUNT_ATTR_IDMAP, users):
+        return
+    if users is not None and writable:
+        check(-1, f"{source}: its file system cannot map owners")
+    if not set_attributes(mount, flags, 0):
+        check(-1, source)
+
+
+def set_attributes(mount: int, flags: int, users: int) -> bool:
+    """Set attributes of a mount; `users` is the user namespace that maps its owners, or 0."""
+    attributes = MountAttr(flags, 0, 0, users)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    told = ctypes.byref(attributes)
+    return bool(_libc.syscall(MOUNT_SETATTR, mount, b"", AT_EMPTY_PATH, told, size) == 0)
 
 
 def owner_map(uid: int) -> int:
@@ -99,7 +125,7 @@ def owner_map(uid: int) -> int:
             raise OSError("this system allows no user namespaces")
         for name in ("uid_map", "gid_map"):
             with open(f"/proc/{child}/{name}", "w") as file:  # noqa: PTH123
-                file.write(f"0 {uid} 1\n")
+                file.write(f"0 {uid} 1\n{STORE} 0 1\n")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(told[1])
@@ -107,24 +133,86 @@ def owner_map(uid: int) -> int:
         os.waitpid(child, 0)
 
 
-def stage(uid: int, mounts: list[dict[str, object]]) -> None:
-    """Bring every source below `STAGE`, seen by this process and what it becomes alone."""
-    users = owner_map(uid)
+def leave(uid: int | None) -> int | None:
+    """Enter a mount namespace of its own; give who owns what there, None without another user."""
+    users = None if uid is None else owner_map(uid)
+    if uid is None:
+        ids = {"uid_map": os.getuid(), "gid_map": os.getgid()}
+        check(_libc.unshare(CLONE_NEWUSER), "a user namespace")
+        with open("/proc/self/setgroups", "w") as file:  # noqa: PTH123
+            file.write("deny")
+        for name, own in ids.items():
+            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+                file.write(f"{own} {own} 1\n")
     check(_libc.unshare(CLONE_NEWNS), "a mount namespace")
     check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "/")
-    sources = [(clone_mount(str(mount["source"])), mount) for mount in mounts]
+    return users
+
+
+def stage(uid: int | None, mounts: list[dict[str, object]]) -> None:
+    """Bring every source below `STAGE`, seen by this process and what it becomes alone."""
+    users = leave(uid)
+    parts = [part for number, mount in enumerate(mounts) for part in parts_of(number, mount)]
+    cloned = [clone_mount(str(part["source"]), whole=users is None) for part in parts]
     options = ctypes.c_char_p(b"mode=0755,size=1m")
     stage_path = STAGE.encode()
     check(_libc.mount(b"codebot", stage_path, b"tmpfs", MS_NOSUID | MS_NODEV, options), STAGE)
-    for cloned, mount in sources:
-        source, target = str(mount["source"]), f"{STAGE}/{mount['target']}"
-        map_owner(cloned, users, source, writable=bool(mount["writable"]))
-        make_place(target, is_folder=os.path.isdir(f"/proc/self/fd/{cloned}"))  # noqa: PTH112
-        flags = MOVE_MOUNT_F_EMPTY_PATH
-        where = ctypes.c_char_p(target.encode())
-        check(_libc.syscall(MOVE_MOUNT, cloned, b"", AT_FDCWD, where, flags), target)
-        os.close(cloned)
-    os.close(users)
+    for descriptor, part in zip(cloned, parts, strict=True):
+        restrict(descriptor, users, str(part["source"]), writable=bool(part["writable"]))
+        attach(descriptor, f"{STAGE}/{part['target']}")
+    for number, mount in enumerate(mounts):
+        if mount.get("layers"):
+            lay_over(number, mount, OF_A_USER if uid is None else OF_ROOT)
+    if users is not None:
+        os.close(users)
+
+
+def parts_of(number: int, mount: dict[str, object]) -> list[dict[str, object]]:
+    """Give what has to be brought below `STAGE` for a mount: itself, or what its overlay is of.
+
+    An upper folder and its scratch have to be on one mount: it is that of the folder they lie in.
+    """
+    layers = mount.get("layers")
+    if not isinstance(layers, list) or not layers:
+        return [mount]
+    own = f"overlay/{number}"
+    above = os.path.dirname(str(mount["source"]))  # noqa: PTH120
+    lower = [
+        {"source": layer, "target": f"{own}/{depth}", "writable": False}
+        for depth, layer in enumerate(layers)
+    ]
+    return [*lower, {"source": above, "target": f"{own}/upper", "writable": True}]
+
+
+def attach(mount: int, target: str) -> None:
+    """Put a mount where it is to be seen."""
+    make_place(target, is_folder=os.path.isdir(f"/proc/self/fd/{mount}"))  # noqa: PTH112
+    where = ctypes.c_char_p(target.encode())
+    moved = _libc.syscall(MOVE_MOUNT, mount, b"", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH)
+    check(moved, target)
+    os.close(mount)
+
+
+def lay_over(number: int, mount: dict[str, object], manner: tuple[str, ...]) -> None:
+    """Mount an overlay, and take away the paths to what it is made of: it holds all that itself."""
+    own, target = f"{STAGE}/overlay/{number}", f"{STAGE}/{mount['target']}"
+    layers = mount["layers"]
+    depth = len(layers) if isinstance(layers, list) else 0
+    name = os.path.basename(str(mount["source"]))  # noqa: PTH119
+    told = (
+        "lowerdir=" + ":".join(f"{own}/{lower}" for lower in range(depth)),
+        f"upperdir={own}/upper/{name}",
+        f"workdir={own}/upper/{os.path.basename(str(mount['scratch']))}",  # noqa: PTH119
+        *(*OVERLAY, *manner),
+    )
+    os.makedirs(target)  # noqa: PTH103
+    options = ctypes.c_char_p(",".join(told).encode())
+    where = ctypes.c_char_p(target.encode())
+    kind = b"overlay"
+    check(_libc.mount(kind, where, kind, MS_NOSUID | MS_NODEV, options), f"the layers of {name}")
+    for part in (*map(str, range(depth)), "upper"):
+        path = ctypes.c_char_p(f"{own}/{part}".encode())
+        check(_libc.umount2(path, MNT_DETACH), part)
 
 
 def make_place(target: str, *, is_folder: bool) -> None:
@@ -136,8 +224,13 @@ def make_place(target: str, *, is_folder: bool) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
 
 
-def become(uid: int) -> None:
-    """Drop to a user that owns nothing but the streams of this box."""
+def become(uid: int | None) -> None:
+    """Drop to a user that owns nothing but the streams of this box.
+
+    An ordinary user stays who it is: what it may in its namespace ends where it executes a command.
+    """
+    if uid is None:
+        return
     for stream in (0, 1, 2):  # so that /dev/stderr can be opened anew in the box
         os.fchown(stream, uid, uid)
     os.setgroups([])

@@ -18,6 +18,7 @@ from codebot.sandbox.cgroup import Group
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.pipe import read_to_end
 from codebot.sandbox.spawn import Spawned
+from codebot.sandbox.uppers import Uppers
 
 log = structlog.get_logger(__name__)
 
@@ -104,9 +105,11 @@ class Containment:
         egress: Egress,
         channel: socket.socket | None,
         group: Group | None,
+        uppers: Uppers,
     ) -> None:
         """Serve the way out as soon as the box hands it over on `channel`."""
         self._group = group
+        self._uppers = uppers
         self._namespace = namespace
         self._spec = spec
         self._egress = egress
@@ -136,6 +139,7 @@ class Containment:
             if reason is ExitReason.EXITED and self._group.ran_out_of_memory():
                 reason = ExitReason.MEMORY
             self._group.remove()
+        self._uppers.release()
         return Exit(reason, self._namespace.exit_code(ended.code))
 
     async def _serve(self, channel: socket.socket) -> None:
