@@ -84,6 +84,7 @@ class Git:
         self,
         *args: str,
         cwd: Path | None = None,
+        work_tree: Path | None = None,
         access: RemoteAccess | None = None,
         stdin: bytes | BinaryIO = b"",
         settings: Sequence[Setting] = (),
@@ -94,12 +95,15 @@ class Git:
         """Run one git command; raises `GitFailed` when it fails, unless `check` is off.
 
         `cwd` is a trusted bare repository, never a tree that an agent touched; without it, the
-        command knows no repository. `settings` are git's, on top of those of every call. The
+        command knows no repository. `work_tree` is for a tree that is being filled, and that no
+        agent has seen. `settings` are git's, on top of those of every call. The
         network is reachable for the URL of `access` only. A command that ran out of time is
         killed with its children: `Trouble.TIMED_OUT`. A full disk is always `DiskFull`.
         """
         started = time.monotonic()
-        completed = await self._run(args, cwd, access, stdin, settings, timeout, max_output)
+        completed = await self._run(
+            args, (cwd, work_tree), access, stdin, settings, timeout, max_output
+        )
         result = _read(completed, access)
         elapsed = round((time.monotonic() - started) * 1000)
         log.debug("git.ran", command=_verb(args), code=result.code, ms=elapsed)
@@ -112,13 +116,14 @@ class Git:
     async def _run(
         self,
         args: tuple[str, ...],
-        cwd: Path | None,
+        where: tuple[Path | None, Path | None],
         access: RemoteAccess | None,
         stdin: bytes | BinaryIO,
         settings: Sequence[Setting],
         time_limit: timedelta,
         max_output: int,
     ) -> Completed:
+        cwd, work_tree = where
         with hand_over(access) as handover:
             env = environment(
                 self._home,
@@ -130,11 +135,13 @@ class Git:
             env.update(handover.variables)
             if cwd is not None:
                 env["GIT_DIR"] = str(cwd)  # no search upwards, no other repository
+            if work_tree is not None:
+                env["GIT_WORK_TREE"] = str(work_tree)
             try:
                 return await run_program(
                     ("git", *args),
                     env=env,
-                    cwd=cwd or self._home,
+                    cwd=work_tree or cwd or self._home,
                     stdin=stdin,
                     descriptors=handover.descriptors,
                     time_limit=time_limit,

@@ -19,6 +19,7 @@ from codebot.domain.task import TaskId
 from codebot.errors import ChangeRefused, DiskFull, WorkspaceError
 from codebot.git.environment import numbered
 from codebot.git.trouble import Trouble, trouble_in
+from codebot.workspace.as_committed import EXCEPTIONS
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.limits import Limits
 
@@ -81,10 +82,13 @@ def _spec(
     sandbox: Sandbox, task_id: TaskId, checkout: Checkout, message: str, limits: Limits
 ) -> BoxSpec:
     tree = sandbox.paths(checkout.tree, checkout.home).workspace
-    objects = checkout.mirror / "objects"
+    objects, exceptions = checkout.mirror / "objects", checkout.repository / EXCEPTIONS
     return BoxSpec(
         task_id=task_id,
-        argv=("/bin/sh", "-c", SCRIPT, "collect", checkout.base_commit, str(objects)),
+        argv=(
+            *("/bin/sh", "-c", SCRIPT, "collect"),
+            *(checkout.base_commit, str(objects), str(exceptions)),
+        ),
         workspace=checkout.tree,
         home=checkout.home,
         network=Network.NONE,
@@ -101,7 +105,7 @@ def _spec(
             **numbered(SETTINGS),
         },
         stdin=message.encode(errors="replace"),
-        read_only=(checkout.mirror,),
+        read_only=(checkout.mirror, *([exceptions] if exceptions.is_file() else [])),
         max_output=limits.max_pack_bytes,
     )
 

@@ -10,6 +10,7 @@ Measured with 236 files: `git clone --shared` 42 ms, `init` and `reset` 31 ms.
 from pathlib import Path
 
 from codebot.git.git import Git
+from codebot.workspace.as_committed import keep_as_committed
 from codebot.workspace.at_once import at_once
 from codebot.workspace.folders import TaskFolders, disk_errors
 
@@ -39,16 +40,18 @@ async def make_repositories(git: Git, folders: TaskFolders, *, mirror: Path, bra
             config.write(AGENT_SETTINGS)
 
 
-async def check_out(git: Git, tree: Path, commit: str) -> None:
+async def check_out(git: Git, folders: TaskFolders, commit: str) -> None:
     """Put the branch and the tree at `commit`; no agent may have seen the tree yet.
 
     It happens with our own settings: filters, hooks and smudges have none to stand in.
     """
     await git.run(
-        *(f"--work-tree={tree}", "reset", "--quiet", "--hard", commit),
-        cwd=tree / ".git",
+        *("reset", "--quiet", "--hard", commit),
+        cwd=folders.tree / ".git",
+        work_tree=folders.tree,
         settings=WORKERS,
     )
+    await keep_as_committed(git, folders.tree, folders.repository)
 
 
 def mirror_of(repository: Path) -> Path | None:

@@ -1,15 +1,17 @@
 # Collects the agent's work in its own box, from a tree that may be in any state.
 #
-# Arguments: the base commit, and the folder of the mirror's objects. Stdin: the message for what
-# is not committed yet. Stdout: a bundle of the commits after the base, or nothing when the tree
-# is as it was. GIT_DIR and GIT_WORK_TREE are set; the settings in the agent's .git apply, which is
-# why this runs here and nowhere else.
+# Arguments: the base commit, the folder of the mirror's objects, and the service's own exceptions
+# from conversions (there need not be any). Stdin: the message for what is not committed yet.
+# Stdout: a bundle of the commits after the base, or nothing when the tree is as it was. GIT_DIR and
+# GIT_WORK_TREE are set; the settings in the agent's .git apply, which is why this runs here and
+# nowhere else.
 #
 # The work in the tree is what counts. The agent's commits are kept when they lead from the base to
 # it: after a reset, an orphan branch or a merge half done, all of it becomes one commit.
 set -eu
 base=$1
 objects=$2
+exceptions=$3
 
 is_usable() {
     [ -d .git ] && [ ! -L .git ] &&
@@ -33,6 +35,14 @@ if [ -d .git ] && [ ! -L .git ]; then  # locks of a git that was killed with the
     find .git -path .git/objects -prune -o -type f -name '*.lock' -exec rm -f {} +
 fi
 is_usable || make_new
+
+# What git would rewrite by itself in an untouched checkout is none of the agent's work.
+if [ -f "$exceptions" ]; then
+    [ -d .git/info ] || rm -f .git/info
+    mkdir -p .git/info
+    rm -rf .git/info/attributes
+    cp "$exceptions" .git/info/attributes
+fi
 
 git add --all
 tree=$(git write-tree)

@@ -57,6 +57,15 @@ class TreeEntry:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """One file of an index; its path is kept as the bytes it is."""
+
+    mode: str
+    object_id: str
+    path: bytes
+
+
 def read_difference(output: bytes) -> Difference:
     r"""Read the raw records (`:MODE MODE ID ID STATUS`) and the counts that follow them.
 
@@ -100,6 +109,19 @@ def read_tree_listing(output: bytes, *, errors: str = "replace") -> Iterator[Tre
         facts, _, path = field.partition("\t")
         mode, _, object_id, size = facts.split()
         yield TreeEntry(mode, object_id, int(size) if size.isdecimal() else None, path)
+
+
+def read_staged_files(output: bytes) -> Iterator[StagedFile]:
+    r"""Read `ls-files --stage -z`.
+
+    >>> list(read_staged_files(b"100644 1f0c 0\ta b.py\0"))
+    [StagedFile(mode='100644', object_id='1f0c', path=b'a b.py')]
+    """
+    for record in output.split(b"\0"):
+        facts, _, path = record.partition(b"\t")
+        if path:
+            mode, object_id, _ = facts.decode().split(" ")
+            yield StagedFile(mode, object_id, path)
 
 
 def _fields(output: bytes, errors: str = "replace") -> Iterator[str]:

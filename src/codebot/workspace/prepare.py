@@ -42,7 +42,7 @@ class Preparation:
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
             if commit != known:
-                group.create_task(check_out(self.git, self.folders.tree, commit))
+                group.create_task(check_out(self.git, self.folders, commit))
         return Checkout(
             tree=self.folders.tree,
             home=self.folders.home,
@@ -64,7 +64,7 @@ class Preparation:
         try:
             known = await self.mirrors.known_tip(mirror, branch)
             if known is not None:
-                await check_out(self.git, self.folders.tree, known)
+                await check_out(self.git, self.folders, known)
         except GitFailed:  # the mirror is damaged, and being made anew meanwhile
             return None
         return known
