@@ -173,8 +173,15 @@ async def test_line_ends_that_the_agent_was_asked_to_mend_are_its_work(shop: Wor
 
 async def test_a_base_that_moved_on_is_looked_at_anew(shop: Workshop) -> None:
     await shop.prepare()
-    shop.server.commit(OWNER, NAME, {".gitattributes": b"* -text\n"})
+    tree = shop.root / "person"
+    (tree / ".gitattributes").write_text("* -text\n")
+    (tree / "old" / ".gitattributes").write_text("* -text\n")
+    run_in(tree, "commit", "-qam", "Take attributes back")
+    run_in(tree, "push", "-q", "origin", "HEAD")
     checkout = await shop.prepare()
+    for name, content in (REWRITTEN | SETTLED).items():
+        assert (checkout.tree / name).read_bytes() == content
     assert not (checkout.repository / "info" / "attributes").exists()
+    _touch_all(checkout.tree)
     with pytest.raises(NothingChanged):
         await shop.collect(checkout)

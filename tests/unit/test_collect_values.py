@@ -59,9 +59,9 @@ def test_each_commit_tells_what_it_touches_and_a_merge_what_is_as_in_no_parent()
     log = f"\0{A}\0\n:000000 120000 0 1 A\0:a\0:100644 000000 1 0 D\0\nb\0\0"
     log += f"{B}\0\0::100644 000000 100755 1 2 3 MM\0c d\0\0{A}\0"
     assert list(read_touches(log.encode())) == [
-        Touch(A, ":a", "120000", (NOTHING,)),
-        Touch(A, "\nb", NOTHING, ("100644",)),
-        Touch(B, "c d", "100755", ("100644", NOTHING)),
+        Touch(A, ":a", "120000", (NOTHING,), "1"),
+        Touch(A, "\nb", NOTHING, ("100644",), "0"),
+        Touch(B, "c d", "100755", ("100644", NOTHING), "3"),
     ]
 
 

@@ -217,7 +217,7 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         sandbox,
         mirrors=settings.data_dir / "mirrors",
         work_dir=settings.work_dir,
-        limits=Limits(protected_paths=settings.protected_paths),
+        limits=Limits(protected_paths=settings.protected_paths, allowed_filters=settings.filters),
         holds_secret=redactor.is_betrayed_by,
         tame=partial(wording.own_message, redact=redactor),
     )

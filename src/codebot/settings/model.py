@@ -86,6 +86,7 @@ class Settings:
     disk_mb: int
     max_processes: int
     protected_paths: tuple[str, ...]
+    filters: tuple[str, ...] = ()
     egress: tuple[str, ...] = ()
     github: GitHubSettings = field(default_factory=GitHubSettings)
     webhook_secret: Secret | None = None

@@ -118,6 +118,9 @@ SETTINGS: tuple[Setting, ...] = (
             ".github/workflows/**, .github/actions/**, **/CODEOWNERS, .github/dependabot.yml, "
             ".gitlab-ci.yml, .circleci/**, azure-pipelines.yml, Jenkinsfile, .gitmodules",
             "Paths that no change may touch, comma-separated git patterns (`**` spans folders)."),
+    Setting("CODEBOT_FILTERS", "filters", parse.listed(parse.text), "",
+            "Filters of `.gitattributes` (`lfs`, `git-crypt`) whose files may be published as they "
+            "are, comma-separated; a change of any other filtered file is refused."),
     # --- GitHub
     Setting("GITHUB_APP_ID", "", parse.app_id, "", "The GitHub App's id."),
     Setting("GITHUB_APP_PRIVATE_KEY_PATH", "", parse.path, "",

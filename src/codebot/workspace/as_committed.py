@@ -8,26 +8,31 @@ every conversion: `.git/info/attributes` goes before all of a tree's `.gitattrib
 https://git-scm.com/docs/gitattributes#_checking_out_and_checking_in
 """
 
-import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codebot.git.git import Git
 from codebot.workspace.folders import disk_errors
-from codebot.workspace.listings import REGULAR, read_staged_files
+from codebot.workspace.listings import (
+    EXACT,
+    REGULAR,
+    is_attributes,
+    read_attributes,
+    read_staged_files,
+)
 
 EXCEPTIONS = Path("info", "attributes")
 """Below the folder of a repository."""
 
-_LINE_ENDS = frozenset({b"text", b"crlf", b"eol"})
-_CONVERTING = frozenset({b"ident", b"working-tree-encoding"})
-_OFF = frozenset({b"unspecified", b"unset"})
+_LINE_ENDS = frozenset({"text", "crlf", "eol"})
+_CONVERTING = frozenset({"ident", "working-tree-encoding"})
+_OFF = frozenset({"unspecified", "unset"})
 
 _INTRODUCTION = b"# What git would rewrite in an untouched checkout: kept as it was committed.\n"
-_KEPT = b" -text -crlf !eol -ident !working-tree-encoding\n"
-_SPECIAL_IN_A_PATTERN = re.compile(rb"[\\*?\[]")
-_SPECIAL_IN_QUOTES = re.compile(rb'["\\\n]')
+_KEPT = "-text -crlf !eol -ident !working-tree-encoding"
+_SPECIAL_IN_A_PATTERN = re.compile(r"[\\*?\[]")
+_SPECIAL_IN_QUOTES = re.compile(r'["\\\n]')
 
 
 async def keep_as_committed(git: Git, tree: Path, repository: Path) -> None:
@@ -36,20 +41,23 @@ async def keep_as_committed(git: Git, tree: Path, repository: Path) -> None:
     The exceptions are written to the tree's own `.git`, and to the trusted `repository` for the
     case that an agent loses the first.
     """
-    places = (tree / ".git" / EXCEPTIONS, repository / EXCEPTIONS)
-    with disk_errors():
-        for place in places:
-            place.unlink(missing_ok=True)
     paths = await _Checkout(git, tree).find_rewritten()
     if not paths:
         return
     with disk_errors():
-        for place in places:
+        for place in _places(tree, repository):
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(_INTRODUCTION + b"".join(map(_exception, paths)))
         for path in paths:
-            (tree / os.fsdecode(path)).unlink()
+            (tree / path).unlink()
     await _Checkout(git, tree).put_back(paths)
+
+
+def forget_exceptions(tree: Path, repository: Path) -> None:
+    """Take back what was excepted; fine when nothing was."""
+    with disk_errors():
+        for place in _places(tree, repository):
+            place.unlink(missing_ok=True)
 
 
 class _Checkout:
@@ -59,7 +67,7 @@ class _Checkout:
         self._git = git
         self._tree = tree
 
-    async def find_rewritten(self) -> list[bytes]:
+    async def find_rewritten(self) -> list[str]:
         """Give the paths of which `git add` would make another blob, or no blob at all.
 
         Without a `.gitattributes` that is one listing. Else only what could be meant is hashed:
@@ -67,48 +75,48 @@ class _Checkout:
         """
         listed = await self._run("ls-files", "--stage", "-z")
         files = list(read_staged_files(listed))
-        if not any(os.path.basename(file.path) == b".gitattributes" for file in files):  # noqa: PTH119 - bytes
+        if not any(is_attributes(file.path) for file in files):
             return []
         committed = {file.path: file.object_id for file in files if file.mode in REGULAR}
         doubtful = await self._find_doubtful(list(committed))
         return [path async for path in self._differing(doubtful, committed)]
 
-    async def put_back(self, paths: Sequence[bytes]) -> None:
+    async def put_back(self, paths: Iterable[str]) -> None:
         """Check files out anew that were removed."""
-        await self._run("checkout-index", "--index", "-z", "--stdin", stdin=b"\0".join(paths))
+        await self._run("checkout-index", "--index", "-z", "--stdin", stdin=_joined(paths))
 
-    async def _find_doubtful(self, paths: Sequence[bytes]) -> list[bytes]:
+    async def _find_doubtful(self, paths: Iterable[str]) -> list[str]:
         """Give the files that attributes could convert, and that hold something to be converted."""
-        asked = (name.decode() for name in sorted(_LINE_ENDS | _CONVERTING))
-        told = await self._run("check-attr", "-z", "--stdin", *asked, stdin=b"\0".join(paths))
-        by_line_ends: set[bytes] = set()
-        by_content: set[bytes] = set()
-        for path, attribute, value in _triples(told):
+        asked = sorted(_LINE_ENDS | _CONVERTING)
+        told = await self._run("check-attr", "-z", "--stdin", *asked, stdin=_joined(paths))
+        by_line_ends: set[str] = set()
+        by_content: set[str] = set()
+        for path, attribute, value in read_attributes(told):
             if value not in _OFF:
                 (by_line_ends if attribute in _LINE_ENDS else by_content).add(path)
         if by_line_ends:
             by_line_ends &= await self._find_carriage_returns()
         return sorted(by_line_ends | by_content)
 
-    async def _find_carriage_returns(self) -> set[bytes]:
+    async def _find_carriage_returns(self) -> set[str]:
         """Give the files with a carriage return at the end of a line."""
         searching = ("grep", "--text", "--files-with-matches", "-z", "-e", "\r$")
         found = await self._git.run(
             *searching, cwd=self._tree / ".git", work_tree=self._tree, check=False
         )
-        return set(found.stdout.split(b"\0"))
+        return set(found.stdout.decode(errors=EXACT).split("\0"))
 
     async def _differing(
-        self, paths: Sequence[bytes], committed: Mapping[bytes, str]
-    ) -> AsyncIterator[bytes]:
+        self, paths: Sequence[str], committed: Mapping[str, str]
+    ) -> AsyncIterator[str]:
         left = list(paths)
         while left:
-            lines = b"".join(b'"%b"\n' % _quoted(path) for path in left)
+            lines = "".join(f'"{_quoted(path)}"\n' for path in left)
             hashed = await self._git.run(
                 *("hash-object", "-w", "--stdin-paths"),
                 cwd=self._tree / ".git",
                 work_tree=self._tree,
-                stdin=lines,
+                stdin=lines.encode(errors=EXACT),
                 check=False,
             )
             made = hashed.text.split()
@@ -126,21 +134,24 @@ class _Checkout:
         return ended.stdout
 
 
-def _triples(told: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Read `check-attr -z`: path, attribute and value, over and over."""
-    fields = iter(told.split(b"\0"))
-    return zip(fields, fields, fields, strict=False)
+def _places(tree: Path, repository: Path) -> tuple[Path, Path]:
+    return tree / ".git" / EXCEPTIONS, repository / EXCEPTIONS
 
 
-def _exception(path: bytes) -> bytes:
+def _joined(paths: Iterable[str]) -> bytes:
+    return "\0".join(paths).encode(errors=EXACT)
+
+
+def _exception(path: str) -> bytes:
     r"""Write the line for one path: a pattern that nothing else fits, in quotes.
 
-    >>> _exception(b"a[1] b")
+    >>> _exception("a[1] b")
     b'"/a\\\\[1] b" -text -crlf !eol -ident !working-tree-encoding\n'
     """
-    return b'"/%b"' % _quoted(_SPECIAL_IN_A_PATTERN.sub(rb"\\\g<0>", path)) + _KEPT
+    pattern = _SPECIAL_IN_A_PATTERN.sub(r"\\\g<0>", path)
+    return f'"/{_quoted(pattern)}" {_KEPT}\n'.encode(errors=EXACT)
 
 
-def _quoted(text: bytes) -> bytes:
+def _quoted(text: str) -> str:
     """Write a text as it stands between quotes in what git reads."""
-    return _SPECIAL_IN_QUOTES.sub(lambda one: b"\\n" if one[0] == b"\n" else b"\\" + one[0], text)
+    return _SPECIAL_IN_QUOTES.sub(lambda one: "\\n" if one[0] == "\n" else f"\\{one[0]}", text)

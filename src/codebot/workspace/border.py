@@ -18,6 +18,7 @@ from codebot.workspace import policy
 from codebot.workspace.at_once import at_once
 from codebot.workspace.bundle import read_bundle_head
 from codebot.workspace.commits import Commit, read_commits, recreate
+from codebot.workspace.filters import find_unfiltered
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, Touch, read_difference, read_touches
 from codebot.workspace.messages import clean_message
@@ -98,9 +99,11 @@ class Border:
             group.create_task(self._check_ancestry(tip))
             scanning = group.create_task(_refusal_of(self._scan.check_new_objects(self.base, tip)))
         difference, commits = comparing.result(), reading.result()
+        touches = [*touching.result(), *difference.touches]
         checks = (
             asyncio.to_thread(policy.check_amount, difference, len(commits), self.limits),
-            self._check_paths(commits, [*touching.result(), *difference.touches]),
+            self._check_paths(commits, touches),
+            self._check_filters(tip, touches),
         )
         policy.refuse([scanning.result(), *[await _refusal_of(check) for check in checks]])
         return difference, commits
@@ -118,7 +121,8 @@ class Border:
         Of a merge, that is what is as in none of its parents.
         """
         listed = await self.git.run(
-            *("log", "-z", "--raw", "-c", "--no-renames", "--reverse", "--topo-order"),
+            *("log", "-z", "--raw", "--no-abbrev", "-c", "--no-renames"),
+            *("--reverse", "--topo-order"),
             *("--format=%x00%H", tip, "--not", self.base, "--alternate-refs"),
             cwd=self.checkout.repository,
         )
@@ -148,6 +152,18 @@ class Border:
         policy.check_links(
             await find_new_leaving_links(
                 self.git, self.checkout.repository, self.base, commits, touches
+            )
+        )
+
+    async def _check_filters(self, tip: str, touches: list[Touch]) -> None:
+        policy.check_filters(
+            await find_unfiltered(
+                self.git,
+                self.checkout.repository,
+                base=self.base,
+                tip=tip,
+                touches=touches,
+                allowed=self.limits.allowed_filters,
             )
         )
 

@@ -11,7 +11,8 @@ class Limits:
     `fetch_pauses` are the seconds before a fetch that failed on its way is tried again; after
     them the whole run waits. `max_file_bytes` is what GitHub accepts in a push at most;
     `max_total_bytes` is for all new files together, unpacked. `protected_paths` are patterns of
-    paths that no change may touch (`protected.py`).
+    paths that no change may touch (`protected.py`); `allowed_filters` name those of the attributes'
+    filters whose files may go out as they are (`filters.py`).
     """
 
     fetch_timeout: timedelta = timedelta(hours=1)
@@ -24,3 +25,4 @@ class Limits:
     max_total_bytes: int = 512 * 1024 * 1024
     max_pack_bytes: int = 256 * 1024 * 1024
     protected_paths: tuple[str, ...] = ()
+    allowed_filters: tuple[str, ...] = ()

@@ -23,12 +23,14 @@ class Touch:
     """A path that a commit touches: its mode now, and those it had in the commit's parents.
 
     `commit` is "" for the change as a whole; `NOTHING` is the mode of a file that is not there.
+    `object_id` is what the path holds now.
     """
 
     commit: str
     path: str
     mode: str
     old_modes: tuple[str, ...]
+    object_id: str = ""
 
     @property
     def is_link(self) -> bool:
@@ -59,11 +61,11 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """One file of an index; its path is kept as the bytes it is."""
+    """One file of an index; its path can be encoded again (`EXACT`)."""
 
     mode: str
     object_id: str
-    path: bytes
+    path: str
 
 
 def read_difference(output: bytes) -> Difference:
@@ -87,7 +89,7 @@ def read_touches(output: bytes) -> Iterator[Touch]:
     r"""Read `log --raw -c -z --format=%x00%H`: what each commit touches, a merge by itself.
 
     >>> list(read_touches(b"\0" b"1f0c\0\n:000000 120000 0 1 A\0a\0"))
-    [Touch(commit='1f0c', path='a', mode='120000', old_modes=('000000',))]
+    [Touch(commit='1f0c', path='a', mode='120000', old_modes=('000000',), object_id='1')]
     """
     fields = _fields(output, errors=EXACT)
     commit = ""
@@ -115,13 +117,27 @@ def read_staged_files(output: bytes) -> Iterator[StagedFile]:
     r"""Read `ls-files --stage -z`.
 
     >>> list(read_staged_files(b"100644 1f0c 0\ta b.py\0"))
-    [StagedFile(mode='100644', object_id='1f0c', path=b'a b.py')]
+    [StagedFile(mode='100644', object_id='1f0c', path='a b.py')]
     """
-    for record in output.split(b"\0"):
-        facts, _, path = record.partition(b"\t")
-        if path:
-            mode, object_id, _ = facts.decode().split(" ")
-            yield StagedFile(mode, object_id, path)
+    for record in _fields(output, EXACT):
+        facts, _, path = record.partition("\t")
+        mode, object_id, _ = facts.split(" ")
+        yield StagedFile(mode, object_id, path)
+
+
+def is_attributes(path: str) -> bool:
+    """Say whether a file holds attributes for those beside and below it."""
+    return path.rpartition("/")[2] == ".gitattributes"
+
+
+def read_attributes(output: bytes) -> Iterator[tuple[str, str, str]]:
+    r"""Read `check-attr -z`: path, attribute and value, again and again.
+
+    >>> list(read_attributes(b"a.png\0filter\0lfs\0"))
+    [('a.png', 'filter', 'lfs')]
+    """
+    fields = (field.decode(errors=EXACT) for field in output.split(b"\0"))
+    return zip(fields, fields, fields, strict=False)
 
 
 def _fields(output: bytes, errors: str = "replace") -> Iterator[str]:
@@ -133,10 +149,11 @@ def _touched(record: str, following: Iterator[str], commit: str) -> Iterator[Tou
     parents = len(record) - len(record.lstrip(":"))
     words = record[parents:].split(" ")
     *old_modes, mode = words[: parents + 1]
+    object_id = words[2 * parents + 1]
     paths = [next(following) for _ in range(_paths_of(words[-1]))]
     if len(paths) > 1:  # what was renamed is gone where it was
         yield Touch(commit, paths[0], NOTHING, tuple(old_modes))
-    yield Touch(commit, paths[-1], mode, tuple(old_modes))
+    yield Touch(commit, paths[-1], mode, tuple(old_modes), object_id)
 
 
 def _paths_of(status: str) -> int:

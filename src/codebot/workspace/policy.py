@@ -69,6 +69,23 @@ def check_touches(touches: Iterable[Touch], protected_paths: Sequence[str]) -> N
     refuse([_submodules_refused([*submodules.values()]), _protected([*protected.values()])])
 
 
+def check_filters(unfiltered: Iterable[tuple[Touch, str]]) -> None:
+    """Refuse contents whose filter nobody has run: (where it is, the filter's name)."""
+    places = {
+        touch.path: f"{_place(touch)}, with the filter {name!r}" for touch, name in unfiltered
+    }
+    if places:
+        raise ChangeRefused(
+            "The agent changed files that go through a filter by the repository's attributes: "
+            f"{_listed([*places.values()])}. No such filter is run here, so they would be "
+            "published as they are.",
+            hint="Make that part of the change yourself, or name the filter in CODEBOT_FILTERS if "
+            "such files may go out unfiltered, then retry.",
+            remedy="Leave files with a filter as they were, and add none; say in the summary what "
+            "a person should change there.",
+        )
+
+
 def check_sizes(objects: Iterable[NewObject], limits: Limits) -> None:
     """Refuse a file that no forge takes, and more in all than a change of code amounts to."""
     hint = "Say in the task that such files must not be committed, then retry."

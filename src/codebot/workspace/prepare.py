@@ -42,7 +42,7 @@ class Preparation:
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
             if commit != known:
-                group.create_task(check_out(self.git, self.folders, commit))
+                group.create_task(check_out(self.git, self.folders, commit, before=known))
         return Checkout(
             tree=self.folders.tree,
             home=self.folders.home,

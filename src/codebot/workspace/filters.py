@@ -1,0 +1,67 @@
+"""Filters that a repository's attributes ask for, and that are not run here.
+
+Where `.gitattributes` gives a path a filter, what is committed is what the filter's program made of
+the file: a pointer to a large file, something encrypted. Nobody here runs that program, so an
+agent's file would go out as it is: the plaintext of a secret, a binary in the place of a pointer,
+and git would say nothing. https://git-scm.com/docs/gitattributes#_filter
+"""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from codebot.git.git import Git
+from codebot.workspace.listings import EXACT, REGULAR, Touch, is_attributes, read_attributes
+from codebot.workspace.new_objects import list_new_objects
+
+_NO_FILTER = frozenset({"unspecified", "unset"})
+
+
+async def find_unfiltered(
+    git: Git,
+    repository: Path,
+    *,
+    base: str,
+    tip: str,
+    touches: Iterable[Touch],
+    allowed: Collection[str],
+) -> list[tuple[Touch, str]]:
+    """Give every new content of a path that has a filter other than those `allowed`, with its name.
+
+    What counts are the attributes of `base`, which no change can take back, and those of `tip`,
+    which it may have added. A file that was only moved holds what had been through the filter, and
+    of an empty one filters make nothing.
+    """
+    filled = [touch for touch in touches if touch.mode in REGULAR]
+    commits = [base, tip] if any(is_attributes(touch.path) for touch in filled) else [base]
+    missed: dict[str, str] = {}
+    for commit in commits:
+        filters = await _read_filters(git, repository, commit, {touch.path for touch in filled})
+        missed |= {path: name for path, name in filters.items() if name not in allowed}
+    if not missed:
+        return []
+    objects = await list_new_objects(git, repository, tip, base)
+    new = {one.id.decode() for one in objects if one.size > 0}
+    return [
+        (touch, missed[touch.path])
+        for touch in filled
+        if touch.path in missed and touch.object_id in new
+    ]
+
+
+async def _read_filters(
+    git: Git, repository: Path, commit: str, paths: Collection[str]
+) -> dict[str, str]:
+    """Give the filter of each path that has one, as the attributes of a commit say.
+
+    Git 2.39 reads attributes from a tree or an index, not from a commit: so the bare repository's
+    own index, which nothing else uses, becomes the commit's.
+    """
+    await git.run("read-tree", commit, cwd=repository)
+    told = await git.run(
+        *("check-attr", "--cached", "-z", "--stdin", "filter"),
+        cwd=repository,
+        stdin="\0".join(paths).encode(errors=EXACT),
+    )
+    return {
+        path: value for path, _, value in read_attributes(told.stdout) if value not in _NO_FILTER
+    }
