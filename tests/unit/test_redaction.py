@@ -1,7 +1,11 @@
 import base64
 import json
 import secrets
+import sys
 import time
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -85,6 +89,74 @@ def test_no_text_around_a_secret_keeps_it_from_being_masked(
 
     parts = redact(before + secret + after).split(MASK)
     assert not any(secret in part for part in parts)
+
+
+@given(st.text(st.characters(), min_size=SHORTEST), st.text(st.characters()))
+def test_a_text_with_half_a_pair_in_it_is_masked_too(secret: str, before: str) -> None:
+    assert secret not in Redactor([secret])(f"{before}\ud800{secret}\udfff").split(MASK)
+
+
+@given(st.text(min_size=SHORTEST))
+def test_a_host_is_masked_in_whichever_letters_it_was_asked_for(secret: str) -> None:
+    redact = Redactor([secret])
+
+    assert redact.in_any_case(secret) == redact(secret)
+    if secret.isascii():
+        assert redact.in_any_case(secret.swapcase()) == redact(secret)
+
+
+@pytest.mark.parametrize("asked", ["SCHLÜSSEL-EINS.example", "schlüssel-eins.EXAMPLE"])
+def test_letters_beyond_ascii_have_two_cases_as_well(asked: str) -> None:
+    assert Redactor(["Schlüssel-Eins"]).in_any_case(f"ß.{asked}").startswith(f"ß.{MASK}.")
+
+
+def test_tokens_that_come_and_go_leave_nothing_behind() -> None:
+    redact = Redactor(secrets.token_urlsafe(32) for _ in range(5))
+    _lend_tokens(redact, 10)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        _lend_tokens(redact, 20)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000
+
+
+def test_a_token_costs_no_more_than_a_few_searches() -> None:
+    redact = Redactor(secrets.token_urlsafe(32) for _ in range(50))
+
+    started = time.process_time()
+    _lend_tokens(redact, 20)
+    assert time.process_time() - started < 0.4
+
+
+def _lend_tokens(redact: Redactor, count: int) -> None:
+    """Know one token after the other for as long as a run has it."""
+    for _ in range(count):
+        token = secrets.token_urlsafe(32)
+        redact.add(token)
+        assert redact(f"a {token}") == f"a {MASK}"
+        assert redact.in_any_case(token.upper()) == MASK
+        redact.remove(token)
+
+
+def test_a_file_is_looked_at_while_tokens_come_and_go(switching_at_every_step: None) -> None:
+    redact = Redactor(f"secret-{number}" for number in range(4000))
+    with ThreadPoolExecutor(1) as thread:
+        looks = [thread.submit(redact.is_betrayed_by, b"nothing") for _ in range(40)]
+        while not looks[-1].done():
+            redact.add("a-token")
+            redact.remove("a-token")
+    assert not any(look.result() for look in looks)
+
+
+@pytest.fixture
+def switching_at_every_step() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def test_a_megabyte_with_fifty_secrets_is_read_in_passing() -> None:

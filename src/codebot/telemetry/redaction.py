@@ -5,15 +5,19 @@ JSON, and in Base64. What Git sends, Base64 of `x-access-token:TOKEN`, is covere
 15 characters before the token are whole groups of three bytes, so the token is encoded as if alone.
 
 What nobody told the service is a secret, but looks like a token, is masked as well.
+
+Every run brings a token and takes it away again, so what is looked for is no pattern: one that
+`re` compiles takes a hundred times as long to make, and is kept after nobody wants it any more.
 """
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from codebot.domain.secret import Secret
 from codebot.telemetry.token_shapes import MASK, mask_tokens, mask_tokens_in_any_case
@@ -41,7 +45,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret | str] = ()) -> None:
         """Know these secrets from the start."""
         self._secrets: dict[str, frozenset[str]] = {}
-        self._patterns: dict[bool, re.Pattern[str]] = {}
+        self._searches: dict[bool, BytesAhoCorasick] = {}
         for secret in secrets:
             self.add(secret)
 
@@ -50,12 +54,12 @@ class Redactor:
         value = _reveal(secret)
         if len(value) >= SHORTEST and value not in self._secrets:
             self._secrets[value] = frozenset(_forms(value))
-            self._patterns = {}
+            self._searches = {}
 
     def remove(self, secret: Secret | str) -> None:
         """Forget a secret that is worthless by now (the token of a run that ended)."""
         if self._secrets.pop(_reveal(secret), None) is not None:
-            self._patterns = {}
+            self._searches = {}
 
     def __call__(self, text: str) -> str:
         """Give the text with every known secret masked, and all that looks like one."""
@@ -78,8 +82,7 @@ class Redactor:
         """
         forms = [
             form.encode(errors="replace")
-            for secret in self._secrets.values()
-            for form in secret
+            for form in self._all_forms()
             if len(form) > LONGEST_BY_CHANCE
         ]
         overlap = max(map(len, forms), default=0)
@@ -102,10 +105,16 @@ class Redactor:
     def _without_known(self, text: str, *, any_case: bool = False) -> str:
         if not self._secrets:
             return text
-        if any_case not in self._patterns:
-            forms = frozenset().union(*self._secrets.values())
-            self._patterns[any_case] = _compile(forms, re.IGNORECASE if any_case else 0)
-        return self._patterns[any_case].sub(MASK, text)
+        if any_case not in self._searches:
+            self._searches[any_case] = _search_for(self._all_forms(), any_case=any_case)
+        data = _encode(text)
+        looked_at = _encode(_in_small_letters(text)) if any_case else data
+        found = self._searches[any_case].find_matches_as_indexes(looked_at)
+        return _mask(data, found) if found else text
+
+    def _all_forms(self) -> frozenset[str]:
+        """Give every spelling of every secret; also for a thread, while secrets come and go."""
+        return frozenset(chain.from_iterable(tuple(self._secrets.values())))
 
 
 def _reveal(secret: Secret | str) -> str:
@@ -138,17 +147,36 @@ def _is_telling(line: str) -> bool:
     return len(line) >= _SHORTEST_LINE and not line.startswith("-----")
 
 
-def _compile(forms: frozenset[str], flags: int) -> re.Pattern[str]:
-    """Give one pattern for all forms, the longest first among those that begin alike.
+def _search_for(forms: Iterable[str], *, any_case: bool) -> BytesAhoCorasick:
+    """Give what finds the first of all forms, and the longest of those that begin there.
 
-    Grouped by the first character it reads 1 MB with 50 secrets in 60 ms; as one flat
-    alternation it takes 270 ms.
+    For 60 forms it is made in 0.2 ms and reads 1 MB in 10 ms; `re` takes 4 ms and 60 ms.
     """
-    ordered = sorted(forms, key=lambda form: (form[0], -len(form), form))
-    return re.compile(
-        "|".join(
-            f"{re.escape(first)}(?:{'|'.join(re.escape(form[1:]) for form in group)})"
-            for first, group in groupby(ordered, key=lambda form: form[0])
-        ),
-        flags,
+    return BytesAhoCorasick(
+        map(_encode, map(_in_small_letters, forms) if any_case else forms),
+        matchkind=MatchKind.LeftmostLongest,
+        implementation=Implementation.ContiguousNFA,
     )
+
+
+def _mask(data: bytes, found: Iterable[tuple[int, int, int]]) -> str:
+    """Put the mask where something was found: each has a number, a start and an end."""
+    parts, after = [], 0
+    for _, start, end in found:
+        parts.append(data[after:start])
+        after = end
+    return MASK.encode().join([*parts, data[after:]]).decode(errors="surrogatepass")
+
+
+def _in_small_letters(text: str) -> str:
+    """Give the text with every letter made small that is as long then: all stays in its place."""
+    if text.isascii():
+        return text.lower()
+    pairs = ((letter, letter.lower()) for letter in text)
+    return "".join(low if len(_encode(low)) == len(_encode(as_is)) else as_is
+                   for as_is, low in pairs)  # fmt: skip
+
+
+def _encode(text: str) -> bytes:
+    """Give any text as bytes: what came from a file's name or from JSON may hold half a pair."""
+    return text.encode(errors="surrogatepass")
