@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codebot.domain.naming import branch_name
 from codebot.domain.outcome import Change, Checkout
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.secret import Secret
@@ -32,6 +33,10 @@ QUICK = Limits(fetch_pauses=(0.01, 0.02))
 
 def task_id(number: int) -> TaskId:
     return TaskId(f"0193abcd-0000-7000-8000-{number:012x}")
+
+
+def work_branch(number: int) -> str:
+    return branch_name(None, None, "Do it", task_id(number))
 
 
 @dataclass
@@ -71,7 +76,11 @@ class Workshop:
 
     async def prepare(self, number: int = 1, base_branch: str | None = None) -> Checkout:
         return await self.workspaces.prepare(
-            task_id(number), self.repository, base_branch, self.forge
+            task_id(number),
+            self.repository,
+            base_branch,
+            self.forge,
+            work_branch=work_branch(number),
         )
 
     async def collect(

@@ -1,5 +1,8 @@
 """Folders as a forge: what a folder can look like."""
 
+import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,6 +63,26 @@ async def test_a_bare_repository_serves_as_well(store: Store, tmp_path: Path) ->
     git("clone", "-q", "--bare", str(tmp_path / "origin"), str(folder))
     repository = Repository(ForgeKind.LOCAL, "localhost", "local", "shop", str(folder), folder)
     assert await local_forge(store, tmp_path).default_branch(repository) == "main"
+
+
+async def test_the_command_that_shows_a_pull_request_takes_any_name(
+    store: Store, tmp_path: Path
+) -> None:
+    repository = a_repository(tmp_path)
+    base, head = """it's $(touch "$HOME"/x)&`id`;#1""".replace(" ", "-"), "u/codebot/1/mend"
+    git("commit", "-q", "--allow-empty", "-m", "Begin", cwd=repository.path)
+    git("branch", base, cwd=repository.path)
+    git("checkout", "-q", "-b", head, cwd=repository.path)
+    git("commit", "-q", "--allow-empty", "-m", "Mend it", cwd=repository.path)
+    new = NewPullRequest("Mend", "Body", head, base, draft=False)
+    opened = await local_forge(store, tmp_path).open_pull_request(repository, new, TASK)
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    shown = await asyncio.to_thread(
+        lambda: subprocess.check_output(["sh", "-c", opened.url], env=environment, text=True)
+    )
+    assert "Mend it" in shown
+    assert "Begin" not in shown
+    assert not (tmp_path / "x").exists()
 
 
 async def test_a_folder_that_is_no_repository_says_so(store: Store, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from codebot.domain.repository import Repository
+from codebot.domain.repository import RemoteAccess, Repository
 from codebot.domain.secret import Secret
 from codebot.errors import BranchMissing, CloneFailed, DiskFull, WorkspaceError
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.limits import Limits
-from codebot.workspace.mirror import MOST_REPLACEMENTS
+from codebot.workspace.mirror import MOST_REPLACEMENTS, OLD_SINS
 from fakes.forge import MemoryForge
 from fakes.git_http import Fault, git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, task_id
@@ -216,7 +216,9 @@ async def test_a_full_disk_is_called_so(shop: Workshop, tmp_path: Path) -> None:
 
     shop.git = FullDisk(home=tmp_path / "git-home")
     with pytest.raises(DiskFull):
-        await shop.open_workspaces().prepare(task_id(1), shop.repository, None, shop.forge)
+        await shop.open_workspaces().prepare(
+            task_id(1), shop.repository, None, shop.forge, work_branch="w"
+        )
 
 
 async def test_a_folder_that_cannot_be_made_is_an_error_with_a_name(shop: Workshop) -> None:
@@ -330,6 +332,17 @@ async def test_old_sins_in_a_repository_are_forgiven_and_traps_are_not(shop: Wor
     _commit_tree(remote, "trap", branch="trap", name=".git", mode=b"100644")
     with pytest.raises(CloneFailed, match=r"hasDotgit"):
         await shop.prepare(2)
+
+
+async def test_every_sin_that_is_forgiven_is_one_that_git_knows(shop: Workshop) -> None:
+    await shop.prepare(1)
+    fetched = await shop.git.run(
+        *("fetch", "--", str(shop.server.path(OWNER, NAME)), "+refs/heads/*:refs/x/*"),
+        cwd=shop.mirror,
+        access=RemoteAccess(str(shop.server.path(OWNER, NAME))),
+        settings=[(f"fetch.fsck.{sin}", "ignore") for sin in OLD_SINS],
+    )
+    assert "unknown" not in fetched.stderr
 
 
 def _commit_tree(remote: Path, content: str, *, branch: str, name: str, mode: bytes) -> None:

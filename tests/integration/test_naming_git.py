@@ -9,7 +9,9 @@ from codebot.domain.naming import branch_name, is_valid_branch
 from codebot.domain.task import TaskId
 
 TICKETS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
-BRANCHES = st.text(alphabet="aR./-_HEADlockrefs@", min_size=1, max_size=12)
+BRANCHES = st.text(alphabet="aR./-_HEADlockrefs@", min_size=1, max_size=12) | st.text(
+    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
+)
 
 
 def git_takes(branch: str) -> bool:

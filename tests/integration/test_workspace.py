@@ -86,7 +86,9 @@ async def test_a_tree_that_a_killed_run_left_is_made_anew(shop: Workshop) -> Non
     (checkout.tree / "half.txt").write_text("done")
     (checkout.tree / "README.md").unlink()
     (checkout.home / "session").write_text("old")
-    again = await shop.open_workspaces().prepare(task_id(1), shop.repository, None, shop.forge)
+    again = await shop.open_workspaces().prepare(
+        task_id(1), shop.repository, None, shop.forge, work_branch="w"
+    )
     assert again == checkout
     assert run_in(checkout.tree, "status", "--porcelain") == ""
     assert not list(checkout.home.iterdir())
@@ -221,7 +223,9 @@ async def test_a_folder_is_worked_on_like_any_remote(shop: Workshop, tmp_path: P
     (folder / "uncommitted").write_text("stays here")
     repository = Repository(ForgeKind.LOCAL, "localhost", "local-1", "mine", str(folder), folder)
     shop.forge.token = None  # type: ignore[assignment]
-    checkout = await shop.workspaces.prepare(task_id(1), repository, None, shop.forge)
+    checkout = await shop.workspaces.prepare(
+        task_id(1), repository, None, shop.forge, work_branch="w"
+    )
     assert not (checkout.tree / "uncommitted").exists()
     assert shop.server.fetches == 0
 

@@ -75,6 +75,11 @@ def test_a_task_without_ticket_and_tests_says_nothing_of_them() -> None:
     assert "$" not in text
 
 
+def test_a_branch_of_any_name_stays_code() -> None:
+    text = prompts.task_prompt(a_task(), base_branch="it`s-$main")
+    assert "its branch `it's-$main`." in text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_description_stays_word_for_word_in_its_fence(text: str) -> None:
     assert fenced(prompts.task_prompt(a_task(text), base_branch="main")) == [text + "\n"]

@@ -5,6 +5,7 @@ import pytest
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import GitFailed
 from codebot.git.environment import environment, protocol_of
+from codebot.git.git import GitResult
 from codebot.git.trouble import Trouble, trouble_in
 
 SAID = [
@@ -43,6 +44,18 @@ def test_gits_words_have_one_meaning(stderr: str, trouble: Trouble | None) -> No
 def test_what_a_server_says_of_its_own_disk_is_not_taken_for_ours() -> None:
     stderr = "remote: fatal: No space left on device\nfatal: the remote end hung up unexpectedly"
     assert trouble_in(stderr) is Trouble.UNREACHABLE
+
+
+def test_what_git_says_of_checks_that_it_does_not_know_is_not_said_on() -> None:
+    said = "warning: Skipping unknown msg id 'badx'\nremote: gone    \nfatal: no\n"
+    assert GitResult(128, b"", said).words == "remote: gone\nfatal: no"
+
+
+def test_of_very_much_people_read_how_it_began_and_how_it_ended() -> None:
+    words = GitResult(128, b"", "error: the cause\n" + "noise\n" * 9_000 + "fatal: the end\n").words
+    assert words.startswith("error: the cause\n")
+    assert words.endswith("fatal: the end")
+    assert len(words) < 5_000
 
 
 @pytest.mark.parametrize(

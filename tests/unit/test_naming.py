@@ -59,14 +59,23 @@ def test_a_ticket_id_that_git_would_refuse_still_gives_a_valid_branch(ticket: st
     [
         "", "-x", "--upload-pack=x", ".x", "a/.b", "a..b", "a//b", "a/", "a.", "a.lock", "a.lock/b",
         "refs/heads/a", "HEAD", "@", "+main", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b",
-        "a\n", "main\x00", "ä", "x" * 201,
+        "a\n", "main\x00", "x" * 245, "ä" * 123, "a\x85b", "a\u2028b", "mai\u202en", "\ud800",
+        "a@{b",
     ],
 )  # fmt: skip
 def test_a_hostile_branch_is_refused(text: str) -> None:
     assert not is_valid_branch(text)
 
 
-@pytest.mark.parametrize("text", ["main", "release/1.x", "u/codebot/a/b", "1", "a-b_c.d"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "main", "release/1.x", "u/codebot/a/b", "1", "a-b_c.d", "feature/AB#12-x", "v1+build",
+        "T-1@x", "feat(api)-x", "_wip", "ünï", "功能/一", "fix/🚀", "it's",
+        'say-"hi"', "$HOME", "`id`",
+        "a&b;c|d", "<b>", "100%", "{x}", "a=b,c", "!x", "#1", "a./b", "x" * 244,
+    ],
+)  # fmt: skip
 def test_an_ordinary_branch_is_taken(text: str) -> None:
     assert is_valid_branch(text)
 

@@ -11,7 +11,15 @@ OWN_BRANCHES = "u/codebot/"
 LONGEST_SLUG = 50
 FALLBACK_SLUG = "task"
 
-_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+LONGEST_BRANCH = 244
+"""In bytes: GitHub keeps 255 for a whole reference, `refs/heads/` included."""
+
+# What git forbids, and what nobody sees: line ends of Unicode, and marks that turn a text round.
+_NOT_IN_A_BRANCH = re.compile(
+    r"[\x00-\x20\x7f-\x9f~^:?*\[\\\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"|\.\.|@\{"
+)
+_NO_BRANCHES = frozenset({"HEAD", "@"})
 _TICKET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _APOSTROPHES = "['\N{RIGHT SINGLE QUOTATION MARK}]"
 _READ_AT_MOST = 1000
@@ -55,17 +63,20 @@ def is_valid_ticket_id(text: str) -> bool:
 
 
 def is_valid_branch(text: str) -> bool:
-    """Say whether a branch may be named by a caller.
+    """Say whether a branch may be named by a caller: all that git takes and that cannot act.
 
-    Stricter than `git check-ref-format --branch`, which also takes `@`, `+main` and
-    `refs/heads/x`; never laxer (https://git-scm.com/docs/git-check-ref-format).
+    Never laxer than `git check-ref-format --branch`, and stricter where a name could be read as
+    something else: an option (`-x`), a refspec (`+main`), a whole reference (`refs/heads/x`), what
+    is checked out (`HEAD`, `@`). https://git-scm.com/docs/git-check-ref-format
 
-    >>> is_valid_branch("release/1.x"), is_valid_branch("--upload-pack=x")
+    >>> is_valid_branch("feature/AB#12-x"), is_valid_branch("--upload-pack=x")
     (True, False)
     """
-    if _BRANCH.fullmatch(text) is None or text == "HEAD" or text.startswith("refs/"):
+    if text in _NO_BRANCHES or text.startswith(("-", "+", "refs/")) or text.endswith("."):
         return False
-    return ".." not in text and not text.endswith(".") and all(map(_is_ref_part, text.split("/")))
+    if _NOT_IN_A_BRANCH.search(text) or len(text.encode()) > LONGEST_BRANCH:
+        return False
+    return all(map(_is_ref_part, text.split("/")))
 
 
 def _is_ref_part(part: str) -> bool:

@@ -15,7 +15,7 @@ from codebot.errors import ConfigError, DiskFull, GitFailed
 from codebot.git.environment import Setting, environment
 from codebot.git.handover import hand_over
 from codebot.git.process import Completed, Ending, run_program
-from codebot.git.trouble import Trouble, trouble_in
+from codebot.git.trouble import Trouble, telling_words, trouble_in
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ UNBOUNDED = resource.RLIM_INFINITY
 SOON = timedelta(seconds=30)
 """When a network that failed is worth another try."""
 
-_WORDS_KEPT = 2000
+_WORDS_KEPT = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class GitResult:
 
     @property
     def words(self) -> str:
-        """Give the end of what git said went wrong, for people."""
-        return self.stderr.strip()[-_WORDS_KEPT:]
+        """Give what git said went wrong, for people; of very much, how it began and ended."""
+        return telling_words(self.stderr, _WORDS_KEPT)
 
 
 class Git:

@@ -19,6 +19,10 @@ class Trouble(Enum):
     """Our own copy of the repository is broken, or a killed git left a lock in it."""
 
 
+_NOISE = re.compile(r"^warning: Skipping unknown msg id .*\n?", re.MULTILINE)
+"""What a git says of a check that only another one knows."""
+
+_LINE_END = re.compile(r"[ \t]+$", re.MULTILINE)
 _HTTP_STATUS = re.compile(r"(?:returned error: |RPC failed; HTTP )([0-9]{3})")
 
 _REMOTE_WORDS = re.compile(r"^remote:.*$", re.MULTILINE)
@@ -74,6 +78,20 @@ def trouble_in(stderr: str) -> Trouble | None:
     if status is not None and (trouble := _of_status(int(status[1]))):
         return trouble
     return next((trouble for trouble, signs in _SIGNS if re.search(signs, words)), None)
+
+
+def telling_words(stderr: str, most: int) -> str:
+    r"""Give what git said, whole but for noise; beyond `most` characters without its middle.
+
+    >>> telling_words("warning: Skipping unknown msg id 'x'\nremote: fatal: no   \n", 99)
+    'remote: fatal: no'
+    >>> telling_words("first words, " * 9 + "the last words", 30)
+    'first words, fi\n...\nthe last words'
+    """
+    said = _LINE_END.sub("", _NOISE.sub("", stderr)).strip()
+    if len(said) <= most:
+        return said
+    return f"{said[: most // 2].rstrip()}\n...\n{said[-(most // 2) :].lstrip()}"
 
 
 def _of_status(status: int) -> Trouble | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from codebot.domain.egress import AccessVerdict
 from codebot.domain.event import EventType
+from codebot.domain.naming import LONGEST_BRANCH
 from codebot.domain.status import Outcome, Phase, TaskStatus
 from codebot.intake.submission import LONGEST_COMMAND
 
@@ -81,7 +82,7 @@ class TaskSubmission(BaseModel):
     base_branch: str | None = _optional(
         "Branch to start from and to open the pull request against; "
         "unless given, the repository's default branch",
-        max_length=200,
+        max_length=LONGEST_BRANCH,
     )
 
 

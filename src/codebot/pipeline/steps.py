@@ -87,7 +87,11 @@ class TaskSteps:
             Step("prepare", Phase.PREPARING),
             Checkout,
             lambda: self.tools.workspaces.prepare(
-                self.task.id, request.repository, request.base_branch, self.forge
+                self.task.id,
+                request.repository,
+                request.base_branch,
+                self.forge,
+                work_branch=self.task.branch_name,
             ),
             lambda checkout: Noted(TaskChanges(work_dir=str(checkout.tree))),
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),

@@ -84,7 +84,7 @@ class _Push:
             timeout=LOOK_TIMEOUT,
             check=False,
         )
-        return f"{self.commit}\t{self.ref}" in listed.text.splitlines()
+        return f"{self.commit}\t{self.ref}" in listed.text.split("\n")
 
     def rejection(self, pushed: GitResult) -> CodebotError:
         """Say why the remote has not taken the branch."""
@@ -101,7 +101,11 @@ class _Push:
                 hint="They are left alone. Rename or delete the branch, then retry.",
             )
         said = "\n".join(filter(None, (reason, pushed.words)))
-        return PushRejected(f"{url} does not take the branch {branch}: {said}")
+        return PushRejected(
+            f"{url} does not take the branch {branch}: {said}",
+            hint="A rule or a hook there is in the way, or a branch whose name is the beginning "
+            "of this one. Let the bot push such branches, then submit the task again.",
+        )
 
 
 def _reason(porcelain: str) -> str:

@@ -6,17 +6,15 @@ well, and with `--prune` delete the refs that keep the bases of live tasks.
 
 import asyncio
 import re
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from codebot.domain.naming import OWN_BRANCHES
 from codebot.domain.ports import Forge
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.task import TaskId
-from codebot.errors import BranchMissing, CloneFailed
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
+from codebot.workspace.branches import find_branch, require_branch, require_room
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
@@ -28,7 +26,7 @@ REFSPEC = "+refs/heads/*:refs/heads/*"
 OLD_SINS = (
     *("badDate", "badDateOverflow", "badEmail", "badName", "badTagName", "badTimezone"),
     *("extraHeaderEntry", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeDate"),
-    *("missingSpaceBeforeEmail", "missingTagger", "missingTaggerEntry", "multipleAuthors"),
+    *("missingSpaceBeforeEmail", "missingTaggerEntry", "multipleAuthors"),
     *("zeroPaddedDate", "zeroPaddedFilemode"),
 )
 """What git's check refuses and honest old repositories have (flask: zeroPaddedFilemode).
@@ -39,10 +37,6 @@ comes from an agent is checked without exceptions.
 
 MOST_REPLACEMENTS = 2
 """A fetch is two calls, and GitHub may refuse either while it limits rates."""
-
-MOST_LISTED = 1000
-MOST_NAMED = 5
-"""Branches that are looked at, and shown, where a base branch is not there."""
 
 _REFUSED = frozenset({Trouble.UNAUTHORIZED, Trouble.FORBIDDEN})
 _MAY_PASS = frozenset({Trouble.UNREACHABLE, None})
@@ -83,34 +77,15 @@ class Mirrors:
 
         Raises `GitFailed` when the mirror is damaged.
         """
-        if not _is_there(mirror):
-            return None
-        listed = await self._git.run(
-            "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}", cwd=mirror
-        )
-        return listed.text or None
+        return await find_branch(self._git, mirror, branch) if _is_there(mirror) else None
 
     async def tip(self, mirror: Path, branch: str) -> str:
         """Give the commit of a branch; raises `BranchMissing`, or `CloneFailed` without any."""
-        known = await self.known_tip(mirror, branch)
-        if known is not None:
-            return known
-        others = await self._git.run(
-            "for-each-ref",
-            f"--count={MOST_LISTED}",
-            "--format=%(refname:lstrip=2)",
-            "refs/heads",
-            cwd=mirror,
-        )
-        if not others.text:
-            raise CloneFailed(
-                "Failed to clone repository: it is empty, there is no commit to start from.",
-                hint="Push a first commit, then retry.",
-            )
-        raise BranchMissing(
-            f"The base branch {branch} does not exist in the repository.",
-            hint=_branch_hint(others.text.split()),
-        )
+        return await require_branch(self._git, mirror, branch)
+
+    async def check_room(self, mirror: Path, branch: str) -> None:
+        """Raise `PushRejected` when another branch keeps the remote from taking `branch`."""
+        await require_room(self._git, mirror, branch)
 
     async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
         """Pin the base of a task, so that it outlives its branch."""
@@ -175,13 +150,6 @@ class Mirrors:
             timeout=self._limits.fetch_timeout,
             check=False,
         )
-
-
-def _branch_hint(branches: Sequence[str]) -> str:
-    """Name some to start from; what other tasks pushed is theirs."""
-    foreign = [branch for branch in branches if not branch.startswith(OWN_BRANCHES)]
-    named = ", ".join(foreign[:MOST_NAMED])
-    return f"Name one that does{f', such as {named}' if named else ''}."
 
 
 def _keep_ref(task_id: TaskId) -> str:

@@ -22,7 +22,7 @@ from codebot.workspace.mirror import Mirrors
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Prepares one task; `folders` may not be there yet."""
+    """Prepares one task; `folders` may not be there yet. `work_branch` is what will be pushed."""
 
     git: Git
     mirrors: Mirrors
@@ -30,6 +30,7 @@ class Preparation:
     task_id: TaskId
     repository: Repository
     forge: Forge
+    work_branch: str
 
     async def prepare(self, base_branch: str | None) -> Checkout:
         """Give the tree at the tip of its base branch, which the forge names if nobody did."""
@@ -38,7 +39,10 @@ class Preparation:
             refreshing = group.create_task(self.mirrors.refresh(self.repository, self.forge))
             beginning = group.create_task(self._begin(base_branch))
         mirror, (branch, known) = refreshing.result(), beginning.result()
-        commit = await self._find_tip(mirror, branch)
+        async with at_once() as group:  # both only read
+            finding = group.create_task(self._find_tip(mirror, branch))
+            group.create_task(self.mirrors.check_room(mirror, self.work_branch))
+        commit = finding.result()
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
             if commit != known:

@@ -55,16 +55,25 @@ class Workspaces:
         self._tame = tame
 
     async def prepare(
-        self, task_id: TaskId, repository: Repository, base_branch: str | None, forge: Forge
+        self,
+        task_id: TaskId,
+        repository: Repository,
+        base_branch: str | None,
+        forge: Forge,
+        *,
+        work_branch: str,
     ) -> Checkout:
         """Give the task a clean tree at the tip of its base branch, made anew if there was one.
 
         Raises `CloneFailed` (with `retry_after` when the network was at fault), `BranchMissing`,
-        `DiskFull`, and what the forge raises when it is asked for the default branch.
+        `PushRejected` when there is no room for `work_branch`, `DiskFull`, and what the forge
+        raises when it is asked for the default branch.
         """
         await self.remove(task_id)
         folders = folders_of(self._work_dir, task_id)
-        preparation = Preparation(self._git, self._mirrors, folders, task_id, repository, forge)
+        preparation = Preparation(
+            self._git, self._mirrors, folders, task_id, repository, forge, work_branch
+        )
         try:
             return await preparation.prepare(base_branch)
         except CodebotError:

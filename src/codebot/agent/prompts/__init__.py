@@ -31,7 +31,7 @@ def task_prompt(task: Task, *, base_branch: str, test_command: str | None = None
     return _fill(
         "task",
         repository=request.repository.full_name,
-        base_branch=base_branch,
+        base_branch=_in_line(base_branch),
         ticket=f"Ticket: {_in_line(ticket)}\n" if ticket else "",
         description=fence(request.description, "task"),
         tests=f"The tests are run with {_in_line(test_command)}.\n" if test_command else "",

@@ -110,7 +110,8 @@ class LocalForge:
     def _url(self, repository: Repository, new: NewPullRequest, task_id: TaskId) -> str:
         if self._public_url:
             return f"{self._public_url}/tasks/{task_id}/pull-request"
-        return f"git -C {shlex.quote(str(_folder(repository)))} log -p {new.base}..{new.head}"
+        span = shlex.quote(f"{new.base}..{new.head}")
+        return f"git -C {shlex.quote(str(_folder(repository)))} log -p {span}"
 
     def _record(
         self, repository: Repository, new: NewPullRequest, task_id: TaskId, opened: PullRequest

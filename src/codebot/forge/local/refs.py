@@ -27,7 +27,7 @@ def parse_refs(listing: str) -> Refs:
     """
     commits: dict[str, str] = {}
     head_branch = None
-    for line in listing.splitlines():
+    for line in listing.split("\n"):  # not `splitlines`: a name may hold U+2028
         value, _, name = line.partition("\t")
         if value.startswith(_SYMBOLIC) and name == "HEAD":
             head_branch = value.removeprefix(_SYMBOLIC)
