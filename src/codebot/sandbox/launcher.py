@@ -2,25 +2,25 @@
 
     python3 -ISs launcher.py PLAN COMMAND...
 
-PLAN is a descriptor with JSON: `uid`, `parent` (the service's pid), `env` (the command's), and
-`mounts`, each with `source`, `target` (a name below `STAGE`) and `writable`. The user of a box
-cannot reach folders that belong to root alone. So, in a mount namespace of its own, this brings
-each source to a place that it can reach, mapped so that root's files there are the box's own, drops
-every privilege, and executes the command, which is bwrap. All of it ends with the box, and nothing
-of it is on disk.
+PLAN is a descriptor with a marshalled mapping: `uid`, `parent` (the service's pid), `env` (the
+command's), and `mounts`, each with `source`, `target` (a name below `STAGE`) and `writable`. The
+user of a box cannot reach folders that belong to root alone. So, in a mount namespace of its own,
+this brings each source to a place that it can reach, mapped so that root's files there are the
+box's own, drops every privilege, and executes the command, which is bwrap. All of it ends with the
+box, and nothing of it is on disk.
 
 A mount with `layers` is an overlay: these folders show through below `source`, the topmost first,
 and `scratch` is the empty folder beside it that an overlay asks for. An ordinary user (`uid` is
 null) may mount in a user namespace of its own, in which it stays who it is: there this runs for
 boxes with layers alone.
 
-It is a program of its own and imports nothing of Codebot: it runs for nearly every box.
+It is a program of its own and imports nothing of Codebot: it runs for nearly every box, five times
+a task. It does without `json` and `signal`, which took two fifths of its time.
 """
 
 import ctypes
-import json
+import marshal
 import os
-import signal
 import sys
 
 STAGE = "/tmp"  # noqa: S108 - covered by a file system of this process alone
@@ -37,7 +37,7 @@ MOUNT_ATTR_IDMAP = 0x00100000
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 """The same numbers on every architecture since Linux 5.2 and 5.12."""
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
 
 STORE = 65534
 """Who owns on disk what an overlay itself makes as root (its scratch, what marks deleted files):
@@ -240,15 +240,15 @@ def become(uid: int | None) -> None:
 
 def die_with(parent: int) -> None:
     """End with the service, from now on and if it has ended already."""
-    check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "the death signal")
+    check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the death signal")
     if os.getppid() != parent:
         sys.exit("the service is gone")
 
 
 def main() -> None:
     """Stage, drop, execute."""
-    with open(int(sys.argv[1])) as file:  # noqa: PTH123 - a descriptor
-        plan = json.load(file)
+    with open(int(sys.argv[1]), "rb") as file:  # noqa: PTH123 - a descriptor
+        plan = marshal.load(file)  # noqa: S302 - of the service, which runs the same Python
     try:
         die_with(plan["parent"])
         stage(plan["uid"], plan["mounts"])

@@ -1,6 +1,6 @@
 """Where the host's folders are for bwrap: in their place, or brought to another user's reach."""
 
-import json
+import marshal
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,8 +45,8 @@ class Staging:
 
     def plan(self, env: Mapping[str, str]) -> bytes:
         """Give what the launcher is told, which gives bwrap this environment."""
-        told = {"uid": self._uid, "parent": os.getpid(), "env": env, "mounts": self._mounts}
-        return json.dumps(told).encode()
+        told = {"uid": self._uid, "parent": os.getpid(), "env": dict(env), "mounts": self._mounts}
+        return marshal.dumps(told)
 
     def _mount(self, source: Path, target: str, *, writable: bool) -> str:
         self._mounts.append({"source": str(source), "target": target, "writable": writable})
