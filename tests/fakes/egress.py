@@ -1,33 +1,33 @@
 """Ways out of a box that lead nowhere, for tests of what holds the box itself."""
 
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codebot.domain.box import Network
+from codebot.domain.box import Network, Outfit
+from codebot.domain.ports import Doors
 from codebot.domain.task import TaskId
 
 
 @dataclass
 class ClosedDoor:
-    """A listening socket that nobody serves."""
+    """Listening sockets that nobody serves."""
 
-    listener: socket.socket
+    doors: Doors
 
     async def close(self) -> None:
-        self.listener.close()
+        self.doors.close()
 
 
 @dataclass
 class NoEgress:
     """Takes every listening socket and answers nothing; remembers whose they were."""
 
-    served: list[tuple[TaskId, Network, socket.socket]] = field(default_factory=list)
+    served: list[tuple[TaskId, Network, Doors]] = field(default_factory=list)
+    outfit_of_all: Outfit = Outfit()  # noqa: RUF009 - frozen
 
-    def environment(self, network: Network) -> Mapping[str, str]:
+    async def outfit(self, network: Network) -> Outfit:
         del network
-        return {}
+        return self.outfit_of_all
 
-    async def serve(self, task_id: TaskId, network: Network, listener: socket.socket) -> ClosedDoor:
-        self.served.append((task_id, network, listener))
-        return ClosedDoor(listener)
+    async def serve(self, task_id: TaskId, network: Network, doors: Doors) -> ClosedDoor:
+        self.served.append((task_id, network, doors))
+        return ClosedDoor(doors)

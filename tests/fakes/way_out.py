@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codebot.domain.box import NPM_HOST, PYPI_HOST, Network
 from codebot.domain.egress import Access, AccessVerdict
+from codebot.domain.ports import Doors
 from codebot.domain.task import TaskId
 from codebot.gateway.egress import dial
 from codebot.gateway.egress.dial import Dialler
@@ -143,7 +144,7 @@ async def outside(
         ask_npm=shelf("/npm"),
         port=place.port,
     )
-    served = await egress.serve(TASK, network, listener)
+    served = await egress.serve(TASK, network, Doors(listener))
     try:
         yield place
     finally:

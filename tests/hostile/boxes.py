@@ -97,11 +97,24 @@ class Runner:
         bubblewrap.spawn = lambda argv, **more: start(  # type: ignore[assignment]
             argv, **more | {"env": more["env"] | LEAK}
         )
-        Staging.plan = lambda self, env: plan(self, {**env, **LEAK})  # type: ignore[method-assign]
+        Staging.plan = lambda self, env, **more: plan(  # type: ignore[method-assign]
+            self, {**env, **LEAK}, **more
+        )
         try:
             return await self.inside(**lacks)
         finally:
             bubblewrap.spawn, Staging.plan = start, plan  # type: ignore[method-assign]
+
+    async def networkless(self) -> dict[str, Any]:
+        """Run them in a box whose launcher has forgotten the network."""
+        plan = Staging.plan
+        Staging.plan = lambda self, env, **_: plan(  # type: ignore[method-assign]
+            self, env, network=False
+        )
+        try:
+            return await self.inside()
+        finally:
+            Staging.plan = plan  # type: ignore[method-assign]
 
     async def survivors(self, **lacks: Any) -> dict[str, Any]:
         """Start a box from another process, end that with SIGKILL, and count what is left."""
@@ -304,6 +317,7 @@ async def obey(folder: Path, host: Host) -> None:
         "inside": runner.inside,
         "dyed": runner.dyed,
         "leaking": runner.leaking,
+        "networkless": runner.networkless,
         "survivors": runner.survivors,
         "over_layers": runner.over_layers,
         "at_once": runner.at_once,

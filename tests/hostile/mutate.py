@@ -98,6 +98,7 @@ def mutations(variant: Variant, whole: Whole) -> Iterator[tuple[str, Callable[[]
     """Give everything that can be taken away, and how."""
     for number, option in enumerate(whole.options):
         yield option, lambda number=number: missed(variant, whole, number)
+    yield "launcher: network", lambda: judged(variant.ask("networkless"), variant.told)
     for number, word in enumerate(whole.limits):
         if word.startswith("--") and word != "--":
             yield f"prlimit {word}", lambda number=number: missed_limit(variant, number)

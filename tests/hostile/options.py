@@ -6,6 +6,7 @@ from codebot.sandbox.arguments import Part
 
 VALUES = {
     **dict.fromkeys(("--ro-bind", "--ro-bind-try", "--bind", "--symlink", "--setenv", "--file"), 2),
+    "--ro-bind-data": 2,
     **dict.fromkeys(("--uid", "--gid", "--hostname", "--cap-drop", "--seccomp", "--proc"), 1),
     **dict.fromkeys(
         ("--dev", "--tmpfs", "--dir", "--remount-ro", "--size", "--perms", "--chdir"), 1

@@ -84,6 +84,15 @@ def test_what_leaks_into_bwrap_stays_there(variant_of: VariantOf, user: str) -> 
 
 
 @as_everybody
+def test_it_is_the_launchers_network_that_keeps_a_box_from_the_hosts(
+    variant_of: VariantOf, user: str
+) -> None:
+    variant = variant_of(user)
+    wrong = judged(variant.ask("networkless"), variant.told)
+    assert any("reach" in name or "network" in name for name in wrong), wrong
+
+
+@as_everybody
 def test_even_a_bwrap_that_stays_root_leaves_no_capability(
     variant_of: VariantOf, user: str
 ) -> None:

@@ -44,7 +44,7 @@ def sandbox_of(folder: Path, lacking: str = "") -> BubblewrapSandbox:
 
 
 async def trial(sandbox: BubblewrapSandbox) -> Finding:
-    tried, _ = await sandbox.check()
+    tried, *_ = await sandbox.check()
     return tried
 
 
@@ -79,7 +79,7 @@ async def test_a_trial_leaves_another_process_its_folder_and_a_dead_one_none(
 
 
 async def test_every_limit_is_told_with_its_means(tmp_path: Path) -> None:
-    _, limits = await sandbox_of(tmp_path).check()
+    _, limits, _ = await sandbox_of(tmp_path).check()
     for means in (
         *("4096 MiB of memory by watching it", "10240 MiB of disk by watching it"),
         *("512 processes by the kernel", "4096 open files", "CPU time by the kernel"),

@@ -25,7 +25,7 @@ def test_what_stands_in_the_way_of_a_box_is_said_with_what_is_known_of_it(
 
     plan, told = os.pipe()
     with os.fdopen(told, "wb") as file:
-        marshal.dump({"uid": 1, "parent": 1, "mounts": []}, file)
+        marshal.dump({"uid": 1, "parent": 1, "network": False, "mounts": [{}]}, file)
     monkeypatch.setattr(launcher, "stage", stage)
     monkeypatch.setattr(launcher, "die_with", lambda _: None)
     monkeypatch.setattr(sys, "argv", ["launcher", str(plan), "true"])

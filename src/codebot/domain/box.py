@@ -60,6 +60,9 @@ HOSTNAME, HOST_ADDRESS = "codebot", "127.0.1.1"
 PROXY_PORT = 3128
 """Where a box finds everything it may reach, on its own loopback address."""
 
+TLS_PORT = 443
+"""Where programs that know no proxy find the registries: on that address as well."""
+
 MODEL_URL = f"http://127.0.0.1:{PROXY_PORT}"
 """The model gateway, as the agent in a box knows it."""
 
@@ -67,6 +70,19 @@ PYPI_HOST = "pypi.codebot.internal"
 NPM_HOST = "npm.codebot.internal"
 """Names that only a box knows (its /etc/hosts), both for that same port: a registry's paths begin
 at its root, since npm drops whatever stands before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What a box is given to find its way out and to trust it.
+
+    `env` are variables, `files` maps absolute paths in the box to their content, and `hosts` are
+    the names that mean the box's own loopback address.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

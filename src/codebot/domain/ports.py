@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from codebot.domain.agent_event import AgentEvent
-from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network
+from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network, Outfit
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.run import QueueName, Run, RunResult
@@ -93,6 +93,20 @@ class Sandbox(Protocol):
 # --- Egress ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The listening sockets of a box; `tls` where its network could be given that port, too."""
+
+    proxy: socket.socket
+    tls: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close both."""
+        self.proxy.close()
+        if self.tls is not None:
+            self.tls.close()
+
+
 class EgressServer(Protocol):
     """The way out of one box, while the box runs."""
 
@@ -104,14 +118,12 @@ class EgressServer(Protocol):
 class Egress(Protocol):
     """What boxes may reach, and by which address. A box has no network but this."""
 
-    def environment(self, network: Network) -> Mapping[str, str]:
-        """Give the variables by which programs in a box find proxy and registries."""
+    async def outfit(self, network: Network) -> Outfit:
+        """Give what a box needs so that its programs find proxy and registries."""
         ...
 
-    async def serve(
-        self, task_id: TaskId, network: Network, listener: socket.socket
-    ) -> EgressServer:
-        """Serve a box's own listening socket, which this owns from now on."""
+    async def serve(self, task_id: TaskId, network: Network, doors: Doors) -> EgressServer:
+        """Serve a box's own listening sockets, which this owns from now on."""
         ...
 
 

@@ -5,7 +5,8 @@ https://github.com/containers/bubblewrap/blob/main/bwrap.xml
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from codebot.domain.box import HOSTNAME
 from codebot.sandbox.surroundings import (
@@ -43,8 +44,9 @@ class Shown:
 class View:
     """All that differs between one box and the next.
 
-    `files` maps paths in the box to descriptors with their content; `filter` is the descriptor of
-    the seccomp program; `tmp_bytes` bounds /tmp.
+    `files` maps paths in the box to descriptors with their content, and `covers` those that a
+    shown folder already has; `filter` is the descriptor of the seccomp program; `tmp_bytes` bounds
+    /tmp. `has_network` says whether bwrap is started in the network that the box is to have.
     """
 
     workspace: str
@@ -54,11 +56,25 @@ class View:
     files: Mapping[str, int]
     filter: int
     tmp_bytes: int
+    covers: Mapping[str, int] = field(default_factory=dict)
+    has_network: bool = False
 
 
 def box_parts(view: View) -> list[Part]:
     """Give bwrap's arguments for a box, all but the command."""
-    return [*_namespaces(), *_privileges(view), *_file_system(view), *_environment(view), _SEALED]
+    return [
+        *_namespaces(view),
+        *_privileges(view),
+        *_file_system(view),
+        *_environment(view),
+        _SEALED,
+    ]
+
+
+def can_cover(path: str) -> bool:
+    """Say whether a box can be given its own file here: not where a shown folder lacks it."""
+    shown = (Path("/usr"), *host_paths())
+    return Path(path).exists() or not any(map(Path(path).is_relative_to, shown))
 
 
 def words(parts: Iterable[Part]) -> list[str]:
@@ -66,12 +82,13 @@ def words(parts: Iterable[Part]) -> list[str]:
     return [word for part in parts for word in part.words]
 
 
-def _namespaces() -> Iterator[Part]:
+def _namespaces(view: View) -> Iterator[Part]:
     """Say what the box has of its own. `--unshare-all` would only try for some of them."""
     yield Part("user namespace", ("--unshare-user", "--uid", USER_ID, "--gid", USER_ID))
     yield Part("ipc namespace", ("--unshare-ipc",))
     yield Part("pid namespace", ("--unshare-pid",))
-    yield Part("network namespace", ("--unshare-net",))
+    if not view.has_network:
+        yield Part("network namespace", ("--unshare-net",))
     yield Part("uts namespace", ("--unshare-uts",))
     yield Part("cgroup namespace", ("--unshare-cgroup-try",))
     yield Part("hostname", ("--hostname", HOSTNAME))
@@ -104,6 +121,10 @@ def _file_system(view: View) -> Iterator[Part]:
         yield Part(f"shown {shown.target}", ("--ro-bind", shown.source, shown.target))
     for target, descriptor in view.files.items():
         yield Part(f"file {target}", ("--perms", "0444", "--file", str(descriptor), target))
+    for target, descriptor in view.covers.items():
+        yield Part(
+            f"cover {target}", ("--perms", "0444", "--ro-bind-data", str(descriptor), target)
+        )
     yield Part("/run sealed", ("--remount-ro", "/run"))
 
 

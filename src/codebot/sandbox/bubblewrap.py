@@ -5,11 +5,13 @@ named in `arguments.py`, and nothing else of the host. It has no capability, can
 ends with everything it started.
 """
 
+import asyncio
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from subprocess import Popen
@@ -19,23 +21,24 @@ import structlog
 from codebot.domain.box import (
     HOST_ADDRESS,
     HOSTNAME,
-    NPM_HOST,
-    PYPI_HOST,
     BoxLimits,
     BoxPaths,
     BoxSpec,
+    Network,
+    Outfit,
 )
 from codebot.domain.ports import Box, Egress, Finding
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
 from codebot.sandbox import arguments
-from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts
+from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts, can_cover
 from codebot.sandbox.cgroup import Cgroups, Group
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.limiting import limiting_words, limits_in_force
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
+from codebot.sandbox.own_network import LAUNCHER, can_open_network, names_finding
 from codebot.sandbox.program import STANDARD_PATH, Bubblewrap
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.seccomp import seccomp_program
@@ -48,11 +51,10 @@ from codebot.sandbox.watch import Watch
 log = structlog.get_logger(__name__)
 
 PYTHON = Path("/usr/bin/python3")
-LAUNCHER = str(files("codebot.sandbox").joinpath("launcher.py"))
 SHIM_SOURCE = files("codebot.sandbox").joinpath("shim.py").read_bytes()
 STAGE = "/tmp"  # noqa: S108 - as the launcher has it, in a mount namespace of its own
 HOSTS = (
-    f"127.0.0.1 localhost {PYPI_HOST} {NPM_HOST}\n"
+    "127.0.0.1 localhost\n"
     "::1 localhost ip6-localhost ip6-loopback\n"
     f"::1 {HOSTNAME}\n{HOST_ADDRESS} {HOSTNAME}\n"
 )
@@ -94,6 +96,7 @@ class BubblewrapSandbox:
         self._user_of = user_of
         self._parts = parts
         self._filter = seccomp_program(os.uname().machine)
+        self._trial: asyncio.Future[bool] | None = None
         self._watch = Watch(limits, str(program.program))
 
     async def check(self) -> Sequence[Finding]:
@@ -102,7 +105,8 @@ class BubblewrapSandbox:
 
         user = "as this user" if self._user_of(TaskId("")) is None else "as one user for each task"
         tried = await try_box(self, user=user, mark=short_mark(self._mark))
-        return [tried, limits_in_force(self._limits, self._cgroups)]
+        network = names_finding(opened=await self._opens_network())
+        return [tried, limits_in_force(self._limits, self._cgroups), network]
 
     def paths(self, workspace: Path, home: Path) -> BoxPaths:
         """Give the places that are the same in every box."""
@@ -121,7 +125,9 @@ class BubblewrapSandbox:
             undo.callback(uppers.release)
             opening = Opening(spec.network)
             undo.callback(opening.close)
-            spawned = self._spawn(spec, opening, group)
+            has_network = opening.has_channel and await self._opens_network()
+            outfit = await self._outfit(spec.network)
+            spawned = self._spawn(spec, opening, group, outfit, has_network=has_network)
             _give_way(spawned.process)
             first = await opening.first_pid(spawned)
             undo.pop_all()
@@ -144,7 +150,24 @@ class BubblewrapSandbox:
             self._cgroups.reap()
         return ended
 
-    def _spawn(self, spec: BoxSpec, opening: Opening, group: Group | None) -> Spawned:
+    async def _outfit(self, network: Network) -> Outfit:
+        return Outfit() if network is Network.NONE else await self._egress.outfit(network)
+
+    async def _opens_network(self) -> bool:
+        """Say whether the launcher makes the network of a box; tried once."""
+        if self._trial is None:
+            self._trial = asyncio.ensure_future(can_open_network())
+        return await asyncio.shield(self._trial)
+
+    def _spawn(
+        self,
+        spec: BoxSpec,
+        opening: Opening,
+        group: Group | None,
+        outfit: Outfit,
+        *,
+        has_network: bool,
+    ) -> Spawned:
         """Start bwrap, as another user where this is root, with all it is told in memory."""
         with ExitStack() as stack:
 
@@ -152,29 +175,41 @@ class BubblewrapSandbox:
                 return stack.enter_context(file_in_memory(content))
 
             contents = {path: text.encode() for path, text in FILES.items()}
-            contents["/etc/hosts"] = HOSTS.encode()
+            contents["/etc/hosts"] = (HOSTS + _hosts_lines(outfit)).encode()
             if opening.has_channel:
                 contents[SHIM] = SHIM_SOURCE
             held = {path: keep(content) for path, content in contents.items()}
+            covers = {path: keep(outfit.files[path]) for path in filter(can_cover, outfit.files)}
             filter_ = keep(self._filter)
             uid = self._user_of(spec.task_id)
             staged = Staging(self._program, uid, layered=bool(uppers_of(spec)))
-            view = self._view(spec, staged, held, filter_)
+            view = replace(
+                self._view(spec, staged, held, filter_, outfit),
+                covers=covers,
+                has_network=has_network,
+            )
             told = [*arguments.words(self._parts(view)), "--info-fd", str(opening.info)]
             args = keep("\0".join(told).encode(errors="surrogateescape") + b"\0")
             inside = (*opening.shim(_python()), *spec.argv)
             argv = [*self._limiting(spec, uid), staged.program, "--args", str(args), "--", *inside]
-            descriptors = [*held.values(), filter_, args, *opening.descriptors]
+            descriptors = [*held.values(), *covers.values(), filter_, args, *opening.descriptors]
             env = {MARK: mark_of(self._mark, spec.task_id)}  # bwrap may die with its work half done
-            if staged.is_needed:
-                plan = keep(staged.plan(env))
+            if staged.is_needed or has_network:
+                plan = keep(staged.plan(env, network=has_network))
                 argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
                 descriptors.append(plan)
             if group is not None:
                 argv = [*group.join, *argv]
             return spawn(argv, cwd=Path("/"), env=env, stdin=spec.stdin, descriptors=descriptors)
 
-    def _view(self, spec: BoxSpec, staged: Staging, held: Mapping[str, int], filter_: int) -> View:
+    def _view(
+        self,
+        spec: BoxSpec,
+        staged: Staging,
+        held: Mapping[str, int],
+        filter_: int,
+        outfit: Outfit,
+    ) -> View:
         shown = dict.fromkeys((*self._read_only, *_python_needs(), *spec.read_only))
         return View(
             workspace=staged.over(spec.layers, spec.workspace),
@@ -188,7 +223,7 @@ class BubblewrapSandbox:
                 **variables(path=self._path, home=HOME),
                 "HOSTNAME": HOSTNAME,
                 MARK: mark_of(self._mark, spec.task_id),
-                **self._egress.environment(spec.network),
+                **outfit.env,
                 **spec.env,
             },
             files=held,
@@ -230,6 +265,11 @@ def _visible(path: str, shown: Sequence[Path]) -> str:
     folders = [Path(entry) for entry in path.split(":") if entry.startswith("/")]
     seen = [str(one) for one in folders if any(map(one.is_relative_to, (*shown, Path("/usr"))))]
     return ":".join(dict.fromkeys([*seen, *STANDARD_PATH.split(":")]))
+
+
+def _hosts_lines(outfit: Outfit) -> str:
+    """Give what the hosts file says of names that mean the box itself, one a line."""
+    return "".join(f"127.0.0.1 {name}\n" for name in outfit.hosts)
 
 
 def _python() -> Path:

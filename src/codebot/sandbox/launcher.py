@@ -1,18 +1,24 @@
-"""Brings a box's folders together, and becomes the user of the box where the service is root.
+"""Makes a box's network, brings its folders together, and becomes its user where this is root.
 
     python3 -ISs launcher.py PLAN COMMAND...
 
-PLAN is a descriptor with a marshalled mapping: `uid`, `parent` (the service's pid), `env` (the
-command's), and `mounts`, each with `source`, `target` (a name below `STAGE`) and `writable`. The
-user of a box cannot reach folders that belong to root alone. So, in a mount namespace of its own,
-this brings each source to a place that it can reach, mapped so that root's files there are the
+PLAN is a descriptor with a marshalled mapping: `uid` (None: this very user), `parent` (the
+service's pid), `env` (the command's), `network` (whether to make one), and `mounts`, each with
+`source`, `target` (a name below `STAGE`) and `writable`.
+
+A network of its own is empty but for its loopback address. It is made here and not by bwrap, since
+in it every port is to be open to every user: the box's first process takes 443 without a capability
+for it. (bwrap's own belongs to a user namespace that it has left by then.)
+
+The user of a box cannot reach folders that belong to root alone. So, in a mount namespace of its
+own, this brings each source to a place that it can reach, mapped so that root's files there are the
 box's own, drops every privilege, and executes the command, which is bwrap. All of it ends with the
 box, and nothing of it is on disk.
 
 A mount with `layers` is an overlay: these folders show through below `source`, the topmost first,
 and `scratch` is the empty folder beside it that an overlay asks for. An ordinary user (`uid` is
 null) may mount in a user namespace of its own, in which it stays who it is: there this runs for
-boxes with layers alone.
+boxes with layers or a network alone.
 
 It is a program of its own and imports nothing of Codebot: it runs for nearly every box, five times
 a task. It does without `json` and `signal`, which took two fifths of its time.
@@ -27,6 +33,7 @@ STAGE = "/tmp"  # noqa: S108 - covered by a file system of this process alone
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 1 << 18
 MNT_DETACH = 2
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -51,6 +58,10 @@ OF_ROOT = ("redirect_dir=on", "metacopy=off")
 second a file could be a name for another one's content."""
 OF_A_USER = ("userxattr",)
 """The only attributes that an ordinary user may set; redirections are off with them."""
+AF_INET, SOCK_DGRAM = 2, 2
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+FIRST_FREE_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+"""Of the network of whoever opens it: the host's own is another one."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -66,12 +77,62 @@ class MountAttr(ctypes.Structure):
     )
 
 
+class Interface(ctypes.Structure):
+    """`struct ifreq` with flags: https://man7.org/linux/man-pages/man7/netdevice.7.html."""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 16),
+        ("flags", ctypes.c_short),
+        ("rest", ctypes.c_char * 22),
+    )
+
+
 def check(result: int, what: str) -> int:
     """Give the result of a call to the kernel, or raise what it says."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
+
+
+def open_network() -> None:
+    """Enter an empty network in which every user may listen on every port.
+
+    Where /proc/sys is sealed, ports below 1024 stay root's.
+    """
+    if os.getuid() != 0:
+        be_mighty()
+    check(_libc.unshare(CLONE_NEWNET), "a network of its own")
+    bring_up("lo")
+    try:
+        write(FIRST_FREE_PORT, "0")
+    except OSError:
+        return
+
+
+def be_mighty() -> None:
+    """Enter a user namespace as the same user: what that gives ends with the next program."""
+    ids = {"uid_map": os.getuid(), "gid_map": os.getgid()}
+    check(_libc.unshare(CLONE_NEWUSER), "a user namespace")
+    write("/proc/self/setgroups", "deny")
+    for name, own in ids.items():
+        write(f"/proc/self/{name}", f"{own} {own} 1\n")
+
+
+def bring_up(name: str) -> None:
+    """Switch a network interface on."""
+    asked = Interface(name.encode())
+    control = check(_libc.socket(AF_INET, SOCK_DGRAM, 0), name)
+    check(_libc.ioctl(control, SIOCGIFFLAGS, ctypes.byref(asked)), name)
+    asked.flags |= IFF_UP
+    check(_libc.ioctl(control, SIOCSIFFLAGS, ctypes.byref(asked)), name)
+    os.close(control)
+
+
+def write(path: str, text: str) -> None:
+    """Write to a file of the kernel."""
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(text)
 
 
 def clone_mount(source: str, *, whole: bool) -> int:
@@ -137,13 +198,7 @@ def leave(uid: int | None) -> int | None:
     """Enter a mount namespace of its own; give who owns what there, None without another user."""
     users = None if uid is None else owner_map(uid)
     if uid is None:
-        ids = {"uid_map": os.getuid(), "gid_map": os.getgid()}
-        check(_libc.unshare(CLONE_NEWUSER), "a user namespace")
-        with open("/proc/self/setgroups", "w") as file:  # noqa: PTH123
-            file.write("deny")
-        for name, own in ids.items():
-            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
-                file.write(f"{own} {own} 1\n")
+        be_mighty()
     check(_libc.unshare(CLONE_NEWNS), "a mount namespace")
     check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "/")
     return users
@@ -246,12 +301,15 @@ def die_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Stage, drop, execute."""
+    """Make the network, stage, drop, execute."""
     with open(int(sys.argv[1]), "rb") as file:  # noqa: PTH123 - a descriptor
         plan = marshal.load(file)  # noqa: S302 - of the service, which runs the same Python
     try:
         die_with(plan["parent"])
-        stage(plan["uid"], plan["mounts"])
+        if plan["network"]:
+            open_network()
+        if plan["mounts"]:
+            stage(plan["uid"], plan["mounts"])
         become(plan["uid"])
         die_with(plan["parent"])  # a change of user forgets it
         os.execve(sys.argv[2], sys.argv[2:], plan["env"])  # noqa: S606 - what it is for

@@ -1,4 +1,4 @@
-"""How a box begins: bwrap tells its first process, the shim hands its listening socket over."""
+"""How a box begins: bwrap tells its first process, the shim hands its listening sockets over."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from signal import SIGKILL, Signals
 
 import structlog
 
-from codebot.domain.box import PROXY_PORT, BoxSpec, Exit, ExitReason, Network
-from codebot.domain.ports import Egress, EgressServer
+from codebot.domain.box import PROXY_PORT, TLS_PORT, BoxSpec, Exit, ExitReason, Network
+from codebot.domain.ports import Doors, Egress, EgressServer
 from codebot.errors import SandboxError
 from codebot.sandbox.arguments import SHIM
 from codebot.sandbox.cgroup import Group
@@ -28,7 +28,7 @@ LONGEST_START = 30
 
 
 class Opening:
-    """The two lines to a box that begins: which process is its first, and its listening socket."""
+    """The two lines to a box that begins: which process is its first, its listening sockets."""
 
     def __init__(self, network: Network) -> None:
         """Open both; a box without a network hands nothing over."""
@@ -52,7 +52,8 @@ class Opening:
         """Give what runs before the command, where there is a way out to hand over."""
         if self._theirs is None:
             return ()
-        return (str(python), "-ISs", SHIM, str(self._theirs.fileno()), str(PROXY_PORT))
+        ports = f"{PROXY_PORT},{TLS_PORT}"
+        return (str(python), "-ISs", SHIM, str(self._theirs.fileno()), ports)
 
     async def first_pid(self, spawned: Spawned) -> int:
         """Wait until bwrap has made the box; raises `SandboxError` with its words if it cannot."""
@@ -71,7 +72,7 @@ class Opening:
             raise
 
     def channel(self) -> socket.socket | None:
-        """Give our end of the line by which the listening socket comes; the caller closes it."""
+        """Give our end of the line by which the listening sockets come; the caller closes it."""
         ours, self._ours = self._ours, None
         return ours
 
@@ -146,10 +147,10 @@ class Containment:
         server: EgressServer | None = None
         try:
             with channel:
-                listener = await _receive_listener(channel)
-            if listener is not None:
+                doors = await _receive_doors(channel)
+            if doors is not None:
                 spec = self._spec
-                server = await self._egress.serve(spec.task_id, spec.network, listener)
+                server = await self._egress.serve(spec.task_id, spec.network, doors)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
         except OSError as error:
             log.error("box.no_way_out", error=str(error))  # noqa: TRY400 - the fact is enough
@@ -159,14 +160,14 @@ class Containment:
                 await server.close()
 
 
-async def _receive_listener(channel: socket.socket) -> socket.socket | None:
-    """Give the socket that the shim passes; None when the box ended before it could."""
+async def _receive_doors(channel: socket.socket) -> Doors | None:
+    """Give the sockets that the shim passes; None when the box ended before it could."""
     channel.setblocking(False)  # noqa: FBT003 - its only parameter
     await _readable(channel)
     with suppress(OSError):
-        _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(channel, 1, 2)
         if descriptors:
-            return socket.socket(fileno=descriptors[0])
+            return Doors(*(socket.socket(fileno=each) for each in descriptors))
     return None
 
 

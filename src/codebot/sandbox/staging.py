@@ -43,9 +43,15 @@ class Staging:
             self._mounts[-1] |= {"layers": [str(layer) for layer in layers], "scratch": scratch}
         return place
 
-    def plan(self, env: Mapping[str, str]) -> bytes:
-        """Give what the launcher is told, which gives bwrap this environment."""
-        told = {"uid": self._uid, "parent": os.getpid(), "env": dict(env), "mounts": self._mounts}
+    def plan(self, env: Mapping[str, str], *, network: bool) -> bytes:
+        """Give what the launcher is told, which gives bwrap this environment, and a network."""
+        told = {
+            "uid": self._uid,
+            "parent": os.getpid(),
+            "env": dict(env),
+            "network": network,
+            "mounts": self._mounts,
+        }
         return marshal.dumps(told)
 
     def _mount(self, source: Path, target: str, *, writable: bool) -> str:

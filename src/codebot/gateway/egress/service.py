@@ -1,7 +1,6 @@
 """The way out of every box: one listening socket each, with the box's own rules behind it."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +20,10 @@ from codebot.domain.box import (
     PROXY_PORT,
     PYPI_HOST,
     Network,
+    Outfit,
 )
 from codebot.domain.egress import Access, AccessVerdict
+from codebot.domain.ports import Doors
 from codebot.domain.task import TaskId
 from codebot.gateway.egress.box_http import BoxHttp
 from codebot.gateway.egress.dial import HTTP, Dialler
@@ -82,10 +83,13 @@ class BoxEgress:
             ),
         }
 
-    def environment(self, network: Network) -> Mapping[str, str]:
-        """Give the variables by which programs in a box find proxy and registries."""
+    async def outfit(self, network: Network) -> Outfit:
+        """Give what a box needs so that its programs find proxy and registries."""
         if network is Network.NONE:
-            return {}
+            return Outfit()
+        return Outfit(self._environment(), hosts=(PYPI_HOST, NPM_HOST))
+
+    def _environment(self) -> Mapping[str, str]:
         proxy = f"http://127.0.0.1:{self._port}"
         direct = f"localhost,127.0.0.1,::1,{HOSTNAME},{HOST_ADDRESS},{PYPI_HOST},{NPM_HOST}"
         index = f"{self._url(PYPI_HOST)}/simple/"
@@ -105,10 +109,11 @@ class BoxEgress:
             "npm_config_update_notifier": "false",
         }
 
-    async def serve(
-        self, task_id: TaskId, network: Network, listener: socket.socket
-    ) -> "ServedBox":
-        """Serve a box's own listening socket, which this owns from now on."""
+    async def serve(self, task_id: TaskId, network: Network, doors: Doors) -> "ServedBox":
+        """Serve a box's own listening sockets, which this owns from now on."""
+        if doors.tls is not None:
+            doors.tls.close()
+        listener = doors.proxy
         record = partial(self._record, task_id)
         tunnels = Tunnels(self._allowed, self._dialler, record)
         model = self._model(task_id) if network is Network.MODEL else None
