@@ -288,6 +288,8 @@ async def _read_request(
         headers[name.lower()] = value.strip()
     if "expect" in headers:
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if "://" in target:  # as a proxy asks
+        target = f"/{target.split('/', 3)[3]}"
     path, _, query = target.partition("?")
     return Request(method, unquote(path), query, headers, await _read_body(reader, headers))
 

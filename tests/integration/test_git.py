@@ -244,11 +244,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("owner", ["ours", "someone else's"])
 async def test_an_allowed_folder_is_read_and_pushed_to_whoever_owns_it(
-    tmp_path: Path, folder: Path, owner: str
+    tmp_path: Path, folder: Path, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Git's own test variable stands in for another owner: making one takes root.
     variables = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": str(int(owner != "ours"))}
-    host_git = Git(home=tmp_path / "home", proxies=variables)
+    monkeypatch.setattr("codebot.git.environment._way", lambda _url, _proxies: variables)
+    host_git = Git(home=tmp_path / "home")
     access = RemoteAccess(str(folder))
     listed = await host_git.run("ls-remote", "--", access.url, access=access)
     assert "refs/heads/main" in listed.text

@@ -83,8 +83,8 @@ def test_proxies_are_for_commands_that_reach_out() -> None:
         )
 
     reaching, staying = env(RemoteAccess("https://h/o/r.git")), env(None)
-    assert reaching["HTTPS_PROXY"] == "http://proxy:3128"
+    assert reaching["https_proxy"] == "http://proxy:3128"
     assert reaching["GIT_SSL_CAINFO"] == "/ca.pem"
     assert reaching["GIT_ALLOW_PROTOCOL"] == "https"
-    assert "HTTPS_PROXY" not in staying
+    assert "https_proxy" not in staying
     assert staying["GIT_ALLOW_PROTOCOL"] == "none"

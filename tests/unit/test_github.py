@@ -19,7 +19,7 @@ from codebot.forge.github.answers import fault_of, read_answer
 from codebot.forge.github.cache import Cache
 from codebot.forge.github.gate import RateGate, pause_asked
 from codebot.forge.github.models import InstallationToken, Pull, User
-from codebot.forge.github.transport import proxy_for
+from codebot.settings.proxy import proxy_for
 from fakes.clock import Clock
 from fakes.github.clock import SleepClock
 

@@ -23,7 +23,6 @@ from codebot.domain.task import TaskId
 from codebot.errors import SandboxUnavailable
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
-from codebot.forge.github.transport import proxy_for
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler, resolve
@@ -37,6 +36,7 @@ from codebot.gateway.scripted import ScriptedUpstream
 from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
+from codebot.network.client import trust_in
 from codebot.pipeline import Pipeline
 from codebot.pipeline.steps import Tools
 from codebot.publish import wording
@@ -50,6 +50,7 @@ from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.marks import short_mark
 from codebot.sandbox.program import find_bubblewrap
 from codebot.settings import GitHubSettings, Settings
+from codebot.settings.proxy import proxy_for
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.workspace.limits import Limits
@@ -204,7 +205,7 @@ def _egress(
         model=model,
         record=record,
         allowed=AllowList(frozenset(settings.egress)),
-        dialler=Dialler(proxy_of),
+        dialler=Dialler(proxy_of, trust=trust_in(settings.certificate_file)),
         fetcher=Fetcher(proxy_of, resolve, settings.certificate_file),
         ask_pip=ask_pip,
         ask_npm=partial(ask_npm, settings.path),

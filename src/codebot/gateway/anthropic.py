@@ -1,6 +1,5 @@
 """Anthropic's API, or one that speaks its language: the only place that holds the credential."""
 
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ import structlog
 from codebot.domain.secret import Secret
 from codebot.errors import ConfigError
 from codebot.gateway.upstream import Answer, Call, error_event, once, refusal
+from codebot.network.causes import why_unreachable
+from codebot.network.client import open_client
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +53,10 @@ class AnthropicUpstream:
         self._base_url = base_url.rstrip("/")
         self._host = httpx.URL(base_url).netloc.decode()
         self._credential, self._secret = _credential(api_key, auth_token)
-        self._client = httpx.AsyncClient(
-            verify=_authorities(certificate_file),
+        self._proxy = proxy
+        self._client = open_client(
+            certificate_file=certificate_file,
             proxy=proxy,
-            trust_env=False,
             timeout=limits,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         )
@@ -115,14 +116,16 @@ class AnthropicUpstream:
             yield self._hide(rest)
 
     def _failed(self, exc: httpx.HTTPError) -> Answer:
-        """Say that there is no answer; the name of the error says enough and holds no secret."""
-        error = type(exc).__name__
+        """Say that there is no answer, and why; no text of an error is told, only its kind."""
         paid = not isinstance(exc, NEVER_ASKED)
-        log.warning("gateway.upstream_failed", host=self._host, error=error)
+        why = why_unreachable(exc, self._proxy)
+        log.warning(
+            "gateway.upstream_failed", host=self._host, error=type(exc).__name__, reason=why
+        )
         if isinstance(exc, httpx.TimeoutException):
-            message = f"{self._host} did not answer in time ({error})."
+            message = f"{self._host} did not answer: {why}."
             return refusal(504, "timeout_error", message, retry=True, may_be_paid=paid)
-        message = f"{self._host} could not be reached ({error})."
+        message = f"{self._host} cannot be reached: {why}."
         return refusal(502, "api_error", message, retry=True, may_be_paid=paid)
 
     def _not_the_api(self, response: httpx.Response, kind: str) -> Answer:
@@ -153,10 +156,6 @@ class AnthropicUpstream:
     def _hide(self, text: bytes) -> bytes:
         """Blot the credential out, should a server echo what it was sent."""
         return text.replace(self._secret, HIDDEN)
-
-
-def _authorities(file: Path | None) -> ssl.SSLContext | bool:
-    return True if file is None else ssl.create_default_context(cafile=file)
 
 
 def _credential(api_key: Secret | None, auth_token: Secret | None) -> tuple[dict[str, str], bytes]:

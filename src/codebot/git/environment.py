@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import GitFailed
+from codebot.settings.proxy import proxy_for
 
 Setting = tuple[str, str]
 
@@ -48,9 +49,10 @@ def environment(
 
     Without `access` no protocol at all is allowed, with it only that of its URL.
     """
-    network = {} if access is None else dict(proxies)
+    network = {} if access is None else _way(access.url, proxies)
     if certificate_file is not None:
-        network["GIT_SSL_CAINFO"] = str(certificate_file)
+        for name in ("GIT_SSL_CAINFO", "GIT_PROXY_SSL_CAINFO"):
+            network[name] = str(certificate_file)
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
@@ -69,6 +71,12 @@ def environment(
         **network,
         **numbered([*SETTINGS, *settings]),
     }
+
+
+def _way(url: str, proxies: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables that name the proxy, in the small letters that curl reads for all."""
+    proxy = proxy_for(url, proxies)
+    return {} if proxy is None else dict.fromkeys(("https_proxy", "http_proxy"), proxy)
 
 
 def protocol_of(url: str) -> str:

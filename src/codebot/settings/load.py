@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from codebot.errors import ConfigError
 from codebot.settings import parse
@@ -69,7 +68,6 @@ def read_settings(
     github = read_github(values, sources.tried, problems)
     if github.app:
         redactor.add(github.app.private_key)
-    _hide_proxy_passwords(values, redactor)
     settings = _build(values, github, folder, environ.get("PATH", os.defpath), sources)
     problems += [*_wrong_on_disk(settings), *_missing(need, sources.tried)]
     return Reading(settings, tuple(problems))
@@ -117,20 +115,18 @@ def _build(
     return Settings(
         **fields,
         github=github,
-        proxies={name: values[name] for name in _PROXIES if name in values},
+        proxies=_proxies(values),
         path=path,
         warnings=(*sources.warnings, *_doubts(values)),
     )
 
 
-_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-
-
-def _hide_proxy_passwords(values: Mapping[str, Any], redactor: Redactor) -> None:
-    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
-        password = urlsplit(values.get(name, "")).password
-        if password:
-            redactor.add(password)
+def _proxies(values: Mapping[str, Any]) -> dict[str, str]:
+    """Give the proxy of each scheme: its own, or the one for all."""
+    every = values.get("ALL_PROXY")
+    found = {name: values.get(name, every) for name in ("HTTPS_PROXY", "HTTP_PROXY")}
+    found["NO_PROXY"] = values.get("NO_PROXY")
+    return {name: value for name, value in found.items() if value}
 
 
 def _doubts(values: Mapping[str, Any]) -> list[str]:

@@ -202,13 +202,6 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
-def proxy(value: str) -> str:
-    """Take the address of a proxy; a bare HOST:PORT is what curl would understand, too."""
-    if re.search(r"\s", value) or not value.isprintable():
-        raise ValueError("must be an address like http://HOST:PORT")
-    return value
-
-
 def model_endpoint(value: str) -> str | Path:
     """Take the address of the model's API, or `scripted:/path/to/turns.json`.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codebot.settings.files import NotReadable, looks_like_secret, read_secret_file
+from codebot.settings.proxy import credentials_in, proxy_address
 from codebot.settings.table import BY_FLAG, BY_NAME, FILE_VARIABLES, SETTINGS, Setting
 from codebot.telemetry.redaction import Redactor
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = "CODEBOT_"
 
-_EITHER_CASE = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"})
+_EITHER_CASE = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"})
 _QUOTES = "\"'"
 
 
@@ -60,6 +61,9 @@ def read_sources(
     for name, found in given.items():
         if BY_NAME[name].secret:
             _hide(found.text, redactor)
+        if BY_NAME[name].parse is proxy_address:
+            for credential in credentials_in(found.text):
+                redactor.add(credential)
     tried = given.keys() | {
         setting.name for setting in SETTINGS for layer, _ in layers if _places(setting, layer)
     }

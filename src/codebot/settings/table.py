@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codebot.settings import parse
+from codebot.settings.proxy import proxy_address
 from codebot.telemetry.style import LogFormat, LogLevel
 
 DAY = 24 * 3600
@@ -151,9 +152,14 @@ SETTINGS: tuple[Setting, ...] = (
     # --- The way out
     Setting("SSL_CERT_FILE", "certificate_file", parse.path, "",
             "A file of trusted certificates (a company's CA), for HTTP and git alike."),
-    Setting("HTTPS_PROXY", "", parse.proxy, "", "The proxy for https, for HTTP and git alike."),
-    Setting("HTTP_PROXY", "", parse.proxy, "", "The proxy for plain http."),
-    Setting("NO_PROXY", "", parse.text, "", "Hosts that are reached without the proxy."),
+    Setting("HTTPS_PROXY", "", proxy_address, "",
+            "The proxy for https, for HTTP and git alike: `[http://][USER:PASSWORD@]HOST[:PORT]`, "
+            "also https and socks5."),
+    Setting("HTTP_PROXY", "", proxy_address, "", "The proxy for plain http."),
+    Setting("ALL_PROXY", "", proxy_address, "", "The proxy for what has none of its own."),
+    Setting("NO_PROXY", "", parse.text, "",
+            "Hosts that are reached without the proxy: names, `.suffixes`, addresses and networks, "
+            "with or without port, or `*`."),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -26,7 +26,7 @@ _FACTS: dict[Trouble, tuple[str, str]] = {
         "Submit the task with the repository's new address.",
     ),
     Trouble.UNTRUSTED: (
-        "the certificate of {url} is not trusted.",
+        "the certificate of {url} is not trusted: {words}",
         "Name the company's certificate authority in SSL_CERT_FILE, then restart.",
     ),
     Trouble.UNREACHABLE: ("{url} could not be reached: {words}", _WAY),

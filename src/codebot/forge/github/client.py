@@ -16,6 +16,7 @@ from codebot.domain.secret import Secret
 from codebot.errors import ForgeBroken
 from codebot.forge.github.answers import broken, read_answer
 from codebot.forge.github.gate import RateGate
+from codebot.network.causes import why_unreachable
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ RETRY_DELAYS = (1.0, 2.0, 5.0)
 EXCHANGE_SECONDS = 60.0
 """One exchange, whole: a server that sends a byte now and then is not waited for."""
 
+_WAY = "Check GITHUB_API_URL, HTTPS_PROXY and SSL_CERT_FILE."
 _HOPS = 3
 _LIMITED_IN_A_ROW = 3
 _KEEPS_METHOD = {httpx.codes.TEMPORARY_REDIRECT, httpx.codes.PERMANENT_REDIRECT}
@@ -60,9 +62,15 @@ class GitHubClient:
     """Asks the API and gives values. Every failure is a `ForgeError`."""
 
     def __init__(
-        self, http: httpx.AsyncClient, *, sleep: Callable[[float], Awaitable[None]]
+        self,
+        http: httpx.AsyncClient,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        proxy: str | None = None,
     ) -> None:
+        """Ask through `http`; `proxy` is the one that this goes through, to be named."""
         self._http = http
+        self._proxy = proxy
         self._sleep = sleep
 
     async def close(self) -> None:
@@ -179,10 +187,7 @@ class GitHubClient:
         try:
             async with asyncio.timeout(EXCHANGE_SECONDS):
                 return await self._http.send(request)
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise broken(request, "did not answer in time") from error
-        except httpx.ConnectError as error:
-            hint = "Check GITHUB_API_URL, HTTPS_PROXY and SSL_CERT_FILE."
-            raise broken(request, "cannot be reached", hint=hint) from error
-        except httpx.RequestError as error:
-            raise broken(request, "cut the connection") from error
+        except (httpx.RequestError, TimeoutError) as error:
+            why = why_unreachable(error, self._proxy)
+            hint = None if isinstance(error, httpx.ReadError) else _WAY
+            raise broken(request, f"cannot be reached: {why}", hint=hint) from error

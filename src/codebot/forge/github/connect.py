@@ -12,6 +12,7 @@ from codebot.forge.github.client import GitHubClient
 from codebot.forge.github.forge import GitHubForge
 from codebot.forge.github.gate import RateGate
 from codebot.forge.github.transport import open_connection
+from codebot.settings.proxy import proxy_for
 from codebot.telemetry.redaction import Redactor
 
 
@@ -54,7 +55,7 @@ def connect(
     http = open_connection(
         api_url, certificate_file=certificate_file, proxies=proxies, silence=silence
     )
-    client = GitHubClient(http, sleep=sleep)
+    client = GitHubClient(http, sleep=sleep, proxy=proxy_for(api_url, proxies or {}))
     login: Login
     if isinstance(credential, TokenCredential):
         login = PersonalLogin(client, token=credential.token, gate=new_gate())

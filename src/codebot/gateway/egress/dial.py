@@ -1,20 +1,20 @@
 """Connections to the outside, to exactly the address that was checked."""
 
 import asyncio
-import base64
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
 
-from codebot.gateway.egress.policy import HTTPS, NotLetOut, Target, check_addresses
+from codebot.gateway.egress.policy import NotLetOut, Target, check_addresses
+from codebot.network.causes import place_of, why_unreachable
+from codebot.network.client import trust_in
+from codebot.network.tunnel import ProxyRefused, Streams, open_tunnel
 
 CONNECT_SECONDS = 15
 LONGEST_HEAD = 16 * 1024
 HTTP = 80
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
@@ -33,21 +33,35 @@ class Dialler:
     """Opens connections for boxes; `proxy_of` names the proxy that an address needs, if any.
 
     Where this machine cannot resolve names itself, its proxy does, and decides what they mean.
+    `trust` checks the certificate of a proxy that speaks TLS.
     """
 
     proxy_of: Callable[[str], str | None]
     resolve: Resolve = resolve
+    trust: ssl.SSLContext = field(default_factory=lambda: trust_in(None))
 
     async def open(self, target: Target) -> Streams:
         """Give a connection; raises `NotLetOut` for where it may not lead, and `OSError`."""
         proxy = self.proxy_of(f"https://{target.host}")
         addresses = await self.resolve(target.host, target.port)
         if proxy is not None and not addresses:
-            return await _through(proxy, target)
+            return await self._through(proxy, target)
         checked = check_addresses(target, addresses)
         if proxy is not None:
-            return await _through(proxy, target)
+            return await self._through(proxy, target)
         return await _first_of(checked, target.port)
+
+    async def _through(self, proxy: str, target: Target) -> Streams:
+        """Ask a company's proxy for the connection."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await open_tunnel(proxy, target.host, target.port, trust=self.trust)
+        except ProxyRefused as refused:
+            reason = f"the company's proxy refuses it: {refused}"
+            raise NotLetOut(reason, target.host, target.port) from None
+        except (OSError, TimeoutError) as error:
+            why = why_unreachable(error)
+            raise OSError(f"the company's proxy {place_of(proxy)}: {why}") from error
 
 
 async def _first_of(addresses: Sequence[str], port: int) -> Streams:
@@ -57,37 +71,5 @@ async def _first_of(addresses: Sequence[str], port: int) -> Streams:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(address, port)
         except (OSError, TimeoutError) as error:
-            failed = OSError(str(error) or "it did not answer in time")
+            failed = OSError(why_unreachable(error))
     raise failed
-
-
-async def _through(proxy: str, target: Target) -> Streams:
-    """Ask a company's proxy for the connection."""
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    is_tls = parts.scheme == "https"
-    port = parts.port or (HTTPS if is_tls else HTTP)
-    with ExitStack() as undo:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(
-                parts.hostname or "", port, ssl=is_tls or None
-            )
-            undo.callback(writer.transport.abort)
-            try:
-                writer.write(_connect(target, parts.username, parts.password))
-                answer = await reader.readuntil(b"\r\n\r\n")
-            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                answer = b""
-        undo.pop_all()
-    if answer.split(b" ", 2)[1:2] != [b"200"]:
-        writer.close()
-        raise NotLetOut("the company's proxy refuses it", target.host, target.port)
-    return reader, writer
-
-
-def _connect(target: Target, user: str | None, password: str | None) -> bytes:
-    authority = f"{target.host}:{target.port}"
-    head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
-    if user:
-        known = f"{unquote(user)}:{unquote(password or '')}"
-        head += f"Proxy-Authorization: Basic {base64.b64encode(known.encode()).decode()}\r\n"
-    return f"{head}\r\n".encode()

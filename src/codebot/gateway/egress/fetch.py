@@ -1,7 +1,6 @@
 """GET requests to a registry, by the service, for a box: nothing of the box's own goes along."""
 
 import base64
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ import httpx
 
 from codebot.gateway.egress.policy import HTTPS, is_public
 from codebot.gateway.egress.upstreams import Registry
+from codebot.network.causes import why_unreachable
+from codebot.network.client import open_client
 
 TIMEOUT = httpx.Timeout(60, connect=15)
 NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -59,21 +60,19 @@ class Fetcher:
                         return
                     url = _joined(url, response.headers["location"])
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            host = httpx.URL(registry.url).host
-            raise Unfetchable(f"{host} did not answer: {type(error).__name__}") from error
+            host = urlsplit(url).hostname or registry.host
+            why = why_unreachable(error, self.proxy_of(url))
+            raise Unfetchable(f"{host} cannot be reached: {why}.") from error
         raise Unfetchable("The registry redirects in circles.")
 
     def _client(self, proxy: str | None) -> httpx.AsyncClient:
         """Give the client that goes through this proxy: connections are kept for the next box."""
         if proxy not in self._clients:
-            file = None if self.certificate_file is None else str(self.certificate_file)
-            self._clients[proxy] = httpx.AsyncClient(
-                verify=ssl.create_default_context(cafile=file),
+            self._clients[proxy] = open_client(
+                certificate_file=self.certificate_file,
                 proxy=proxy,
                 timeout=TIMEOUT,
                 limits=NO_LIMITS,
-                trust_env=False,
-                follow_redirects=False,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             )
         return self._clients[proxy]

@@ -82,7 +82,7 @@ def check_addresses(target: Target, addresses: Iterable[str]) -> list[str]:
             reason = f"it has the address {address}, which is not public"
             raise NotLetOut(reason, target.host, target.port)
     if not found:
-        raise NotLetOut("it has no address", target.host, target.port)
+        raise NotLetOut("its name cannot be resolved", target.host, target.port)
     return found
 
 
