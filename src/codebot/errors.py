@@ -242,6 +242,16 @@ class AgentLimited(AgentError):
     code = "agent_limited"
 
 
+class ModelUnpaid(AgentError):
+    """The account of the model's credential has no credit, or its budget is used up."""
+
+    code = "model_unpaid"
+    default_hint = (
+        "Add credit to the account of ANTHROPIC_API_KEY (or raise its limit at your gateway), then"
+        " submit the task again."
+    )
+
+
 class AgentTimedOut(AgentError):
     """The agent ran into its wall clock or said nothing for too long."""
 

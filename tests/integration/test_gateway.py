@@ -3,16 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from codebot.domain.budget import Caps
+from codebot.domain.event import EventData
+from codebot.domain.outcome import ModelRefusal
 from codebot.domain.ports import GatewayAccess
 from codebot.domain.run import RunId
 from codebot.domain.secret import Secret
@@ -20,6 +24,7 @@ from codebot.domain.task import TaskId
 from codebot.gateway import anthropic, incoming
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.gateway import Gateway
+from codebot.gateway.metering import Metered
 from codebot.gateway.upstream import NoUpstream
 from codebot.telemetry.redaction import Redactor
 from fakes.upstream import END, MODEL, START, FakeUpstream, gives, json_answer, whole_message
@@ -256,6 +261,58 @@ async def test_a_page_for_people_becomes_an_error_for_clients(
     assert (answer.status_code, error_of(answer)) == (shown, "api_error")
     assert "html>" not in answer.text
     assert answer.headers["x-should-retry"] == ("true" if status == 503 else "false")
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"<html>Slow</html>", "text/html"), (b"", ""), (b"{}", "application/json")]
+)
+async def test_a_limit_with_any_body_is_passed_on_with_its_pause(
+    setting: Setting, status: int, body: bytes, kind: str
+) -> None:
+    for told, seconds, is_final in (("1", "1", None), ("3600", "3600", "false")):
+        setting.api.behaviour = gives(status, body, kind, retry_after=told)
+        answer = await setting.ask()
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (status, seconds)
+        assert answer.headers.get("x-should-retry") in {is_final, is_final or "true"}
+    refusal = setting.gateway.metered(setting.access).refusal
+    assert refusal == ModelRefusal(status, pause=timedelta(hours=1))
+
+
+async def test_no_credit_is_final_and_forgotten_with_the_next_answer(setting: Setting) -> None:
+    body = b'{"error": {"message": "Your credit balance is too low"}}'
+    setting.api.behaviour = gives(400, body, "application/json")
+    answer = await setting.ask()
+
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
+    refusal = setting.gateway.metered(setting.access).refusal
+    assert refusal is not None
+    assert refusal.is_unpaid
+    setting.api.behaviour = json_answer(whole_message())
+    await setting.ask()
+    assert setting.gateway.metered(setting.access).refusal is None
+
+
+async def test_an_answer_that_tells_no_usage_is_told_of_once_and_costs_the_most(
+    setting: Setting,
+) -> None:
+    told: list[EventData] = []
+
+    async def hear(_: Metered, events: Sequence[EventData]) -> None:
+        told.extend(events)
+
+    access = setting.gateway.admit(RunId("run-2"), TASK, GENEROUS, tell=hear)
+    setting.api.behaviour = json_answer({"type": "message", "model": MODEL, "content": []})
+    with capture_logs() as lines:
+        for _ in range(2):
+            await setting.client.post(
+                "/v1/messages", json=QUESTION, headers=setting.headers(access)
+            )
+    [(event, data)] = told
+    assert event == "model.unmetered"
+    assert data["output_tokens"] == QUESTION["max_tokens"]
+    assert [line["names"] for line in lines if line["event"] == "gateway.no_usage"] == [[MODEL]]
 
 
 async def test_an_answer_without_end_is_bounded(

@@ -247,8 +247,23 @@ async def test_installations_are_read_to_the_last_page(public: Scene) -> None:
     assert public.github.made("GET", "/app/installations$") == 3
 
 
-async def test_a_draft_becomes_an_ordinary_one_where_there_are_none(scene: Scene) -> None:
+NO_DRAFTS = "Draft pull requests are not supported in this repository."
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (NO_DRAFTS,),
+        ("Validation Failed", {"resource": "PullRequest", "code": "custom", "message": NO_DRAFTS}),
+        ("Validation Failed", {"resource": "PullRequest", "field": "draft", "code": "invalid"}),
+    ],
+    ids=["message", "structured", "field"],
+)
+async def test_a_draft_becomes_an_ordinary_one_where_there_are_none(
+    scene: Scene, refusal: tuple[object, ...]
+) -> None:
     scene.found.drafts = False
+    scene.found.draft_refusal = refusal
     draft = NewPullRequest("Half done", "Body", HEAD, "main", draft=True)
     async with scene.forge() as forge:
         opened = await forge.open_pull_request(scene.repository, draft, TASK)

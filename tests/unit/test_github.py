@@ -1,11 +1,16 @@
 """The GitHub client's pure parts: limits, addresses, errors, what is kept and for how long."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 
 import httpx
 import pytest
 
+from codebot.domain.outcome import NewPullRequest
+from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.secret import Secret
+from codebot.domain.task import TaskId
 from codebot.errors import (
     ForgeBroken,
     ForgeError,
@@ -16,7 +21,10 @@ from codebot.errors import (
     ForgeUnauthorized,
 )
 from codebot.forge.github.answers import fault_of, read_answer
+from codebot.forge.github.auth import PersonalLogin
 from codebot.forge.github.cache import Cache
+from codebot.forge.github.client import GitHubClient
+from codebot.forge.github.forge import GitHubForge
 from codebot.forge.github.gate import RateGate, pause_asked
 from codebot.forge.github.models import InstallationToken, Pull, User
 from codebot.settings.proxy import proxy_for
@@ -123,11 +131,39 @@ def test_an_error_is_of_its_http_family(status: int, kind: type[ForgeError]) -> 
     assert error.detail.endswith((".", "It says no"))
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"message": "No", "errors": [{"code": "custom", "message": "Because."}]},
+            "No (Because.).",
+        ),
+        ({"message": "No", "errors": [{"message": "Because"}]}, "No (Because)."),
+        ({"message": "No", "errors": [{"resource": "X", "field": "base"}]}, "No (base)."),
+        ({"message": "No", "errors": ["This", {"code": "x"}, "That"]}, "No (This; x; That)."),
+        ({"message": "No", "errors": "Because"}, "No (Because)."),
+        ({"message": "No", "errors": {"message": "Because"}}, "No (Because)."),
+        ({"message": "No", "errors": [None, 1, [], {}]}, "No."),
+        ({"errors": ["Because"]}, "Because."),
+        (
+            {"message": "No", "documentation_url": "https://d.example/x"},
+            "See https://d.example/x .",
+        ),
+        ({"message": "a" * 1000}, "a" * 1000),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 422])
+def test_githubs_reasons_are_shown_whole_in_whatever_form(
+    status: int, body: dict[str, object], said: str
+) -> None:
+    assert said in fault_of(answer(status, json.dumps(body))).detail
+
+
 def test_an_error_never_shows_a_page() -> None:
     error = fault_of(answer(403, "<html>" + "x" * 10_000))
     assert error.detail == "GET api.github.com/repos/octo/repo was answered with 403."
     long = fault_of(answer(403, '{"message": "' + "x" * 10_000 + '"}'))
-    assert len(long.detail) < 400
+    assert len(long.detail) < 4_100
 
 
 def test_structured_findings_are_kept() -> None:
@@ -213,3 +249,34 @@ async def test_a_failed_fetch_is_tried_again_by_the_next() -> None:
     with pytest.raises(ForgeBroken):
         await cache.get("a")
     assert await cache.get("a") == "a"
+
+
+@pytest.mark.parametrize("errors", [["Drafts are not supported."], "No drafts", None])
+async def test_a_draft_refused_in_a_form_that_github_does_not_describe_is_sent_without(
+    errors: object,
+) -> None:
+    sent: list[dict[str, object]] = []
+
+    def github(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            found = {"full_name": "octo/repo", "default_branch": "main", "archived": False}
+            is_list = request.url.path.endswith("/pulls")
+            return httpx.Response(200, json=[] if is_list else found)
+        sent.append(json.loads(request.content))
+        if sent[-1]["draft"]:
+            return httpx.Response(422, json={"message": "Validation Failed", "errors": errors})
+        opened = {"number": 1, "html_url": "u", "state": "open", "merged_at": None}
+        return httpx.Response(201, json={**opened, "head": {"ref": "b"}})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(github), base_url="https://api.x")
+    clock = Clock()
+    client = GitHubClient(http, sleep=asyncio.sleep)
+    gate = RateGate(now=clock, sleep=asyncio.sleep)
+    login = PersonalLogin(client, token=Secret("ghp_x"), gate=gate)
+    forge = GitHubForge(client, login, web_url="https://x", now=clock, sleep=asyncio.sleep)
+    repository = Repository(ForgeKind.GITHUB, "x", "octo", "repo", "https://x/octo/repo.git")
+    draft = NewPullRequest("t", "b", "b", "main", draft=True)
+    await forge.open_pull_request(repository, draft, TaskId("task-1"))
+    await forge.close()
+
+    assert [(one["draft"], one["title"]) for one in sent] == [(True, "t"), (False, "[Draft] t")]

@@ -16,15 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from codebot.agent.endings import check_clocks, crash
+from codebot.agent.refused import limited, unpaid
 from codebot.agent.stream import parse_line
 from codebot.agent.texts import one_line
 from codebot.domain.agent_event import AgentEvent, Ending, Finished, Said
-from codebot.domain.outcome import AgentOutcome, AgentReport, Usage
+from codebot.domain.outcome import AgentOutcome, AgentReport, ModelRefusal, Usage
 from codebot.domain.ports import AgentJob, Ended, Finding, Launch
 from codebot.errors import (
     AgentCrashed,
     AgentError,
-    AgentLimited,
     AgentMissing,
     AgentUnauthorized,
 )
@@ -55,9 +55,9 @@ RESULT_SCHEMA = {
 }
 
 LONGEST_CHECK = 20.0
-OVERLOADED = 529
-"""Anthropic's own status for an overload: https://docs.claude.com/en/api/errors"""
-RETRY_LIMITED = timedelta(minutes=5)
+LIMITS = frozenset({429, 503, 529})
+"""The last is Anthropic's own for an overload: https://docs.claude.com/en/api/errors"""
+PAYMENT_REQUIRED = 402
 RETRY_BROKEN = timedelta(minutes=1)
 
 
@@ -171,12 +171,10 @@ def _api_error(last: Finished) -> AgentError:
             f"The model refused the credential ({status}).",
             hint="Check ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) and what it may use.",
         )
-    if status in {429, OVERLOADED}:
-        return AgentLimited(
-            f"The model is overloaded or its rate limit is reached ({status}).",
-            hint="Submit the task again later, run fewer at once, or raise the limit.",
-            retry_after=RETRY_LIMITED,
-        )
+    if status in LIMITS:
+        return limited(status)
+    if status == PAYMENT_REQUIRED:
+        return unpaid(ModelRefusal(status, is_unpaid=True, said=said))
     if status is None:
         return AgentCrashed(f"The model did not answer: {said}", retry_after=RETRY_BROKEN)
     broken = status >= 500  # noqa: PLR2004 - the server's own faults, in HTTP

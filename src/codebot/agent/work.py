@@ -8,6 +8,7 @@ from functools import partial
 
 from codebot.agent import prompts
 from codebot.agent.ledger import Ledger
+from codebot.agent.refused import by_its_reason
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.agent.telling import Telling
 from codebot.domain.budget import OUTCOMES, Cap, Caps
@@ -76,7 +77,7 @@ class AgentWork:
         if cap is not None and not _has_result(ended):
             ended = _stopped(task, cap, telling.last_words)
         if isinstance(ended, AgentError):
-            raise ended
+            raise by_its_reason(ended, visit.stay.metered.refusal)
         return replace(ended, usage=visit.stay.metered.usage)
 
     async def _run(

@@ -32,6 +32,7 @@ class EventType(StrEnum):
     BUDGET_WARNED = "budget.warned"
     BUDGET_EXHAUSTED = "budget.exhausted"
     MODEL_METERED = "model.metered"
+    MODEL_UNMETERED = "model.unmetered"
     EGRESS_REFUSED = "egress.refused"
     CHANGE_COLLECTED = "change.collected"
     CHANGE_REFUSED = "change.refused"
@@ -66,6 +67,16 @@ def budget_warned(caps: Caps, cap: Cap, used: Usage) -> EventData:
 def budget_exhausted(caps: Caps, cap: Cap, used: Usage) -> EventData:
     """Tell that a call to the model was refused: it could have passed a cap."""
     return EventType.BUDGET_EXHAUSTED, caps.as_told(cap, used)
+
+
+def model_unmetered(model: str, charged: Usage) -> EventData:
+    """Tell that an answer of the model did not say what it used; the most it can was charged."""
+    return EventType.MODEL_UNMETERED, {
+        "model": model,
+        "input_tokens": charged.input_tokens,
+        "output_tokens": charged.output_tokens,
+        "cost_usd": charged.cost_usd,
+    }
 
 
 def change_collected(change: Change) -> EventData:

@@ -208,3 +208,16 @@ class Publication:
     branch_name: str
     commit: str
     pull_request: PullRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRefusal:
+    """Why the model gave no answer: it asked for a pause, or nobody pays for it.
+
+    `pause` is its own word for how long to wait, None where it names none; `said` are its words.
+    """
+
+    status: int
+    pause: timedelta | None = None
+    is_unpaid: bool = False
+    said: str = ""

@@ -1,14 +1,19 @@
 """Anthropic's API, or one that speaks its language: the only place that holds the credential."""
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import structlog
 
+from codebot.domain.outcome import ModelRefusal
 from codebot.domain.secret import Secret
 from codebot.errors import ConfigError
+from codebot.gateway.refusals import LIMITS, SAT_OUT, read_refusal
 from codebot.gateway.upstream import Answer, Call, error_event, once, refusal
 from codebot.network.causes import why_unreachable
 from codebot.network.client import open_client
@@ -25,6 +30,7 @@ PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-
 RATE_LIMITS = "anthropic-ratelimit-"
 HIDDEN = b"***"
 REFUSED = frozenset({401, 403})
+KINDS_OF_LIMITS = {429: "rate_limit_error", 529: "overloaded_error"}
 NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """Faults before the question was out: nobody has worked on it, nobody is paid."""
 
@@ -91,6 +97,8 @@ class AnthropicUpstream:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/event-stream" and response.is_success:
             return Answer(response.status_code, headers, self._lines(response))
+        if kind != "application/json" and response.status_code in LIMITS:
+            return self._limited(response, headers)
         if kind != "application/json" or response.is_redirect:
             return self._not_the_api(response, kind)
         try:
@@ -99,7 +107,8 @@ class AnthropicUpstream:
             return self._failed(exc)
         if body is None:
             return self._not_the_api(response, "an answer too long")
-        return Answer(response.status_code, headers, once(self._hide(body)))
+        advice = _advice(read_refusal(response.status_code, headers, body, datetime.now(UTC)))
+        return Answer(response.status_code, {**headers, **advice}, once(self._hide(body)))
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """Give whole lines as they come: half a line is of no use, and might hide a secret."""
@@ -127,6 +136,14 @@ class AnthropicUpstream:
             return refusal(504, "timeout_error", message, retry=True, may_be_paid=paid)
         message = f"{self._host} cannot be reached: {why}."
         return refusal(502, "api_error", message, retry=True, may_be_paid=paid)
+
+    def _limited(self, response: httpx.Response, headers: Mapping[str, str]) -> Answer:
+        """Say "later" in the API's own form: a page of whoever stands before it is no less that."""
+        status = response.status_code
+        advice = _advice(read_refusal(status, headers, b"", datetime.now(UTC)))
+        kind = KINDS_OF_LIMITS.get(status, "api_error")
+        answer = refusal(status, kind, f"{self._host} asks for a pause ({status}).", retry=True)
+        return replace(answer, headers={**headers, **answer.headers, **advice})
 
     def _not_the_api(self, response: httpx.Response, kind: str) -> Answer:
         """Say that something else answered: a proxy's page, a portal, a moved address."""
@@ -156,6 +173,21 @@ class AnthropicUpstream:
     def _hide(self, text: bytes) -> bytes:
         """Blot the credential out, should a server echo what it was sent."""
         return text.replace(self._secret, HIDDEN)
+
+
+def _advice(refused: ModelRefusal | None) -> dict[str, str]:
+    """Give the headers by which an agent knows whether to ask again, and when.
+
+    A pause that is too long for it is told as final: its run is postponed instead.
+    """
+    if refused is None:
+        return {}
+    if refused.is_unpaid:
+        return {"x-should-retry": "false"}
+    if refused.pause is None:
+        return {}
+    final = {"x-should-retry": "false"} if refused.pause > SAT_OUT else {}
+    return final | {"retry-after": str(math.ceil(refused.pause.total_seconds()))}
 
 
 def _credential(api_key: Secret | None, auth_token: Secret | None) -> tuple[dict[str, str], bytes]:

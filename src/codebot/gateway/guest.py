@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 
 from codebot.domain.budget import WRAP_UP, Cap
-from codebot.domain.event import EventData, budget_exhausted, budget_warned
+from codebot.domain.event import EventData, budget_exhausted, budget_warned, model_unmetered
 from codebot.domain.run import RunId
 from codebot.domain.secret import Secret
 from codebot.domain.task import TaskId
@@ -44,6 +44,8 @@ class Guest:
         self._tell = tell
         self._calls: set[anyio.CancelScope] = set()
         self._idle = anyio.Event()
+        self._is_unmetered = False
+        self._news: list[EventData] = []
         self._is_warned = account.caps.reached(account.used, WRAP_UP) is not None
 
     @property
@@ -77,8 +79,15 @@ class Guest:
         """Charge a call that ended, and tell of it, whoever is being cancelled."""
         self.account.settle(grant, turn.usage)
         self.metered = self.metered.plus(turn)
+        events, self._news = self._news, []
         with anyio.CancelScope(shield=True):
-            await self._tell(self.metered, ())
+            await self._tell(self.metered, events)
+
+    def note_unmetered(self, turn: Turn) -> None:
+        """Have it told, once, that an answer did not say what it used."""
+        if not self._is_unmetered:
+            self._is_unmetered = True
+            self._news.append(model_unmetered(turn.model, turn.usage))
 
     async def warn(self, cap: Cap) -> None:
         """Tell, once, that the agent is asked to come to an end."""

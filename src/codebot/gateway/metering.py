@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codebot.domain.event import EventData, EventType
-from codebot.domain.outcome import Usage
+from codebot.domain.outcome import ModelRefusal, Usage
 from codebot.gateway.prices import Spent, price, read_usage
 
 CUT = 499
@@ -33,6 +33,7 @@ class Turn:
     model: str
     usage: Usage
     priced: bool
+    refusal: ModelRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Metered:
 
     `usage.input_tokens` counts cached tokens too. `unpriced` names the models that the price list
     does not know: they cost what the dearest does. `errors` counts calls by the status they ended
-    with; `slowest` is the longest wait for the first piece of an answer, in seconds.
+    with; `slowest` is the longest wait for the first piece of an answer, in seconds. `refusal` is
+    what the last answer asked for, None where it gave a result.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -49,6 +51,7 @@ class Metered:
     calls: int = 0
     errors: Mapping[int, int] = field(default_factory=dict)
     slowest: float = 0.0
+    refusal: ModelRefusal | None = None
 
     def plus(self, turn: Turn) -> "Metered":
         """Give the sum with one more call."""
@@ -62,6 +65,7 @@ class Metered:
             calls=self.calls + 1,
             errors=errors,
             slowest=max(self.slowest, turn.waited),
+            refusal=turn.refusal,
         )
 
     def as_event(self) -> EventData:
@@ -128,6 +132,11 @@ class AnswerReader:
         if self._knows_input:
             return replace(told, output=max(told.output, output))
         return replace(bounds.input, output=output)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether no part of what it used was told."""
+        return not self._reported
 
     @property
     def _knows_input(self) -> bool:

@@ -3,19 +3,22 @@
 import asyncio
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import anyio
 import structlog
 
 from codebot.domain.budget import Cap
-from codebot.domain.outcome import Usage
+from codebot.domain.outcome import ModelRefusal, Usage
 from codebot.gateway import notices
 from codebot.gateway.account import Grant, Wish
 from codebot.gateway.guest import Guest
 from codebot.gateway.incoming import Reply
 from codebot.gateway.metering import BROKEN, CUT, AnswerReader, Bounds, Turn, charge
 from codebot.gateway.prices import FREE, find_tariff, worst_input
+from codebot.gateway.refusals import read_refusal
 from codebot.gateway.request import NOTICE, ModelRequest, NotUnderstood, read_question, read_request
 from codebot.gateway.upstream import COUNT_TOKENS, Answer, Call, Upstream, refusal
 
@@ -26,6 +29,7 @@ LONGEST_COUNT = 10
 COUNT_IS_OFF = 1.05
 COUNT_LACKS = NOTICE + 500
 """The API calls its own count an estimate; and our own words may be added to the request."""
+LONGEST_REASON = 64 * 1024
 MOST_NAMES = 100
 """Names of left-out things that are logged, each once: agents can invent any number."""
 LONGEST_NAME = 64
@@ -40,15 +44,34 @@ class _Course:
     status: int = CUT
     is_whole: bool = False
     may_be_paid: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    said: bytes = b""
 
     def began(self, answer: Answer) -> None:
         self.waited = time.monotonic() - self.asked
         self.status, self.may_be_paid = answer.status, answer.may_be_paid
+        self.headers = answer.headers
+
+    def heard(self, piece: bytes) -> None:
+        if self.is_refused:
+            self.said = (self.said + piece)[:LONGEST_REASON]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the answer is an error."""
+        return self.status >= 400  # noqa: PLR2004 - HTTP's own border
+
+    @property
+    def refusal(self) -> ModelRefusal | None:
+        """What the answer means, where it is an error that came to its end."""
+        if not (self.is_refused and self.is_whole):
+            return None
+        return read_refusal(self.status, self.headers, self.said, datetime.now(UTC))
 
     @property
     def costs_nothing(self) -> bool:
         """Whether the API refused: nobody pays for an error."""
-        return self.status >= 400 and not self.may_be_paid  # noqa: PLR2004 - HTTP's own border
+        return self.is_refused and not self.may_be_paid
 
 
 class Relay:
@@ -99,7 +122,11 @@ class Relay:
                 await guest.warn(nearly)
             await self._relay(request.sent_by(call), course, reader, reply)
         finally:
-            await guest.record(self._turn(guest, request.model, grant, course, reader), grant)
+            turn = self._turn(guest, request.model, grant, course, reader)
+            if course.is_whole and reader.says_nothing and not course.is_refused:
+                self._log_once("gateway.no_usage", frozenset({turn.model}))
+                guest.note_unmetered(turn)
+            await guest.record(turn, grant)
         await reply.end()
 
     async def _relay(self, call: Call, course: _Course, reader: AnswerReader, reply: Reply) -> None:
@@ -109,6 +136,7 @@ class Relay:
             await reply.begin(answer)
             async for piece in answer.body:
                 reader.read(piece)
+                course.heard(piece)
                 await reply.add(piece)
             course.is_whole = True
 
@@ -153,7 +181,9 @@ class Relay:
         """Say what a call amounts to, however far it got."""
         named = reader.model or model
         if course.costs_nothing:
-            turn = Turn(course.status, course.waited, named, Usage(), priced=True)
+            turn = Turn(
+                course.status, course.waited, named, Usage(), priced=True, refusal=course.refusal
+            )
         else:
             wish = grant.wish
             worst = worst_input(wish.input_tokens, long_cache=wish.long_cache)
@@ -163,7 +193,7 @@ class Relay:
             paid = self._upstream.costs_money
             usage, priced = charge((named, model), spent, costs_money=paid)
             status = BROKEN if reader.broken else course.status if course.is_whole else CUT
-            turn = Turn(status, course.waited, named, usage, priced)
+            turn = Turn(status, course.waited, named, usage, priced, course.refusal)
         self._log(guest, turn)
         return turn
 

@@ -118,6 +118,9 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.EGRESS_REFUSED: lambda data: (
         f"  Blocked: {data.get('host', '')} ({data.get('reason', '')})"
     ),
+    EventType.MODEL_UNMETERED: lambda _: (
+        "  The model's gateway does not say what a call used: the most that it can is charged"
+    ),
     EventType.BUDGET_WARNED: lambda data: f"  The budget is nearly used up: {_used(data)}",
     EventType.BUDGET_EXHAUSTED: lambda data: f"  The budget is used up: {_used(data)}",
     EventType.CHANGE_COLLECTED: _change_collected,

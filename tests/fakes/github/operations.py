@@ -148,7 +148,7 @@ def create_pull(asked: Asked) -> Answer:
     body = asked.body
     _refuse_invalid(repository, body)
     if body.get("draft") and not repository.drafts:
-        raise failure(422, "Draft pull requests are not supported in this repository.")
+        raise failure(422, *repository.draft_refusal)
     pull = Pull(
         number=len(repository.pulls) + 1,
         title=body["title"],

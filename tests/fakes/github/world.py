@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 WORK_PERMISSIONS = {"metadata": "read", "contents": "write", "pull_requests": "write"}
 LEVELS = ("read", "write", "admin")
@@ -38,6 +39,7 @@ class Repository:
     folder: Path | None = None
     archived: bool = False
     drafts: bool = True
+    draft_refusal: tuple[Any, ...] = ("Draft pull requests are not supported in this repository.",)
     pushable: bool = True
     filters: bool = True
     former_names: set[str] = field(default_factory=set)

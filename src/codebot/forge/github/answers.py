@@ -14,14 +14,12 @@ from codebot.errors import (
     ForgeRefused,
     ForgeUnauthorized,
 )
-from codebot.forge.github.models import Refusal
+from codebot.forge.github.refusals import Refusal, read_refusal
 
 T = TypeVar("T")
 
 BROKEN_FOR = timedelta(minutes=1)
 """When to come back to a GitHub that is down: its own outages last minutes."""
-
-_LONGEST_QUOTE = 300
 
 
 def read_answer(response: httpx.Response, kind: type[T]) -> T:
@@ -36,9 +34,9 @@ def read_answer(response: httpx.Response, kind: type[T]) -> T:
 
 def fault_of(response: httpx.Response) -> ForgeError:
     """Give the error that an answer outside 2xx means, by its HTTP family."""
-    said = _refusal(response)
+    said = read_refusal(response.content)
     fact = f"{_call(response.request)} was answered with {response.status_code}"
-    detail = f"{fact}: {_one_line(said.message)}" if said.message else f"{fact}."
+    detail = f"{fact}: {_sentence(said)}" if said.words else f"{fact}."
     match response.status_code:
         case httpx.codes.UNAUTHORIZED:
             return ForgeUnauthorized(
@@ -54,10 +52,10 @@ def fault_of(response: httpx.Response) -> ForgeError:
                 detail, hint="Check the name, and that the App is installed on the repository."
             )
         case status if httpx.codes.is_client_error(status):
-            problems = tuple(str(problem) for problem in said.errors)
-            return ForgeRefused(_with(detail, problems), problems=problems)
+            return ForgeRefused(detail, problems=said.findings)
         case status:
-            return broken(response.request, f"answered with {status}")
+            words = f": {said.words.rstrip('.')}" if said.words else ""
+            return broken(response.request, f"answered with {status}{words}")
 
 
 def broken(request: httpx.Request, what: str, *, hint: str | None = None) -> ForgeBroken:
@@ -69,18 +67,7 @@ def _call(request: httpx.Request) -> str:
     return f"{request.method} {request.url.host}{request.url.path}"
 
 
-def _refusal(response: httpx.Response) -> Refusal:
-    """Read what GitHub says about the failure, if it is GitHub who says it."""
-    try:
-        return Refusal.model_validate_json(response.content)
-    except ValidationError:
-        return Refusal()
-
-
-def _with(detail: str, problems: tuple[str, ...]) -> str:
-    return _one_line(f"{detail.rstrip('.')} ({', '.join(problems)}).") if problems else detail
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}..."
+def _sentence(said: Refusal) -> str:
+    """Give GitHub's words, and where it explains them."""
+    see = f" See {said.explained_at} ." if said.explained_at.startswith("https://") else ""
+    return f"{said.words.rstrip('.')}.{see}"

@@ -126,12 +126,15 @@ class GitHubForge:
     async def _send(
         self, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
-        """Post it once, or once more as an ordinary one where drafts are not to be had."""
+        """Post it once, or once more as an ordinary one where drafts are not to be had.
+
+        GitHub has no one form for the refusal of a draft, so any draft that is refused, and not for
+        its branches, is sent as an ordinary one: what else is wrong is refused again.
+        """
         try:
             return await self._post(repository, new, task_id)
         except ForgeRefused as refusal:
-            # A refused draft is the one refusal without structured findings.
-            if not new.draft or refusal.problems:
+            if not new.draft or any(map(_is_about_a_branch, refusal.problems)):
                 return await self._there_already(repository, new, refusal)
         ordinary = replace(new, title=DRAFT_PREFIX + new.title, draft=False)
         try:
@@ -195,6 +198,10 @@ class GitHubForge:
             login=user.login,
         )
         return identity, datetime.max.replace(tzinfo=self._now().tzinfo)
+
+
+def _is_about_a_branch(problem: str) -> bool:
+    return problem.startswith(("base:", "head:"))
 
 
 def _accept(found: PullRequest) -> PullRequest:

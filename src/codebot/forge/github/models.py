@@ -94,21 +94,3 @@ class Pull(_Answer):
         """The same in the product's own words: GitHub calls a merged one closed."""
         state = "merged" if self.merged_at else self.state
         return PullRequest(self.number, self.html_url, state, self.draft)
-
-
-class Problem(_Answer):
-    """One finding of a 422: `code` is GitHub's word (invalid, missing_field, custom, ...)."""
-
-    code: str
-    field: str | None = None
-
-    def __str__(self) -> str:
-        """Name the field where there is one."""
-        return f"{self.field}: {self.code}" if self.field else self.code
-
-
-class Refusal(_Answer):
-    """https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api ."""
-
-    message: str = ""
-    errors: tuple[Problem | str, ...] = ()
