@@ -342,6 +342,21 @@ async def test_a_workspace_that_is_lost_with_the_agents_work_ends_the_run_clearl
         assert len(story.agent.jobs) == 1
 
 
+@pytest.mark.parametrize("method", ["identity", "write_access"])
+async def test_what_publishing_needs_is_asked_before_the_agent_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise ForgeForbidden("The App may not push.")
+
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        monkeypatch.setattr(type(story.forge), method, refuse)
+        with pytest.raises(ForgeForbidden, match="may not push"):
+            await story.tell()
+        assert story.agent.jobs == []
+        assert story.finished() == []
+
+
 async def test_finished_work_waits_for_a_forge_that_says_no(tmp_path: Path) -> None:
     async with open_story(tmp_path, Act(MENDS)) as story:
         story.forge.refusal = ForgeForbidden("The App may not open pull requests.")

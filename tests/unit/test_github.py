@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from codebot.domain.outcome import NewPullRequest
-from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.repository import ForgeKind, Identity, Repository
 from codebot.domain.secret import Secret
 from codebot.domain.task import TaskId
 from codebot.errors import (
@@ -21,16 +23,26 @@ from codebot.errors import (
     ForgeUnauthorized,
 )
 from codebot.forge.github.answers import fault_of, read_answer
-from codebot.forge.github.auth import PersonalLogin
+from codebot.forge.github.auth import AppLogin, PersonalLogin
 from codebot.forge.github.cache import Cache
 from codebot.forge.github.client import GitHubClient
 from codebot.forge.github.forge import GitHubForge
 from codebot.forge.github.gate import RateGate, pause_asked
 from codebot.forge.github.models import InstallationToken, Pull, User
 from codebot.settings.proxy import proxy_for
+from codebot.telemetry.redaction import Redactor
 from fakes.clock import Clock
 from fakes.github.clock import SleepClock
 
+PEM = (
+    rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    .private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    .decode()
+)
 REQUEST = httpx.Request("GET", "https://api.github.com/repos/octo/repo")
 
 
@@ -280,3 +292,58 @@ async def test_a_draft_refused_in_a_form_that_github_does_not_describe_is_sent_w
     await forge.close()
 
     assert [(one["draft"], one["title"]) for one in sent] == [(True, "t"), (False, "[Draft] t")]
+
+
+def forge_that_answers(status: int, login: type[PersonalLogin] | type[AppLogin]) -> GitHubForge:
+    """Give a forge whose GitHub answers like this when it is asked who somebody is."""
+
+    def github(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.startswith("/user"):
+            return httpx.Response(status, json={"message": "Resource not accessible"})
+        if path == "/app":
+            return httpx.Response(200, json={"id": 1, "slug": "acme", "permissions": {}})
+        return httpx.Response(201, json={"token": "ghs_x", "expires_at": "2099-01-01T00:00:00Z"})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(github), base_url="https://api.x")
+    clock = Clock()
+    client = GitHubClient(http, sleep=asyncio.sleep)
+
+    def new_gate() -> RateGate:
+        return RateGate(now=clock, sleep=asyncio.sleep)
+
+    as_somebody: PersonalLogin | AppLogin = PersonalLogin(
+        client, token=Secret("ghp_x"), gate=new_gate()
+    )
+    if login is AppLogin:
+        as_somebody = AppLogin(
+            client,
+            app_id="1",
+            private_key=Secret(PEM),
+            installation_id=7,
+            new_gate=new_gate,
+            now=clock,
+            redactor=Redactor(),
+        )
+    return GitHubForge(
+        client, as_somebody, web_url="https://x.example", now=clock, sleep=asyncio.sleep
+    )
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_credential_that_may_not_ask_who_it_is_speaks_for_no_stranger(status: int) -> None:
+    person, app = (forge_that_answers(status, kind) for kind in (PersonalLogin, AppLogin))
+
+    assert await person.identity() == Identity("Codebot", "codebot@noreply.invalid")
+    address = "acme[bot]@users.noreply.x.example"
+    assert await app.identity() == Identity("acme[bot]", address, "acme[bot]")
+    assert "may not ask whose it is" in (await person.check())[0].detail
+    for forge in (person, app):
+        await forge.close()
+
+
+async def test_a_bad_token_is_told_when_it_is_asked_who_it_is() -> None:
+    person = forge_that_answers(401, PersonalLogin)
+    with pytest.raises(ForgeUnauthorized):
+        await person.identity()
+    await person.close()

@@ -80,19 +80,26 @@ class TaskSteps:
     async def prepare(self) -> Checkout:
         """Give the task a clean tree at the tip of its base branch.
 
-        A tree that somebody removed is made anew, unless the agent has worked in it already.
+        A tree that somebody removed is made anew, unless the agent has worked in it already. What
+        publishing will need is asked for first: a refusal then would waste the agent's paid work.
         """
         request = self.task.request
-        return await self.journal.once(
-            Step("prepare", Phase.PREPARING),
-            Checkout,
-            lambda: self.tools.workspaces.prepare(
+
+        async def prepare() -> Checkout:
+            await self.forge.identity()
+            await self.forge.write_access(request.repository)
+            return await self.tools.workspaces.prepare(
                 self.task.id,
                 request.repository,
                 request.base_branch,
                 self.forge,
                 work_branch=self.task.branch_name,
-            ),
+            )
+
+        return await self.journal.once(
+            Step("prepare", Phase.PREPARING),
+            Checkout,
+            prepare,
             lambda checkout: Noted(TaskChanges(work_dir=str(checkout.tree))),
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
         )

@@ -7,15 +7,25 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from codebot.domain.repository import Repository
+import structlog
+
+from codebot.domain.repository import Identity, Repository
 from codebot.domain.secret import Secret
-from codebot.errors import ForgeForbidden, ForgeRefused, ForgeUnauthorized
+from codebot.errors import ForgeForbidden, ForgeNotFound, ForgeRefused, ForgeUnauthorized
 from codebot.forge.github.cache import Cache
 from codebot.forge.github.client import Credential, GitHubClient
 from codebot.forge.github.gate import RateGate
-from codebot.forge.github.models import App, Installation, InstallationToken, User
+from codebot.forge.github.models import (
+    App,
+    Installation,
+    InstallationToken,
+    User,
+    identity_of,
+)
 from codebot.forge.github.models import Repository as FoundRepository
 from codebot.telemetry.redaction import Redactor
+
+log = structlog.get_logger(__name__)
 
 JWT_BACKDATED = timedelta(seconds=60)
 JWT_LIFETIME = timedelta(minutes=9)
@@ -28,6 +38,9 @@ RENEWED_BEFORE = timedelta(minutes=5)
 """A token handed out must live through the fetch or push that it is for."""
 
 INSTALLATION_KEPT = timedelta(minutes=10)
+
+
+NOBODY = Identity("Codebot", "codebot@noreply.invalid")
 
 
 class Access(StrEnum):
@@ -119,6 +132,18 @@ class AppLogin:
         slug = (await self.app()).slug
         credential = self._credential(Scope(await self._any_installation(), None, Access.READ))
         return await self._client.get(f"users/{slug}%5Bbot%5D", User, credential)
+
+    async def identity(self, host: str) -> Identity:
+        """Give the author of the App's commits; raises what the App itself is refused.
+
+        Where GitHub hides the bot's user, the older form of its address names it without number.
+        """
+        try:
+            return identity_of(await self.user(), host)
+        except (ForgeForbidden, ForgeNotFound) as error:
+            login = f"{(await self.app()).slug}[bot]"
+            log.warning("github.identity_hidden", login=login, problem=error.detail)
+            return Identity(login, f"{login}@users.noreply.{host}", login)
 
     async def app(self) -> App:
         """Give the App itself."""
@@ -221,6 +246,18 @@ class PersonalLogin:
     async def user(self) -> User:
         """Give the token's owner."""
         return await self._client.get("user", User, self._credential)
+
+    async def identity(self, host: str) -> Identity:
+        """Give the author of the owner's commits; raises `ForgeUnauthorized` for a bad token.
+
+        The tokens of GitHub Actions and of Apps may push and open pull requests, but not ask who
+        they are. Their commits are nobody's: an address at GitHub could be a stranger's.
+        """
+        try:
+            return identity_of(await self.user(), host)
+        except (ForgeForbidden, ForgeNotFound) as error:
+            log.warning("github.identity_unknown", problem=error.detail)
+            return NOBODY
 
 
 Login = AppLogin | PersonalLogin

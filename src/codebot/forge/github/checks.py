@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from codebot.domain.ports import Finding
-from codebot.errors import CodebotError, ForgeError
-from codebot.forge.github.auth import AppLogin, Login, missing_permissions
+from codebot.errors import CodebotError, ForgeError, ForgeForbidden, ForgeNotFound
+from codebot.forge.github.auth import AppLogin, Login, PersonalLogin, missing_permissions
 from codebot.forge.github.models import App, Installation
 
 CREDENTIAL = "GitHub credential"
@@ -17,10 +17,17 @@ async def check_login(login: Login) -> Sequence[Finding]:
     try:
         if isinstance(login, AppLogin):
             return await _check_app(login)
-        user = await login.user()
+        detail = await _whose(login)
     except ForgeError as error:
         return (_bad(CREDENTIAL, error),)
-    return (Finding(CREDENTIAL, ok=True, detail=f"the token of {user.login}"),)
+    return (Finding(CREDENTIAL, ok=True, detail=detail),)
+
+
+async def _whose(login: PersonalLogin) -> str:
+    try:
+        return f"the token of {(await login.user()).login}"
+    except (ForgeForbidden, ForgeNotFound):
+        return "a token that may not ask whose it is: its commits are in Codebot's own name"
 
 
 async def _check_app(login: AppLogin) -> Sequence[Finding]:

@@ -186,17 +186,16 @@ class GitHubForge:
                 f"The repository {found.full_name} is archived: nothing can be pushed to it.",
                 hint="Unarchive it in its settings.",
             )
+        if found.disabled:
+            raise ForgeForbidden(
+                f"GitHub has disabled the repository {found.full_name}.",
+                hint="Ask GitHub's support why.",
+            )
         self._login.require_push(found)
         return found, self._now() + LOOKED_UP_FOR
 
     async def _look_identity_up(self, _: str) -> tuple[Identity, datetime]:
-        user = await self._login.user()
-        host = urlsplit(self._web_url).hostname
-        identity = Identity(
-            name=user.name or user.login,
-            email=f"{user.id}+{user.login}@users.noreply.{host}",
-            login=user.login,
-        )
+        identity = await self._login.identity(urlsplit(self._web_url).hostname or "")
         return identity, datetime.max.replace(tzinfo=self._now().tzinfo)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from codebot.domain.outcome import PullRequest
+from codebot.domain.repository import Identity
 
 
 class _Answer(BaseModel):
@@ -55,6 +56,15 @@ class User(_Answer):
     name: str | None = None
 
 
+def identity_of(user: User, host: str) -> Identity:
+    """Give the author of commits that GitHub shows as this user's.
+
+    https://docs.github.com/en/account-and-profile/reference/email-addresses-reference
+    """
+    email = f"{user.id}+{user.login}@users.noreply.{host}"
+    return Identity(user.name or user.login, email, user.login)
+
+
 class Role(_Answer):
     """What the caller may do in a repository."""
 
@@ -70,6 +80,7 @@ class Repository(_Answer):
     full_name: str = Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9._-]+$")
     default_branch: str
     archived: bool
+    disabled: bool = False
     permissions: Role | None = None
 
 
