@@ -161,9 +161,14 @@ class GitFailed(WorkspaceError):
 
 
 class CloneFailed(WorkspaceError):
-    """The repository could not be fetched."""
+    """The repository could not be fetched.
+
+    `in_part` says that something in the repository itself was in the way, which need not concern
+    each of its branches.
+    """
 
     code = "clone_failed"
+    in_part: bool = False
 
 
 class BranchMissing(WorkspaceError):

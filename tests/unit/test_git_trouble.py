@@ -31,6 +31,18 @@ SAID = [
     ("fatal: not a git repository: '/mirrors/x.git'", Trouble.DAMAGED),
     ("error: object file ./objects/1f/0c is empty", Trouble.DAMAGED),
     ("fatal: Unable to create '/m/packed-refs.lock': File exists.", Trouble.DAMAGED),
+    ("fatal: couldn't find remote ref refs/heads/x", Trouble.NO_SUCH_REF),
+    ("fatal: remote error: access denied or repository not exported: /x", Trouble.REFUSED),
+    ("fatal: remote error: upload-pack: not our ref 1f0c", Trouble.BROKEN_THERE),
+    (
+        "remote: aborting due to possible repository corruption on the remote side.\n\nearly EOF",
+        Trouble.BROKEN_THERE,
+    ),
+    (
+        "error: object 1f0c: duplicateEntries: x\nfatal: fsck error in packed object",
+        Trouble.FLAWED,
+    ),
+    ("fatal: protocol error: bad pack header", Trouble.UNREACHABLE),
     ("fatal: bad revision 'x'", None),
     ("", None),
 ]

@@ -15,6 +15,13 @@ class Trouble(Enum):
     UNREACHABLE = "unreachable"
     UNTRUSTED = "untrusted"
     DISK_FULL = "disk_full"
+    NO_SUCH_REF = "no_such_ref"
+    REFUSED = "refused"
+    """The server understood, and says no in words of its own."""
+    BROKEN_THERE = "broken_there"
+    """Objects are missing or damaged where they are fetched from."""
+    FLAWED = "flawed"
+    """An object that came does not pass git's check."""
     DAMAGED = "damaged"
     """Our own copy of the repository is broken, or a killed git left a lock in it."""
 
@@ -26,6 +33,9 @@ _LINE_END = re.compile(r"[ \t]+$", re.MULTILINE)
 _HTTP_STATUS = re.compile(r"(?:returned error: |RPC failed; HTTP )([0-9]{3})")
 
 _REMOTE_WORDS = re.compile(r"^remote:.*$", re.MULTILINE)
+_BROKEN_THERE = re.compile(r"possible repository corruption on the remote side")
+"""Git's own words at the other end, which it sends over before it gives up."""
+
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 _SIGNS: tuple[tuple[Trouble, str], ...] = (
@@ -39,11 +49,15 @@ _SIGNS: tuple[tuple[Trouble, str], ...] = (
         r"repository '[^\n]*' (?:not found|does not exist)|does not appear to be a git repository",
     ),
     (Trouble.MOVED, r"unable to update url base from redirection"),
+    (Trouble.NO_SUCH_REF, r"couldn't find remote ref"),
+    (Trouble.BROKEN_THERE, r"not our ref"),
+    (Trouble.REFUSED, r"^fatal: remote error:"),
+    (Trouble.FLAWED, r"fsck error in pack"),
     (
         Trouble.DAMAGED,
         (
             r"not a git repository|is (?:empty|corrupt)|missing (?:blob|tree|commit|object)"
-            r"|unable to read tree|bad (?:object|pack)|loose object|invalid sha1 pointer"
+            r"|unable to read tree|bad (?:object|pack(?! header))|loose object|invalid sha1 pointer"
             r"|point to a valid object|\.lock': File exists"
         ),
     ),
@@ -71,13 +85,17 @@ def trouble_in(stderr: str) -> Trouble | None:
     >>> trouble_in("fatal: bad revision 'x'") is None
     True
     """
+    if _BROKEN_THERE.search(stderr):
+        return Trouble.BROKEN_THERE
     words = _REMOTE_WORDS.sub("", stderr)  # what a server says of itself is no sign of ours
     if _DISK_FULL.search(words):
         return Trouble.DISK_FULL
     status = _HTTP_STATUS.search(words)
     if status is not None and (trouble := _of_status(int(status[1]))):
         return trouble
-    return next((trouble for trouble, signs in _SIGNS if re.search(signs, words)), None)
+    return next(
+        (trouble for trouble, signs in _SIGNS if re.search(signs, words, re.MULTILINE)), None
+    )
 
 
 def telling_words(stderr: str, most: int) -> str:

@@ -1,11 +1,12 @@
 """Mirrors: one bare repository per remote one, fetched once for everybody who waits for it.
 
-Only branches are mirrored. `git clone --mirror` would take every ref of every pull request as
-well, and with `--prune` delete the refs that keep the bases of live tasks.
+Branches and tags are mirrored, as by `git clone`. `git clone --mirror` would take every ref of
+every pull request as well, and with `--prune` delete the refs that keep the bases of live tasks.
 """
 
 import asyncio
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,25 +16,13 @@ from codebot.domain.task import TaskId
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.branches import find_branch, require_branch, require_room
-from codebot.workspace.clone_errors import clone_failed
+from codebot.workspace.clone_errors import IN_PART, clone_failed
+from codebot.workspace.fetching import WHOLE, Way, ways_to
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
 from codebot.workspace.limits import Limits
 from codebot.workspace.single_flight import SingleFlight
-
-REFSPEC = "+refs/heads/*:refs/heads/*"
-
-OLD_SINS = (
-    *("badDate", "badDateOverflow", "badEmail", "badName", "badTagName", "badTimezone"),
-    *("extraHeaderEntry", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeDate"),
-    *("missingSpaceBeforeEmail", "missingTaggerEntry", "multipleAuthors"),
-    *("zeroPaddedDate", "zeroPaddedFilemode"),
-)
-"""What git's check refuses and honest old repositories have (flask: zeroPaddedFilemode).
-
-None of them can make a checkout write where it should not; those that can stay errors, and what
-comes from an agent is checked without exceptions.
-"""
+from codebot.workspace.sound_tree import require_sound_tree
 
 MOST_REPLACEMENTS = 2
 """A fetch is two calls, and GitHub may refuse either while it limits rates."""
@@ -42,7 +31,10 @@ _REFUSED = frozenset({Trouble.UNAUTHORIZED, Trouble.FORBIDDEN})
 _MAY_PASS = frozenset({Trouble.UNREACHABLE, None})
 """None stands for words that git has for an answer cut short: a fetch may always be repeated."""
 
-_LENIENT = tuple((f"fetch.fsck.{sin}", "ignore") for sin in OLD_SINS)
+
+UNCHECKED = "unchecked"
+"""A file in a mirror that has objects which no git has looked at."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -63,14 +55,20 @@ class Mirrors:
         return self._folder.joinpath(*(_UNSAFE.sub("_", part) for part in parts))
 
     async def refresh(self, repository: Repository, forge: Forge) -> Path:
-        """Give the mirror with the remote's branches as they are now, cloned when it is new.
+        """Give the mirror with the remote's branches and tags as they are now, new or old.
 
         Callers that arrive during a fetch share it. Raises `CloneFailed`, with `retry_after`
-        when the network was at fault, `DiskFull`, and what the forge raises.
+        when the network was at fault and `in_part` where `refresh_branch` may still do, `DiskFull`,
+        and what the forge raises.
         """
-        mirror = self.path(repository)
-        await self._flights.join(str(mirror), partial(self._refresh, mirror, repository, forge))
-        return mirror
+        return await self._refresh("", repository, forge, (WHOLE,))
+
+    async def refresh_branch(self, repository: Repository, forge: Forge, branch: str) -> Path:
+        """Give the mirror with one branch as it is now, whatever is wrong with the others.
+
+        Raises as `refresh` does, and `BranchMissing`.
+        """
+        return await self._refresh(branch, repository, forge, ways_to(branch))
 
     async def known_tip(self, mirror: Path, branch: str) -> str | None:
         """Give the commit of a branch as of the last fetch; None without one, or without a mirror.
@@ -87,6 +85,15 @@ class Mirrors:
         """Raise `PushRejected` when another branch keeps the remote from taking `branch`."""
         await require_room(self._git, mirror, branch)
 
+    async def check_tree(self, mirror: Path, commit: str, borrower: Path) -> None:
+        """Raise `CloneFailed` for a commit whose files no checkout should be made of.
+
+        There is nothing to do where each object was checked as it came. `borrower` is a repository
+        that borrows from the mirror.
+        """
+        if (mirror / UNCHECKED).exists():
+            await require_sound_tree(self._git, mirror, commit, borrower)
+
     async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
         """Pin the base of a task, so that it outlives its branch."""
         await self._git.run("update-ref", _keep_ref(task_id), commit, cwd=mirror)
@@ -96,40 +103,68 @@ class Mirrors:
         if _is_there(mirror):
             await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
 
-    async def _refresh(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+    async def _refresh(
+        self, branch: str, repository: Repository, forge: Forge, ways: Sequence[Way]
+    ) -> Path:
+        mirror = self.path(repository)
+        work = partial(self._fetch_by, ways, mirror, repository, forge)
+        await self._flights.join(f"{mirror} {branch}", work)
+        return mirror
+
+    async def _fetch_by(
+        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Forge
+    ) -> None:
+        """Fetch by the first way that works, alone on the mirror."""
         with disk_errors():
             make_private(self._folder)
             make_private(mirror.parent)
             async with file_lock(mirror.with_suffix(".lock")):
-                await self._fetch_or_clone(mirror, repository, forge)
+                fetched = await self._fetch_in_turn(ways, mirror, repository, forge)
+        if fetched.code != 0:
+            raise clone_failed(repository, fetched)
 
-    async def _fetch_or_clone(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+    async def _fetch_in_turn(
+        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Forge
+    ) -> GitResult:
+        """Give what became of the first way that worked, or of the last that made sense."""
+        for way in ways[:-1]:
+            fetched = await self._fetch_or_clone(way, mirror, repository, forge)
+            if fetched.code == 0 or fetched.trouble not in IN_PART:
+                return fetched
+        return await self._fetch_or_clone(ways[-1], mirror, repository, forge)
+
+    async def _fetch_or_clone(
+        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+    ) -> GitResult:
         if _is_there(mirror):
             await asyncio.to_thread(_remove_leftovers, mirror)
-            fetched = await self._fetch(mirror, repository, forge)
-            if fetched.code == 0:
-                return
+            fetched = await self._fetch(way, mirror, repository, forge)
             if fetched.trouble is not Trouble.DAMAGED:
-                raise clone_failed(repository, fetched)
-        await self._clone(mirror, repository, forge)
+                return fetched
+        return await self._clone(way, mirror, repository, forge)
 
-    async def _clone(self, mirror: Path, repository: Repository, forge: Forge) -> None:
+    async def _clone(
+        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+    ) -> GitResult:
         """Fetch into a folder beside and rename it: a mirror is there whole, or not at all."""
         new = mirror.with_suffix(".new")
         await asyncio.to_thread(delete_folder, new)
         make_private(new)
         await self._git.run("init", "--quiet", "--bare", "--template=", "--", str(new))
-        fetched = await self._fetch(new, repository, forge)
-        if fetched.code != 0:
-            await asyncio.to_thread(delete_folder, new)
-            raise clone_failed(repository, fetched)
-        await asyncio.to_thread(_put_in_place, new, mirror)
+        fetched = await self._fetch(way, new, repository, forge)
+        if fetched.code == 0:
+            await self._git.run("pack-refs", "--all", cwd=new)  # a file for each is slow to read
+            await asyncio.to_thread(_put_in_place, new, mirror)
+        await asyncio.to_thread(delete_folder, new)
+        return fetched
 
-    async def _fetch(self, mirror: Path, repository: Repository, forge: Forge) -> GitResult:
+    async def _fetch(
+        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+    ) -> GitResult:
         """Fetch; what may pass is tried again soon, a token that is refused is replaced."""
         pauses, replacements = iter(self._limits.fetch_pauses), MOST_REPLACEMENTS
         while True:
-            fetched = await self._fetch_with(await forge.read_access(repository), mirror)
+            fetched = await self._fetch_with(way, await forge.read_access(repository), mirror)
             if fetched.code == 0:
                 return fetched
             if fetched.trouble in _REFUSED and replacements:
@@ -140,13 +175,15 @@ class Mirrors:
             else:
                 return fetched
 
-    async def _fetch_with(self, access: RemoteAccess, mirror: Path) -> GitResult:
+    async def _fetch_with(self, way: Way, access: RemoteAccess, mirror: Path) -> GitResult:
+        if not way.is_checked:
+            (mirror / UNCHECKED).touch()
         return await self._git.run(
-            *("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head"),
-            *("--", access.url, REFSPEC),
+            *("fetch", "--quiet", "--no-write-fetch-head", *way.options),
+            *("--", access.url, *way.refspecs),
             cwd=mirror,
             access=access,
-            settings=_LENIENT,
+            settings=way.settings,
             timeout=self._limits.fetch_timeout,
             check=False,
         )

@@ -8,6 +8,8 @@ what the mirror knows already, and moved on in the rare case that there was news
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Forge
 from codebot.domain.repository import Repository
@@ -18,6 +20,9 @@ from codebot.workspace.at_once import at_once
 from codebot.workspace.checkout import check_out, make_repositories
 from codebot.workspace.folders import TaskFolders
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.tags import bring_tags
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +41,21 @@ class Preparation:
         """Give the tree at the tip of its base branch, which the forge names if nobody did."""
         self.folders.make()
         async with at_once() as group:
-            refreshing = group.create_task(self.mirrors.refresh(self.repository, self.forge))
+            refreshing = group.create_task(self._refresh())
             beginning = group.create_task(self._begin(base_branch))
-        mirror, (branch, known) = refreshing.result(), beginning.result()
+        failure, (branch, known) = refreshing.result(), beginning.result()
+        mirror = self.mirrors.path(self.repository)
+        if failure is not None:
+            await self._refresh_branch(branch, failure)
         async with at_once() as group:  # both only read
             finding = group.create_task(self._find_tip(mirror, branch))
             group.create_task(self.mirrors.check_room(mirror, self.work_branch))
         commit = finding.result()
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
+            group.create_task(bring_tags(self.git, mirror, self.folders.tree / ".git"))
             if commit != known:
-                group.create_task(check_out(self.git, self.folders, commit, before=known))
+                group.create_task(self._check_out(commit, before=known))
         return Checkout(
             tree=self.folders.tree,
             home=self.folders.home,
@@ -54,6 +63,26 @@ class Preparation:
             mirror=mirror,
             base_branch=branch,
             base_commit=commit,
+        )
+
+    async def _refresh(self) -> CloneFailed | None:
+        """Fetch all that is new; give the failure where a part of it may do."""
+        try:
+            await self.mirrors.refresh(self.repository, self.forge)
+        except CloneFailed as failure:
+            if not failure.in_part:
+                raise
+            return failure
+        return None
+
+    async def _refresh_branch(self, branch: str, failure: CloneFailed) -> None:
+        """Fetch what the task needs of a repository that cannot be had whole, and tell of it."""
+        await self.mirrors.refresh_branch(self.repository, self.forge, branch)
+        log.warning(
+            "repository.fetched_in_part",
+            repository=self.repository.url,
+            branch=branch,
+            problem=failure.detail,
         )
 
     async def _begin(self, base_branch: str | None) -> tuple[str, str | None]:
@@ -68,10 +97,15 @@ class Preparation:
         try:
             known = await self.mirrors.known_tip(mirror, branch)
             if known is not None:
-                await check_out(self.git, self.folders, known)
-        except GitFailed:  # the mirror is damaged, and being made anew meanwhile
+                await self._check_out(known)
+        except (GitFailed, CloneFailed):  # what is wrong with the mirror shows when it is fetched
             return None
         return known
+
+    async def _check_out(self, commit: str, *, before: str | None = None) -> None:
+        mirror = self.mirrors.path(self.repository)
+        await self.mirrors.check_tree(mirror, commit, self.folders.repository)
+        await check_out(self.git, self.folders, commit, before=before)
 
     async def _find_tip(self, mirror: Path, branch: str) -> str:
         """Find the base's commit; a branch that is missing is looked for once more.

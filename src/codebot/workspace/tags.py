@@ -1,0 +1,40 @@
+"""The tags of a repository in a task's own `.git`, as a clone would have them.
+
+Versions are read from them: `git describe --tags`, setuptools-scm, versioneer, GoReleaser.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+
+from codebot.git.git import Git
+from codebot.workspace.folders import disk_errors
+
+_HEAD = b"# pack-refs with: sorted \n"
+"""Git finds a name by halving then. https://git-scm.com/docs/git-pack-refs"""
+
+_MISTAKEN = re.compile(
+    rb"^[0-9a-f]+ refs/tags/(?:[A-Z_]*HEAD|[0-9a-f]{40}|[0-9a-f]{64})\n", re.MULTILINE
+)
+"""Tags that git takes for something else: it would not bundle HEAD beside a tag of that name."""
+
+
+async def bring_tags(git: Git, mirror: Path, own: Path) -> None:
+    """Write the mirror's tags to the `.git` at `own`, which no agent may have seen yet.
+
+    One file for all of them: 2,500 tags cost as much as one. They point at objects of the mirror.
+    """
+    tags = await git.run(
+        "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags/", cwd=mirror
+    )
+    refs = _MISTAKEN.sub(b"", tags.stdout)
+    if refs:
+        with disk_errors():
+            await asyncio.to_thread(_write, own, _HEAD + refs)
+
+
+def _write(own: Path, refs: bytes) -> None:
+    """Write beside and rename: git reads the file while it moves the branch."""
+    new = own / "packed-refs.new"
+    new.write_bytes(refs)
+    new.rename(own / "packed-refs")
