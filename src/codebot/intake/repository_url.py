@@ -5,7 +5,6 @@ What goes on is never the caller's text but a URL rebuilt from its checked parts
 
 import hashlib
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.errors import FieldProblem, InvalidTask
+from codebot.intake.git_folder import find_git_folders, resolved
 
 LOCAL_HOST = "localhost"
 _LONGEST_URL = 4096
@@ -144,46 +144,31 @@ def _without_default_port(host: str, scheme: str) -> str:
 def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     if not rules.local_roots:
         raise _refusal("is a path, and none is allowed here: CODEBOT_LOCAL_REPOS is not set", rules)
-    path = _resolved(Path(text))
-    roots = [root for root in map(_resolved, rules.local_roots) if root]
-    if path is None or not any(path.is_relative_to(root) for root in roots):
+    path = resolved(Path(text))
+    roots = [root for root in map(resolved, rules.local_roots) if root]
+    if path is None or not _is_below(path, roots):
         raise _refusal("is not there, or not below a folder that is allowed here", rules)
-    if not _is_repository(path):
-        raise _refusal("is not a Git repository (neither bare nor with a `.git` folder)", rules)
+    folders = find_git_folders(path)
+    if not folders:
+        raise _refusal(f"is not a Git repository: {_lack(path)}", rules)
+    for folder in folders:
+        if not _is_below(folder, roots):
+            raise _refusal(f"has its Git in {folder}, which is not allowed here", rules)
     # Two folders of one name must not share a mirror: the path tells their owners apart.
     owner = f"local-{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
     name = path.name.removesuffix(".git") or path.name
     return Repository(ForgeKind.LOCAL, LOCAL_HOST, owner, name, str(path), path)
 
 
-def _resolved(path: Path) -> Path | None:
-    """Follow every symbolic link; None for what is not there, not readable, or a loop."""
-    try:
-        found = path.resolve(strict=True)
-    except (OSError, RuntimeError):
-        return None
-    return found if str(found).isprintable() else None
+def _lack(path: Path) -> str:
+    """Say what a folder lacks to be a repository."""
+    if (path / ".git").is_file():
+        return "its `.git` file leads to none (a linked worktree or submodule that was moved?)"
+    return "it is neither bare nor has a `.git`"
 
 
-def _is_repository(path: Path) -> bool:
-    """Look for a bare repository or a `.git` folder.
-
-    A `.git` that is a file, and a link in place of a folder, lead out of the allowed folders: they
-    do not count.
-    """
-    inner = path / ".git"
-    folder = inner if stat.S_ISDIR(_mode(inner)) else path
-    return stat.S_ISREG(_mode(folder / "HEAD")) and all(
-        stat.S_ISDIR(_mode(folder / part)) for part in ("objects", "refs")
-    )
-
-
-def _mode(path: Path) -> int:
-    """Say what stands at `path` itself, links not followed; 0 for nothing or no access."""
-    try:
-        return path.lstat().st_mode
-    except OSError:
-        return 0
+def _is_below(path: Path, roots: list[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
 
 
 def _refusal(what: str, rules: RepositoryRules) -> InvalidTask:

@@ -24,6 +24,7 @@ make_new() {
     git init --quiet --template=
     mkdir -p .git/objects/info
     printf '%s\n' "$objects" >.git/objects/info/alternates
+    [ ! -f "$objects/../shallow" ] || cp "$objects/../shallow" .git/shallow
     git update-ref HEAD "$base"
     git read-tree "$base"
 }

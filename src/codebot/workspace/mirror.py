@@ -179,7 +179,7 @@ class Mirrors:
         if not way.is_checked:
             (mirror / UNCHECKED).touch()
         return await self._git.run(
-            *("fetch", "--quiet", "--no-write-fetch-head", *way.options),
+            *("fetch", "--quiet", "--no-write-fetch-head", "--update-shallow", *way.options),
             *("--", access.url, *way.refspecs),
             cwd=mirror,
             access=access,

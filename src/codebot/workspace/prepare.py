@@ -17,7 +17,7 @@ from codebot.domain.task import TaskId
 from codebot.errors import BranchMissing, CloneFailed, GitFailed
 from codebot.git.git import Git
 from codebot.workspace.at_once import at_once
-from codebot.workspace.checkout import check_out, make_repositories
+from codebot.workspace.checkout import check_out, make_repositories, share_boundary
 from codebot.workspace.folders import TaskFolders
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.tags import bring_tags
@@ -51,6 +51,7 @@ class Preparation:
             finding = group.create_task(self._find_tip(mirror, branch))
             group.create_task(self.mirrors.check_room(mirror, self.work_branch))
         commit = finding.result()
+        share_boundary(mirror, self.folders)
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
             group.create_task(bring_tags(self.git, mirror, self.folders.tree / ".git"))
