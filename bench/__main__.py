@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from bench import box, budget, demo, idle, lists, load, way, workers
+from bench import box, budget, demo, idle, lists, load, memory, way, workers
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -20,6 +20,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "budget": budget.measure,
     "way": way.measure,
     "workers": workers.measure,
+    "memory": memory.measure,
     "idle": idle.measure,
     "start": idle.measure_start,
     "demo": demo.measure,
@@ -41,7 +42,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure Codebot; all of it takes about five minutes."
+        prog="python -m bench", description="Measure Codebot; all of it takes about ten minutes."
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument(

@@ -4,19 +4,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from socket import create_connection
 from statistics import median
 
 from bench.measure import ROUNDS, Figure, Figures
+from bench.process import cpu_seconds_of, memory_of
 from fakes.service import KEY, free_port, run_service
 
 SETTLING_SECONDS = 2
 IDLE_SECONDS = 10
 CALLS = 5
 CODEBOT = Path(sys.executable).with_name("codebot")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure(folder: Path) -> Figures:
@@ -24,7 +23,7 @@ def measure(folder: Path) -> Figures:
     with run_service([CODEBOT], folder) as service:
         time.sleep(SETTLING_SECONDS)
         pid = service.process.pid
-        memory = _memory(pid)
+        memory = memory_of(pid)
         shares = [_cpu_share(pid) for _ in range(ROUNDS)]
     note = f"Pss {memory['Pss']:.0f} MB"
     yield Figure("idle service: resident memory", [memory["Rss"]], 110, "MB", note=note)
@@ -45,23 +44,11 @@ def measure_start(folder: Path) -> Figures:
     yield Figure("serve until /health answers, again", seconds, 1.2, "s")
 
 
-def _memory(pid: int) -> Mapping[str, float]:
-    """Give Rss and Pss in megabytes (proc_pid_smaps(5))."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    sizes = {line.split(":")[0]: line.split()[1] for line in lines}
-    return {name: int(sizes[name]) * 1024 / 1e6 for name in ("Rss", "Pss")}
-
-
 def _cpu_share(pid: int) -> float:
     """Give the share of one core, in percent, that the process uses for a while."""
-    before = _cpu_seconds(pid)
+    before = cpu_seconds_of(pid)
     time.sleep(IDLE_SECONDS)
-    return (_cpu_seconds(pid) - before) / IDLE_SECONDS * 100
-
-
-def _cpu_seconds(pid: int) -> float:
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / TICKS  # utime, stime: proc_pid_stat(5)
+    return (cpu_seconds_of(pid) - before) / IDLE_SECONDS * 100
 
 
 def _time_help() -> float:
