@@ -52,6 +52,10 @@ class MemoryForge:
         self._fail("read_access")
         return RemoteAccess(self.url(repository), self.token)
 
+    async def source_access(self, repository: Repository) -> RemoteAccess:
+        self._fail("source_access")
+        return RemoteAccess(self.url(repository), self.token)
+
     async def write_access(self, repository: Repository) -> RemoteAccess:
         self._fail("write_access")
         return RemoteAccess(self.url(repository), self.token)

@@ -21,6 +21,7 @@ from codebot.domain.task import TaskId
 from codebot.git.git import Git
 from codebot.sandbox.direct import DirectSandbox
 from codebot.workspace.limits import Limits
+from codebot.workspace.submodules import FindSource
 from codebot.workspace.workspaces import Workspaces
 from fakes.forge import MemoryForge
 from fakes.git_http import GitServer, git
@@ -47,6 +48,7 @@ class Workshop:
     server: GitServer
     limits: Limits = QUICK
     forge: MemoryForge = field(default_factory=MemoryForge)
+    find_source: FindSource | None = None
 
     def __post_init__(self) -> None:
         self.forge.token = Secret(self.server.token)
@@ -64,6 +66,7 @@ class Workshop:
             mirrors=self.mirrors,
             work_dir=self.work_dir,
             limits=self.limits,
+            find_source=self.find_source,
         )
 
     @property

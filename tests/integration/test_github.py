@@ -4,14 +4,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from codebot.domain.outcome import NewPullRequest
-from codebot.domain.repository import ForgeKind, Repository
+from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.secret import Secret
 from codebot.domain.task import TaskId
 from codebot.errors import (
@@ -191,6 +191,17 @@ async def test_a_token_is_renewed_five_minutes_before_its_end(public: Scene) -> 
         public.clock.pass_by(timedelta(minutes=1, seconds=1))
         assert await forge.read_access(public.repository) != first
     assert public.github.made("POST", "access_tokens") == 2
+
+
+async def test_a_submodule_is_read_with_a_token_for_it_alone_or_as_anybody_could(
+    public: Scene,
+) -> None:
+    stranger = replace(public.repository, owner="stranger", name="lib", url="https://x/s/lib.git")
+    async with public.forge() as forge:
+        ours = await forge.source_access(public.repository)
+        assert ours.token is not None
+        assert ours == await forge.read_access(public.repository)
+        assert await forge.source_access(stranger) == RemoteAccess(stranger.url)
 
 
 async def test_a_forgotten_token_is_not_handed_out_again(public: Scene) -> None:

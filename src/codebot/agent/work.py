@@ -117,7 +117,11 @@ class AgentWork:
         access: GatewayAccess,
     ) -> AgentJob:
         opening = prompts.task_prompt(
-            task, base_branch=checkout.base_branch, test_command=task.request.test_command
+            task,
+            base_branch=checkout.base_branch,
+            test_command=task.request.test_command,
+            gaps=checkout.gaps,
+            submodules=checkout.submodules,
         )
         return AgentJob(
             prompt=opening if feedback is None else prompts.go_on(feedback, checkout.base_commit),

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from codebot.gateway.scripted import ScriptedUpstream
 from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
+from codebot.intake.submodule_url import find_source
 from codebot.network.client import trust_in
 from codebot.pipeline import Pipeline
 from codebot.pipeline.steps import Tools
@@ -54,6 +55,7 @@ from codebot.settings.proxy import proxy_for
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.workspace.limits import Limits
+from codebot.workspace.submodules import FindSource
 from codebot.workspace.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
@@ -221,7 +223,18 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         limits=Limits(protected_paths=settings.protected_paths, allowed_filters=settings.filters),
         holds_secret=redactor.is_betrayed_by,
         tame=partial(wording.own_message, redact=redactor),
+        find_source=_find_source(settings),
     )
+
+
+def _find_source(settings: Settings) -> FindSource | None:
+    """Give what says which repositories submodules are, unless none are wanted."""
+    if settings.submodules == "off":
+        return None
+    rules = repository_rules(settings)
+    if settings.submodule_repos is not None:
+        rules = replace(rules, local_roots=settings.submodule_repos)
+    return partial(find_source, rules=rules)
 
 
 def _agent(settings: Settings) -> Agent:

@@ -96,6 +96,7 @@ def _own(settings: Settings, folder: Path) -> Settings:
         database=folder / "codebot.sqlite3",
         work_dir=settings.work_dir / "run",  # a service sweeps what it does not know from its own
         local_repos=(Path("/"),),
+        submodule_repos=settings.local_repos,  # what a repository names is nobody's choice here
     )
 
 

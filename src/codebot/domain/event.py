@@ -1,15 +1,18 @@
 """What happened to a task, in order: the append-only record behind `/events`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from codebot.domain.budget import Cap, Caps
-from codebot.domain.outcome import Change, Publication, Refusal, Usage, Verdict
+from codebot.domain.outcome import Change, Gap, Publication, Refusal, Usage, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
+
+MOST_GAPS = 50
+"""Gaps of a checkout that are told one by one."""
 
 
 class EventType(StrEnum):
@@ -34,6 +37,7 @@ class EventType(StrEnum):
     MODEL_METERED = "model.metered"
     MODEL_UNMETERED = "model.unmetered"
     EGRESS_REFUSED = "egress.refused"
+    CHECKOUT_INCOMPLETE = "checkout.incomplete"
     CHANGE_COLLECTED = "change.collected"
     CHANGE_REFUSED = "change.refused"
     TESTS_FINISHED = "tests.finished"
@@ -77,6 +81,12 @@ def model_unmetered(model: str, charged: Usage) -> EventData:
         "output_tokens": charged.output_tokens,
         "cost_usd": charged.cost_usd,
     }
+
+
+def checkout_incomplete(gaps: Sequence[Gap]) -> EventData:
+    """Tell what is missing in a checkout; of many gaps the first ones, and how many there are."""
+    told = [{"path": gap.path, "reason": gap.reason} for gap in gaps[:MOST_GAPS]]
+    return EventType.CHECKOUT_INCOMPLETE, {"gaps": told, "count": len(gaps)}
 
 
 def change_collected(change: Change) -> EventData:

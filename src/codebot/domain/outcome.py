@@ -52,13 +52,25 @@ class Failure:
     retryable: bool
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """Something that a person's own checkout would hold, and a task's does not.
+
+    `reason` goes on where the path ends: "vendor/lib", "is a submodule on another host".
+    """
+
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """Step `prepare`: a clean tree for one task.
 
     `tree` is the agent's working tree with its own disposable `.git`; `home` the HOME of
     everything that runs in it; `repository` the service's own bare repository of the task, which
-    borrows its objects from `mirror` and never sees the agent's files.
+    borrows its objects from `mirror` and never sees the agent's files. `submodules` are the paths
+    of those that are there, to be read; `gaps` say what is not as it should be.
     """
 
     tree: Path
@@ -67,6 +79,8 @@ class Checkout:
     mirror: Path
     base_branch: str
     base_commit: str
+    submodules: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 class AgentOutcome(StrEnum):

@@ -218,6 +218,18 @@ class Agent(Protocol):
 # --- Forge -----------------------------------------------------------------------------------
 
 
+class Readable(Protocol):
+    """Where a repository can be fetched from."""
+
+    async def read_access(self, repository: Repository) -> RemoteAccess:
+        """Give what git needs to fetch."""
+        ...
+
+    async def forget_access(self, repository: Repository) -> None:
+        """Drop cached tokens: git was refused with one."""
+        ...
+
+
 class Forge(Protocol):
     """Where repositories live and pull requests are opened. Errors are `ForgeError`s."""
 
@@ -237,6 +249,13 @@ class Forge(Protocol):
 
     async def read_access(self, repository: Repository) -> RemoteAccess:
         """Give what git needs to fetch."""
+        ...
+
+    async def source_access(self, repository: Repository) -> RemoteAccess:
+        """Give what git needs to fetch from a repository that no task works on.
+
+        Where the credential has no business, that is what anybody has.
+        """
         ...
 
     async def write_access(self, repository: Repository) -> RemoteAccess:

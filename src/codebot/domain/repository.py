@@ -40,6 +40,14 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A repository that a task only reads from, and whether the forge's credential is for it."""
+
+    repository: Repository
+    uses_credential: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteAccess:
     """What git needs to fetch from or push to a repository.
 

@@ -12,6 +12,7 @@ from codebot.domain.task import Task
 Data = Mapping[str, Any]
 
 LONGEST = 200
+_MOST_GAPS = 3
 """Characters of a line: what the agent says at length stands in its log."""
 
 _STEERING = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -95,6 +96,13 @@ def _used(data: Data) -> str:
     return f"{data.get('used', 0):.4g} of {data.get('limit', 0):g} {data.get('cap', '')}"
 
 
+def _checkout_incomplete(data: Data) -> str:
+    gaps = data.get("gaps", ())
+    first = "; ".join(f"{gap['path']} {gap['reason']}" for gap in gaps[:_MOST_GAPS])
+    more = data.get("count", 0) - _MOST_GAPS
+    return f"  Missing in the workspace: {first}{f'; and {more} more' if more > 0 else ''}"
+
+
 def _change_collected(data: Data) -> str:
     return (
         f"  Changed: {data.get('files', '?')} file(s),"
@@ -123,6 +131,7 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     ),
     EventType.BUDGET_WARNED: lambda data: f"  The budget is nearly used up: {_used(data)}",
     EventType.BUDGET_EXHAUSTED: lambda data: f"  The budget is used up: {_used(data)}",
+    EventType.CHECKOUT_INCOMPLETE: _checkout_incomplete,
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.CHANGE_REFUSED: lambda data: f"  Not taken: {data.get('detail', '')}",
     EventType.TESTS_FINISHED: _tests_finished,

@@ -73,6 +73,7 @@ async def _tell(steps: TaskSteps) -> RunResult:
         rounds=round_,
         usage=steps.spent(),
         blocked=await steps.blocked(),
+        gaps=checkout.gaps,
     )
     with _work_at_stake():
         publication = await steps.publish(checkout, work)

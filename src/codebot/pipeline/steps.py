@@ -13,6 +13,7 @@ from codebot.domain.event import (
     branch_pushed,
     change_collected,
     change_refused,
+    checkout_incomplete,
     pull_request_opened,
     tests_finished,
 )
@@ -100,7 +101,10 @@ class TaskSteps:
             Step("prepare", Phase.PREPARING),
             Checkout,
             prepare,
-            lambda checkout: Noted(TaskChanges(work_dir=str(checkout.tree))),
+            lambda checkout: Noted(
+                TaskChanges(work_dir=str(checkout.tree)),
+                [checkout_incomplete(checkout.gaps)] if checkout.gaps else (),
+            ),
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
         )
 

@@ -15,6 +15,7 @@ from codebot.domain.outcome import (
     AgentReport,
     Change,
     ChangedFile,
+    Gap,
     NewPullRequest,
     Usage,
     Verdict,
@@ -40,6 +41,8 @@ _LONGEST_MESSAGE = 5_000
 _MOST_FILES = 50
 _MOST_LEFTOVERS = 10
 _MOST_HOSTS = 10
+_MOST_GAPS = 20
+_LONGEST_REASON = 200
 _LONGEST_PATH = 150
 _LONGEST_HOST = 100
 _LONGEST_COMMAND = 300
@@ -54,7 +57,7 @@ class Work:
     """What there is to tell of a run: the task, and what the last round made of it.
 
     `usage` is what all rounds together have used; `blocked` says how often the task's boxes were
-    refused each host, the most frequent first.
+    refused each host, the most frequent first. `gaps` are those of the checkout.
     """
 
     task: Task
@@ -64,6 +67,7 @@ class Work:
     rounds: int
     usage: Usage
     blocked: Mapping[str, int] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
 
 
 def pull_request(work: Work, *, base: str, redact: Callable[[str], str]) -> NewPullRequest:
@@ -101,6 +105,7 @@ def body(work: Work, redact: Callable[[str], str]) -> str:
         f"## Task\n\n{_task(work.task, redact)}",
         f"## What changed\n\n{_changes(work, redact)}",
         f"## Test evidence\n\n{_evidence(work, redact)}",
+        _gaps(work.gaps, redact),
         _network(work.blocked, redact),
         f"## Cost\n\n{_cost(work.usage)}",
         f"---\n\nOpened by codebot for task {code(work.task.id)}.\n{marker(work.task.id)}",
@@ -221,6 +226,19 @@ def _leftovers(paths: tuple[str, ...]) -> str:
     names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFTOVERS])
     more = f" and {len(paths) - _MOST_LEFTOVERS} more" if len(paths) > _MOST_LEFTOVERS else ""
     return f"The run left files behind that are neither committed nor ignored: {names}{more}."
+
+
+def _gaps(gaps: tuple[Gap, ...], redact: Callable[[str], str]) -> str:
+    """Say what agent and tests had to do without."""
+    if not gaps:
+        return ""
+    lines = [
+        f"- {code(redact(gap.path), _LONGEST_PATH)} {line(redact(gap.reason), _LONGEST_REASON)}"
+        for gap in gaps[:_MOST_GAPS]
+    ]
+    if len(gaps) > _MOST_GAPS:
+        lines.append(f"- and {len(gaps) - _MOST_GAPS} more")
+    return "## Missing in the workspace\n\n" + "\n".join(lines)
 
 
 def _network(blocked: Mapping[str, int], redact: Callable[[str], str]) -> str:

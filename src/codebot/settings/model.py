@@ -50,7 +50,9 @@ class Settings:
 
     `agent_command` is empty for Claude Code. `anthropic_base_url` is a URL, or the path of a file
     of scripted model turns. `proxies` holds HTTPS_PROXY, HTTP_PROXY and NO_PROXY where set.
-    `warnings` are sentences for the operator about what is set and has no effect, or is risky.
+    `submodule_repos` are the local repositories that submodules may come from where those are not
+    `local_repos`. `warnings` are sentences for the operator about what is set and has no effect, or
+    is risky.
     """
 
     api_keys: tuple[Secret, ...] = ()
@@ -86,6 +88,7 @@ class Settings:
     disk_mb: int
     max_processes: int
     protected_paths: tuple[str, ...]
+    submodules: str
     filters: tuple[str, ...] = ()
     egress: tuple[str, ...] = ()
     github: GitHubSettings = field(default_factory=GitHubSettings)
@@ -96,6 +99,7 @@ class Settings:
     reviewers: tuple[str, ...] = ()
     fix_ci: bool
     local_repos: tuple[Path, ...] = ()
+    submodule_repos: tuple[Path, ...] | None = None
     certificate_file: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
     path: str

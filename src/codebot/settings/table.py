@@ -73,6 +73,9 @@ SETTINGS: tuple[Setting, ...] = (
             "`debug`, `info`, `warning` or `error`."),
     Setting("CODEBOT_LOG_FORMAT", "log_format", parse.one_of(LogFormat), "auto",
             "`console`, `json`, or `auto`: console on a terminal, JSON lines elsewhere."),
+    Setting("CODEBOT_SUBMODULES", "submodules", parse.built("auto", "off", later=()), "auto",
+            "`auto`: a workspace holds the submodules that lie on the same forge and may be read; "
+            "`off`: none."),
     # --- Agent and model
     Setting("CODEBOT_AGENT", "agent_command", parse.agent, "claude",
             "`claude`, or `command:` and a command line that reads the prompt on stdin."),

@@ -27,6 +27,11 @@ make_new() {
     [ ! -f "$objects/../shallow" ] || cp "$objects/../shallow" .git/shallow
     git update-ref HEAD "$base"
     git read-tree "$base"
+    # What a submodule's .git led to went with it; without one, git takes it to be as recorded.
+    git -c core.quotePath=false ls-files --stage | sed -n 's/^160000 [^	]*	//p' |
+        while IFS= read -r submodule; do
+            rm -f "$submodule/.git"
+        done
 }
 
 # Git would wait for ever for somebody to write to a pipe, and can keep none of these in a commit.

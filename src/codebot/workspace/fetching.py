@@ -48,6 +48,11 @@ class Way:
 WHOLE = Way((HEADS, TAGS), ("--prune", "--no-tags"))
 
 
+def by_name(commit: str) -> Way:
+    """Give the way to fetch a commit that no branch need lead to."""
+    return Way((commit,), ("--no-tags",))
+
+
 def ways_to(branch: str) -> tuple[Way, ...]:
     """Give the ways to fetch one branch, each with less in the way than the one before.
 

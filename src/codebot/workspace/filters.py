@@ -6,14 +6,42 @@ agent's file would go out as it is: the plaintext of a secret, a binary in the p
 and git would say nothing. https://git-scm.com/docs/gitattributes#_filter
 """
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from codebot.domain.outcome import Gap
 from codebot.git.git import Git
-from codebot.workspace.listings import EXACT, REGULAR, Touch, is_attributes, read_attributes
+from codebot.workspace.listings import (
+    EXACT,
+    REGULAR,
+    Touch,
+    is_attributes,
+    read_attributes,
+    read_staged_files,
+)
 from codebot.workspace.new_objects import list_new_objects
 
+_ASK_FILTER = ("check-attr", "--cached", "-z", "--stdin", "filter")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]")
 _NO_FILTER = frozenset({"unspecified", "unset"})
+
+
+async def find_filtered(git: Git, tree: Path) -> list[Gap]:
+    """Give what a person would see otherwise in `tree`, a checkout that nobody has touched.
+
+    One gap for each filter: it names the first file, and counts the others.
+    """
+    own = tree / ".git"
+    listed = await git.run("ls-files", "--stage", "-z", cwd=own, work_tree=tree)
+    files = [one.path for one in read_staged_files(listed.stdout) if one.mode in REGULAR]
+    if not any(map(is_attributes, files)):
+        return []
+    told = await git.run(*_ASK_FILTER, cwd=own, work_tree=tree, stdin=_joined(files))
+    by_name: dict[str, list[str]] = {}
+    for path, name in _filters_in(told.stdout).items():
+        by_name.setdefault(name, []).append(path)
+    return [Gap(paths[0], _why(name, len(paths) - 1)) for name, paths in sorted(by_name.items())]
 
 
 async def find_unfiltered(
@@ -57,11 +85,28 @@ async def _read_filters(
     own index, which nothing else uses, becomes the commit's.
     """
     await git.run("read-tree", commit, cwd=repository)
-    told = await git.run(
-        *("check-attr", "--cached", "-z", "--stdin", "filter"),
-        cwd=repository,
-        stdin="\0".join(paths).encode(errors=EXACT),
-    )
-    return {
-        path: value for path, _, value in read_attributes(told.stdout) if value not in _NO_FILTER
-    }
+    told = await git.run(*_ASK_FILTER, cwd=repository, stdin=_joined(paths))
+    return _filters_in(told.stdout)
+
+
+def _filters_in(told: bytes) -> dict[str, str]:
+    return {path: value for path, _, value in read_attributes(told) if value not in _NO_FILTER}
+
+
+def _joined(paths: Iterable[str]) -> bytes:
+    return "\0".join(paths).encode(errors=EXACT)
+
+
+def _why(name: str, others: int) -> str:
+    """Say what is in the place of a file's content, and in how many others.
+
+    >>> _why("lfs", 0)
+    'holds a pointer of Git LFS, not its content'
+    """
+    if name == "lfs":
+        holds, hold = "holds a pointer", "hold pointers"
+        end = "of Git LFS, not its content" if not others else "of Git LFS, not their contents"
+    else:
+        holds, hold = "holds", "hold"
+        end = f"what the filter {_UNUSUAL.sub('?', name)[:50]} makes of a file; it is not run here"
+    return f"{holds} {end}" if not others else f"and {others:,} more {hold} {end}"

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from codebot.domain.ports import Forge
+from codebot.domain.ports import Readable
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.task import TaskId
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.branches import find_branch, require_branch, require_room
 from codebot.workspace.clone_errors import IN_PART, clone_failed
-from codebot.workspace.fetching import WHOLE, Way, ways_to
+from codebot.workspace.fetching import WHOLE, Way, by_name, ways_to
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
 from codebot.workspace.limits import Limits
@@ -54,7 +54,7 @@ class Mirrors:
             parts = [part.lower() for part in parts]
         return self._folder.joinpath(*(_UNSAFE.sub("_", part) for part in parts))
 
-    async def refresh(self, repository: Repository, forge: Forge) -> Path:
+    async def refresh(self, repository: Repository, forge: Readable) -> Path:
         """Give the mirror with the remote's branches and tags as they are now, new or old.
 
         Callers that arrive during a fetch share it. Raises `CloneFailed`, with `retry_after`
@@ -63,7 +63,7 @@ class Mirrors:
         """
         return await self._refresh("", repository, forge, (WHOLE,))
 
-    async def refresh_branch(self, repository: Repository, forge: Forge, branch: str) -> Path:
+    async def refresh_branch(self, repository: Repository, forge: Readable, branch: str) -> Path:
         """Give the mirror with one branch as it is now, whatever is wrong with the others.
 
         Raises as `refresh` does, and `BranchMissing`.
@@ -85,14 +85,35 @@ class Mirrors:
         """Raise `PushRejected` when another branch keeps the remote from taking `branch`."""
         await require_room(self._git, mirror, branch)
 
+    def is_checked(self, mirror: Path) -> bool:
+        """Say whether git has looked at each object of a mirror as it came."""
+        return not (mirror / UNCHECKED).exists()
+
     async def check_tree(self, mirror: Path, commit: str, borrower: Path) -> None:
         """Raise `CloneFailed` for a commit whose files no checkout should be made of.
 
         There is nothing to do where each object was checked as it came. `borrower` is a repository
         that borrows from the mirror.
         """
-        if (mirror / UNCHECKED).exists():
+        if not self.is_checked(mirror):
             await require_sound_tree(self._git, mirror, commit, borrower)
+
+    async def bring_commit(self, repository: Repository, forge: Readable, commit: str) -> bool:
+        """Say whether the mirror has a commit; one that no branch leads to is asked for by name."""
+        mirror = self.path(repository)
+        if await self._has(mirror, commit):
+            return True
+        access = await forge.read_access(repository)
+        with disk_errors():
+            async with file_lock(mirror.with_suffix(".lock")):
+                await self._fetch_with(by_name(commit), access, mirror)
+        return await self._has(mirror, commit)
+
+    async def _has(self, mirror: Path, commit: str) -> bool:
+        asked = await self._git.run(
+            "cat-file", "-e", f"{commit}^{{commit}}", cwd=mirror, check=False
+        )
+        return asked.code == 0
 
     async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
         """Pin the base of a task, so that it outlives its branch."""
@@ -104,7 +125,7 @@ class Mirrors:
             await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
 
     async def _refresh(
-        self, branch: str, repository: Repository, forge: Forge, ways: Sequence[Way]
+        self, branch: str, repository: Repository, forge: Readable, ways: Sequence[Way]
     ) -> Path:
         mirror = self.path(repository)
         work = partial(self._fetch_by, ways, mirror, repository, forge)
@@ -112,7 +133,7 @@ class Mirrors:
         return mirror
 
     async def _fetch_by(
-        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Forge
+        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Readable
     ) -> None:
         """Fetch by the first way that works, alone on the mirror."""
         with disk_errors():
@@ -124,7 +145,7 @@ class Mirrors:
             raise clone_failed(repository, fetched)
 
     async def _fetch_in_turn(
-        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Forge
+        self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Readable
     ) -> GitResult:
         """Give what became of the first way that worked, or of the last that made sense."""
         for way in ways[:-1]:
@@ -134,7 +155,7 @@ class Mirrors:
         return await self._fetch_or_clone(ways[-1], mirror, repository, forge)
 
     async def _fetch_or_clone(
-        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+        self, way: Way, mirror: Path, repository: Repository, forge: Readable
     ) -> GitResult:
         if _is_there(mirror):
             await asyncio.to_thread(_remove_leftovers, mirror)
@@ -144,7 +165,7 @@ class Mirrors:
         return await self._clone(way, mirror, repository, forge)
 
     async def _clone(
-        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+        self, way: Way, mirror: Path, repository: Repository, forge: Readable
     ) -> GitResult:
         """Fetch into a folder beside and rename it: a mirror is there whole, or not at all."""
         new = mirror.with_suffix(".new")
@@ -159,7 +180,7 @@ class Mirrors:
         return fetched
 
     async def _fetch(
-        self, way: Way, mirror: Path, repository: Repository, forge: Forge
+        self, way: Way, mirror: Path, repository: Repository, forge: Readable
     ) -> GitResult:
         """Fetch; what may pass is tried again soon, a token that is refused is replaced."""
         pauses, replacements = iter(self._limits.fetch_pauses), MOST_REPLACEMENTS

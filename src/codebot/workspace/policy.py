@@ -56,11 +56,11 @@ def check_amount(difference: Difference, commits: int, limits: Limits) -> None:
 
 
 def check_touches(touches: Iterable[Touch], protected_paths: Sequence[str]) -> None:
-    """Refuse new submodules and whatever is protected, wherever it is touched."""
+    """Refuse submodules that change and whatever is protected, wherever it is touched."""
     submodules: dict[str, str] = {}
     protected: dict[str, str] = {}
     for touch in touches:
-        if touch.mode == GITLINK:
+        if GITLINK in {touch.mode, *touch.old_modes}:
             submodules.setdefault(touch.path, _place(touch))
         pattern = find_protecting(protected_paths, touch.path, is_link=touch.is_link)
         if pattern is not None:
@@ -138,7 +138,7 @@ def _submodules_refused(places: Sequence[str]) -> ChangeRefused | None:
     if not places:
         return None
     return ChangeRefused(
-        f"The agent added or moved a submodule: {_listed(places)}.",
+        f"The agent added, moved or removed a submodule: {_listed(places)}.",
         hint="A repository of its own in the tree is not carried over; ask for its files.",
         remedy="Leave submodules as they were. Of another repository in the tree, remove its "
         "`.git` and commit the files, or leave it out.",

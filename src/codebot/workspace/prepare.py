@@ -18,8 +18,10 @@ from codebot.errors import BranchMissing, CloneFailed, GitFailed
 from codebot.git.git import Git
 from codebot.workspace.at_once import at_once
 from codebot.workspace.checkout import check_out, make_repositories, share_boundary
+from codebot.workspace.filters import find_filtered
 from codebot.workspace.folders import TaskFolders
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.submodules import FindSource, Submodules
 from codebot.workspace.tags import bring_tags
 
 log = structlog.get_logger(__name__)
@@ -27,7 +29,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Prepares one task; `folders` may not be there yet. `work_branch` is what will be pushed."""
+    """Prepares one task; `folders` may not be there yet. `work_branch` is what will be pushed.
+
+    `find_source` says which repository a submodule's address means, None that none is wanted.
+    """
 
     git: Git
     mirrors: Mirrors
@@ -36,6 +41,7 @@ class Preparation:
     repository: Repository
     forge: Forge
     work_branch: str
+    find_source: FindSource | None = None
 
     async def prepare(self, base_branch: str | None) -> Checkout:
         """Give the tree at the tip of its base branch, which the forge names if nobody did."""
@@ -57,6 +63,10 @@ class Preparation:
             group.create_task(bring_tags(self.git, mirror, self.folders.tree / ".git"))
             if commit != known:
                 group.create_task(self._check_out(commit, before=known))
+        submodules = Submodules(self.git, self.mirrors, self.forge, self.find_source)
+        async with at_once() as group:
+            filtering = group.create_task(find_filtered(self.git, self.folders.tree))
+            group.create_task(submodules.fill(self.folders.tree, self.repository, commit))
         return Checkout(
             tree=self.folders.tree,
             home=self.folders.home,
@@ -64,6 +74,8 @@ class Preparation:
             mirror=mirror,
             base_branch=branch,
             base_commit=commit,
+            submodules=tuple(sorted(submodules.paths)),
+            gaps=(*sorted(submodules.gaps), *filtering.result()),
         )
 
     async def _refresh(self) -> CloneFailed | None:

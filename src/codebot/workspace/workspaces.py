@@ -26,13 +26,15 @@ from codebot.workspace.folders import (
 from codebot.workspace.limits import Limits
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.prepare import Preparation
+from codebot.workspace.submodules import FindSource
 
 
 class Workspaces:
     """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own.
 
     `holds_secret` says of some bytes whether a change must not carry them out; `tame` takes
-    secrets, and what would act, out of the messages of its commits.
+    secrets, and what would act, out of the messages of its commits. `find_source` says which
+    repository a submodule's address means; without it, no submodule is brought.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Workspaces:
         limits: Limits,
         holds_secret: Callable[[bytes], bool] = lambda _: False,
         tame: Callable[[str], str] = mask_tokens,
+        find_source: FindSource | None = None,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -53,6 +56,7 @@ class Workspaces:
         self._limits = limits
         self._holds_secret = holds_secret
         self._tame = tame
+        self._find_source = find_source
 
     async def prepare(
         self,
@@ -72,7 +76,8 @@ class Workspaces:
         await self.remove(task_id)
         folders = folders_of(self._work_dir, task_id)
         preparation = Preparation(
-            self._git, self._mirrors, folders, task_id, repository, forge, work_branch
+            *(self._git, self._mirrors, folders, task_id, repository, forge, work_branch),
+            find_source=self._find_source,
         )
         try:
             return await preparation.prepare(base_branch)

@@ -5,26 +5,40 @@ never read as a template, and stands between fences that it cannot close.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
 from codebot.agent.texts import clip, tail_of
-from codebot.domain.outcome import Feedback, Refusal, Verdict, VerdictState
+from codebot.domain.outcome import Feedback, Gap, Refusal, Verdict, VerdictState
 from codebot.domain.task import Task
 
 INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
 """Where repositories keep their rules for agents; read from the base commit, never the tree."""
 
 LONGEST_INSTRUCTIONS = 64 * 1024
+MOST_GAPS = 50
 LONGEST_OUTPUT = 16 * 1024
 """Characters of a test run that the agent is shown: the end, where the failures are."""
 
 
-def task_prompt(task: Task, *, base_branch: str, test_command: str | None = None) -> str:
+_SUBMODULES = (
+    "- Submodules are there to be read: what you change inside of one is not carried over.\n"
+)
+
+
+def task_prompt(
+    task: Task,
+    *,
+    base_branch: str,
+    test_command: str | None = None,
+    gaps: Sequence[Gap] = (),
+    submodules: Sequence[str] = (),
+) -> str:
     """Give the first words of a task: what to do, and the rules of this house.
 
-    `test_command` is what the service will run afterwards, where it is known.
+    `test_command` is what the service will run afterwards, where it is known; `gaps` and
+    `submodules` are those of the checkout.
     """
     request = task.request
     ticket = " ".join(filter(None, (request.ticket_id, request.ticket_summary)))
@@ -34,6 +48,8 @@ def task_prompt(task: Task, *, base_branch: str, test_command: str | None = None
         base_branch=_in_line(base_branch),
         ticket=f"Ticket: {_in_line(ticket)}\n" if ticket else "",
         description=fence(request.description, "task"),
+        gaps=_gaps(gaps),
+        submodules=_SUBMODULES if submodules else "",
         tests=f"The tests are run with {_in_line(test_command)}.\n" if test_command else "",
     )
 
@@ -95,6 +111,15 @@ def fence(text: str, kind: str) -> str:
     longest = max((len(row) for row in re.findall(r"`+", text)), default=0)
     line = "`" * max(3, longest + 1)
     return f"{line}{kind}\n{text.rstrip()}\n{line}"
+
+
+def _gaps(gaps: Sequence[Gap]) -> str:
+    """Say what is missing: as facts, so that nobody takes it for damage and mends it."""
+    if not gaps:
+        return ""
+    listed = "\n".join(f"- {_in_line(gap.path)} {gap.reason}" for gap in gaps[:MOST_GAPS])
+    more = f"\n- and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else ""
+    return _fill("gaps", gaps=listed + more) + "\n"
 
 
 def _in_line(text: str) -> str:

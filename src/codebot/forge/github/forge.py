@@ -11,7 +11,14 @@ from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.task import TaskId
-from codebot.errors import ForgeBroken, ForgeForbidden, ForgeRefused, PullRequestRefused
+from codebot.errors import (
+    ForgeBroken,
+    ForgeForbidden,
+    ForgeNotFound,
+    ForgeRefused,
+    ForgeUnauthorized,
+    PullRequestRefused,
+)
 from codebot.forge.github.auth import Access, Login
 from codebot.forge.github.cache import Cache
 from codebot.forge.github.checks import check_login
@@ -67,6 +74,14 @@ class GitHubForge:
     async def read_access(self, repository: Repository) -> RemoteAccess:
         """Give what git needs to fetch; raises early when nothing could be pushed in the end."""
         return await self._access(repository, Access.READ)
+
+    async def source_access(self, repository: Repository) -> RemoteAccess:
+        """Give what git needs to fetch, without a token where the App is not installed."""
+        try:
+            credential = await self._login.for_repository(repository, Access.READ)
+            return RemoteAccess(repository.url, await credential.token())
+        except (ForgeNotFound, ForgeForbidden, ForgeUnauthorized):
+            return RemoteAccess(repository.url)
 
     async def write_access(self, repository: Repository) -> RemoteAccess:
         """Give what git needs to push."""

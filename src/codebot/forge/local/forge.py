@@ -71,6 +71,10 @@ class LocalForge:
         """Give the folder itself."""
         return RemoteAccess(url=str(_folder(repository)))
 
+    async def source_access(self, repository: Repository) -> RemoteAccess:
+        """Give the folder itself."""
+        return await self.read_access(repository)
+
     async def write_access(self, repository: Repository) -> RemoteAccess:
         """Give the folder itself."""
         return await self.read_access(repository)
