@@ -130,7 +130,15 @@ class AppLogin:
     async def user(self) -> User:
         """Give the App's bot user, who its commits and pull requests belong to."""
         slug = (await self.app()).slug
+        return await self._user(slug, await self._looking())
+
+    async def _looking(self) -> Credential:
+        """Give a credential that may look people up."""
         credential = self._credential(Scope(await self._any_installation(), None, Access.READ))
+        await credential.token()  # what refuses a token says nothing of the user
+        return credential
+
+    async def _user(self, slug: str, credential: Credential) -> User:
         return await self._client.get(f"users/{slug}%5Bbot%5D", User, credential)
 
     async def identity(self, host: str) -> Identity:
@@ -138,10 +146,11 @@ class AppLogin:
 
         Where GitHub hides the bot's user, the older form of its address names it without number.
         """
+        slug, credential = (await self.app()).slug, await self._looking()
         try:
-            return identity_of(await self.user(), host)
+            return identity_of(await self._user(slug, credential), host)
         except (ForgeForbidden, ForgeNotFound) as error:
-            login = f"{(await self.app()).slug}[bot]"
+            login = f"{slug}[bot]"
             log.warning("github.identity_hidden", login=login, problem=error.detail)
             return Identity(login, f"{login}@users.noreply.{host}", login)
 

@@ -29,6 +29,7 @@ from codebot.forge.github.models import Repository as FoundRepository
 log = structlog.get_logger(__name__)
 
 LOOKED_UP_FOR = timedelta(minutes=1)
+IDENTITY_KEPT = timedelta(hours=1)
 DRAFT_PREFIX = "[Draft] "
 """Where drafts are not to be had, the title says it: free private repositories have none."""
 
@@ -211,7 +212,7 @@ class GitHubForge:
 
     async def _look_identity_up(self, _: str) -> tuple[Identity, datetime]:
         identity = await self._login.identity(urlsplit(self._web_url).hostname or "")
-        return identity, datetime.max.replace(tzinfo=self._now().tzinfo)
+        return identity, self._now() + IDENTITY_KEPT
 
 
 def _is_about_a_branch(problem: str) -> bool:
