@@ -152,3 +152,30 @@ def test_a_megabyte_of_ordinary_text_is_passed_over() -> None:
 def test_every_shape_is_shown_by_a_token_of_its_own() -> None:
     texts = [*TOKENS.values(), private_key(), "https://a:b@c", "AWS_KEY=" + letters(40)]
     assert [s.kind for s in SHAPES if not any(s.pattern.search(text) for text in texts)] == []
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(f"gh{kind}_{'a1' * 18}" for kind in "pousr"),
+        *(f"{begin}{'A7' * 8}" for begin in ("A3TX", "ABIA", "ACCA", "AKIA", "ASIA")),
+        *(f"{name}_secret_key={'aB3/' * 10}" for name in ("aws", "Aws", "aWS", "AWS")),
+        *(f"xox{kind}-{'1a' * 10}" for kind in "abpZ"),
+        *(f"-----BEGIN {kind}PRIVATE KEY-----\n{'aB3/' * 16}" for kind in ("", "RSA ")),
+    ],
+)
+def test_a_token_is_masked_by_each_of_the_beginnings_it_may_have(token: str) -> None:
+    assert MASK in mask_tokens(f"a {token}\n")
+
+
+def test_a_line_without_a_token_takes_next_to_no_time() -> None:
+    line = json.dumps({"event": "task.submitted", "task": letters(32, LETTERS, seed=2)})
+
+    started = time.process_time()
+    for _ in range(2000):
+        mask_tokens(line)
+    assert time.process_time() - started < 0.012
+
+
+def test_a_text_with_half_a_pair_in_it_is_masked_too() -> None:
+    assert mask_tokens(f"\ud800 {PROOF['ghp']}") == f"\ud800 {MASK}"
