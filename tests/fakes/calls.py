@@ -49,6 +49,9 @@ REFUSED: Mapping[str, list[tuple[str | int, tuple[int, ...], int]]] = {
     ],
     "socket pair family": [("socketpair", (family, 1, 0), NO_FAMILY) for family in (2, 30, 40)],
     "personality": [("personality", (0x400000,), NOT_ALLOWED)],
+    "tracing without a filter": [
+        ("ptrace", (request, 0, 0, 1 << 21 | 1), NOT_ALLOWED) for request in (0x4200, 0x4206)
+    ],
     "clone3": [("clone3", (), NOT_THERE)],
     "modes in memory": [("openat2", (), NOT_THERE), ("fchmodat2", (), NOT_THERE)],
     **{

@@ -99,6 +99,18 @@ def _(facts: Facts, told: Told) -> bool:
     return "bwrap" in command and told["host"]["folder"] not in command
 
 
+@must("gain nothing by tracing pid 1")
+def _(facts: Facts, told: Told) -> bool:
+    first = facts["pid 1"]
+    same = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Uid", "Gid")
+    return (
+        all(first["status"][name] == facts["status"][name] for name in (*same, "Seccomp_filters"))
+        and first["namespaces"] == facts["namespaces"]
+        and {word.split(" ")[1].partition(":")[0] for word in first["descriptors"]}
+        <= {"/memfd", "pipe", "anon_inode"}
+    )
+
+
 @must("see its own processes alone")
 def _(facts: Facts, told: Told) -> bool:
     return facts["pids"] == 2
@@ -169,7 +181,6 @@ def _(facts: Facts, told: Told) -> bool:
 def _(facts: Facts, told: Told) -> bool:
     limits = facts["limits"]
     fixed = {
-        "Max data size": LIMITS.memory,
         "Max open files": LIMITS.open_files,
         "Max file size": LIMITS.file_size,
         "Max core file size": 0,

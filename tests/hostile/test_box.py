@@ -72,7 +72,7 @@ def test_without_a_filter_namespaces_and_mounts_still_hold(
 ) -> None:
     variant = variant_of(user)
     wrong = judged(variant.ask("inside", unfiltered=True), variant.told)
-    assert "trace a process" in wrong, "the filter is still there"
+    assert "keep a key in the kernel" in wrong, "the filter is still there"
     assert not [name for name in wrong if any(word in name for word in BY_NAMESPACES)]
 
 

@@ -106,6 +106,14 @@ libc = ctypes.CDLL(None)
 print(libc.shmget(0, 4096, 0o1600) >= 0, libc.semget(0, 1, 0o1600) >= 0)
 print(libc.msgget(0, 0o1600) >= 0, libc.mq_open(b"/queue", 0o102, 0o600, None) >= 0)
 """
+TRACED = """
+import ctypes, mmap, os, time
+child = os.fork()
+if child == 0:
+    time.sleep(5)
+print(ctypes.CDLL(None).ptrace(16, child, None, None))
+mmap.mmap(-1, 15 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+"""
 FILES = """
 import ctypes, fcntl, os, socket
 with open("big", "wb") as big:
@@ -171,6 +179,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "processors": (PROCESSORS, "True True"),
     "memory": ("grep -c MemTotal /proc/meminfo; ls /sys/fs 2>/dev/null", "1"),
     "shared memory, semaphores, queues": (SHARED_MEMORY, "True True\nTrue True"),
+    "debuggers and sanitizers": (TRACED, "0"),
     "files": (FILES, "False True"),
     "the language": (LOCALE, "UTF-8 utf-8 utf-8"),
     "limits of a process": (

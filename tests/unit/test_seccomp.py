@@ -34,6 +34,8 @@ LET_PASS: list[tuple[str, tuple[int, ...]]] = [
     ("ioctl", (0, 0x5401)),
     ("personality", (0xFFFFFFFF,)),
     ("personality", (0x40000,)),
+    *[("ptrace", (request, 2, 0, 1)) for request in (0, 16, 0x4200, 0x4206, 0x4207)],
+    ("ptrace", (5, 2, 0, 1 << 21)),  # what is written to memory is no option
     ("socketpair", (1, 1, 0)),
     *[
         ("socket", (1, 1, 0)),

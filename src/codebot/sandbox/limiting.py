@@ -8,9 +8,6 @@ from codebot.domain.box import BoxLimits, BoxSpec
 from codebot.domain.ports import Finding
 from codebot.sandbox.cgroup import Cgroups
 
-LEAST_DATA = 4 * 1024**3
-"""RLIMIT_DATA below this breaks node, which reserves that much and never uses it."""
-
 
 def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[str]:
     """Give what stands before the command of a box that runs as this very user, or as another."""
@@ -19,7 +16,6 @@ def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[
     return [
         "/usr/bin/prlimit",
         f"--nproc={_at_most(resource.RLIMIT_NPROC, processes)}",
-        f"--data={_at_most(resource.RLIMIT_DATA, max(limits.memory, LEAST_DATA))}",
         f"--nofile={_at_most(resource.RLIMIT_NOFILE, limits.open_files)}",
         f"--fsize={_at_most(resource.RLIMIT_FSIZE, limits.file_size)}",
         f"--cpu={_at_most(resource.RLIMIT_CPU, seconds)}",

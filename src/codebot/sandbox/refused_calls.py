@@ -1,8 +1,8 @@
 """The system calls that no box may make, and why. Data: `seccomp.py` builds the filter from it.
 
 Namespaces keep a box from seeing the host; these rules keep it from the parts of the kernel that
-namespaces do not cover (vsock, keyrings), that have let processes out before (ptrace, bpf,
-io_uring, new namespaces), and from leaving a set-id program in a workspace, whose files belong to
+namespaces do not cover (vsock, keyrings), that have let processes out before (bpf, io_uring,
+new namespaces), and from leaving a set-id program in a workspace, whose files belong to
 somebody on the host.
 """
 
@@ -81,6 +81,9 @@ SET_ID = 0o6000
 CREATING = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: only then does open look at the mode
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, -NEWCGROUP, -NEWUTS, -NEWIPC, -NEWUSER, -NEWPID, -NEWNET."""
+
+SETTING_TRACE_OPTIONS, SUSPEND_SECCOMP = (0x4200, 0x4206), 1 << 21
+"""PTRACE_SETOPTIONS, PTRACE_SEIZE: https://man7.org/linux/man-pages/man2/ptrace.2.html"""
 
 TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
@@ -171,6 +174,14 @@ RULES: tuple[Rule, ...] = (
         (_is_not(0, *PERSONALITIES),),
     ),
     Rule(
+        "tracing without a filter",
+        ("ptrace",),
+        NOT_ALLOWED,
+        "what else is traced are processes of this box, under this filter; where the kernel was "
+        "asked to lift it (SUSPEND_SECCOMP), privileges of the host alone would stand in the way",
+        (_is(0, *SETTING_TRACE_OPTIONS), _has(3, SUSPEND_SECCOMP)),
+    ),
+    Rule(
         "clone3",
         ("clone3",),
         NOT_THERE,
@@ -183,10 +194,10 @@ RULES: tuple[Rule, ...] = (
         "as clone3 for openat2; fchmodat2 is newer than the programs that need it",
     ),
     Rule(
-        "debugging",
-        ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp"),
+        "descriptors of others",
+        ("pidfd_getfd", "kcmp"),
         NOT_ALLOWED,
-        "reads and changes other processes; a traced pid 1 hangs the box",
+        "no debugger and no sanitizer needs them",
     ),
     Rule(
         "keyrings",

@@ -14,21 +14,22 @@ from .trying import World, pids, proc, raw_call, text_of
 def facts(world: World) -> dict[str, Any]:
     """Give this process and its surroundings as the kernel shows them."""
     return {
-        "status": dict(
-            line.split(":\t", 1) for line in proc("self", "status").decode().splitlines()
-        ),
+        "status": status_of("self"),
         "uid": [*os.getresuid(), *os.getresgid()],
         "groups": os.getgroups(),
         "session": os.getsid(0),
-        "namespaces": {
-            name: os.stat(f"/proc/self/ns/{name}").st_ino for name in os.listdir("/proc/self/ns")
+        "namespaces": namespaces_of("self"),
+        "pid 1": {
+            "status": status_of("1"),
+            "namespaces": namespaces_of("1"),
+            "descriptors": descriptors_of("1"),
         },
         "mounts": [line.split(" ") for line in proc("self", "mountinfo").decode().splitlines()],
         "environ": proc("self", "environ").decode().split("\0")[:-1],
         "environ of pid 1": proc("1", "environ").decode(),
         "command of pid 1": proc("1", "cmdline").decode(),
         "pids": len(pids()),
-        "descriptors": own_descriptors(),
+        "descriptors": descriptors_of("self"),
         "listing": {path: names_in(path) for path in ("/", "/dev", "/run", "/home", "/var")},
         "links": {path: link_of(path) for path in world["links"]},
         "there": {path: os.path.lexists(path) for path in world["paths"]},
@@ -44,12 +45,24 @@ def facts(world: World) -> dict[str, Any]:
     }
 
 
-def own_descriptors() -> list[str]:
-    numbers = sorted(os.listdir("/proc/self/fd"), key=int)
+def status_of(pid: str) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in proc(pid, "status").decode().splitlines())
+
+
+def namespaces_of(pid: str) -> dict[str, int]:
+    with suppress(OSError):
+        return {
+            name: os.stat(f"/proc/{pid}/ns/{name}").st_ino for name in os.listdir(f"/proc/{pid}/ns")
+        }
+    return {}
+
+
+def descriptors_of(pid: str) -> list[str]:
+    numbers = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
     found = []
     for number in numbers:
         with suppress(OSError):
-            found.append(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+            found.append(f"{number} {os.readlink(f'/proc/{pid}/fd/{number}')}")
     return found
 
 
