@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from importlib.resources import files
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 import codebot
+from codebot.sandbox.held_folder import held_folder
 from fakes.service import KEY, run_service
 
 COMMAND = [sys.executable, "-m", "codebot"]
@@ -160,18 +162,16 @@ def test_run_without_a_credential_for_the_model_begins_nothing(
 
 
 def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
-    tmp_path: Path, project: Path
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "tmp"
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    for name in (f"codebot-run-{gone.pid}-a", f"codebot-run-{os.getpid()}-b"):
-        (temporary / name).mkdir(parents=True)
+    (temporary / "codebot-run-left").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     prompt = json.dumps({"repository_url": "project", "description": "Do nothing"})
     env = {"CODEBOT_AGENT": "command:true", "TMPDIR": str(temporary)}
-    run("run", "--task-prompt", prompt, cwd=tmp_path, env=env)
-
-    assert [folder.name for folder in temporary.iterdir()] == [f"codebot-run-{os.getpid()}-b"]
+    with held_folder("codebot-run-") as held:
+        run("run", "--task-prompt", prompt, cwd=tmp_path, env=env)
+        assert [*temporary.iterdir()] == [held]
 
 
 def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:

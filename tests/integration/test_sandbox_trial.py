@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from codebot.domain.ports import Finding
 from codebot.sandbox.arguments import Part, View, box_parts
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.held_folder import held_folder
 from codebot.sandbox.marks import short_mark
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
@@ -64,18 +64,12 @@ async def test_a_box_that_lacks_something_does_not_pass(
     assert "CODEBOT_SANDBOX=none" in found.remedy
 
 
-async def test_a_trial_leaves_another_process_its_folder_and_a_dead_one_none(
-    tmp_path: Path,
-) -> None:
-    named = Path(tempfile.gettempdir(), f"codebot-check-{short_mark(str(tmp_path))}")
-    alive, dead = (named.with_name(f"{named.name}-{pid}") for pid in (os.getppid(), 1 << 30))
-    for folder in (alive, dead):
-        folder.mkdir()
-    try:
+async def test_a_trial_leaves_another_its_folder_and_a_dead_one_none(tmp_path: Path) -> None:
+    prefix = f"codebot-check-{short_mark(str(tmp_path))}-"
+    with held_folder(prefix) as held:
+        held.with_name(f"{prefix}left").mkdir()
         assert (await trial(sandbox_of(tmp_path))).ok
-        assert [*named.parent.glob(f"{named.name}*")] == [alive]
-    finally:
-        alive.rmdir()
+        assert [*held.parent.glob(f"{prefix}*")] == [held]
 
 
 async def test_every_limit_is_told_with_its_means(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """`codebot run`: one task, here and now, with a store of its own and no server."""
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +16,7 @@ from codebot.errors import ConfigError, RunLost
 from codebot.intake.submission import task_request
 from codebot.queue.lock import unusable
 from codebot.queue.submit import submit_task
+from codebot.sandbox.held_folder import held_folder
 from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.store.store import new_uuid7, utc_now
@@ -29,9 +27,6 @@ FOLLOW_EVERY = 0.1
 """Seconds between two looks for news: they are point reads of this process's own store."""
 
 MOST_EVENTS = 1000
-
-PREFIX = "codebot-run-"
-"""Of the folder with a run's store; its process's number follows."""
 
 
 async def run_task(
@@ -49,9 +44,8 @@ async def run_task(
     model could be asked, and `SandboxUnavailable`.
     """
     hide_environment()
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
-        own = _own(settings, Path(folder))
+    with held_folder("codebot-run-") as folder:
+        own = _own(settings, folder)
         request = task_request(fields, repository_rules(own))
         _require_model(settings)
         _make_folders(settings)
@@ -69,14 +63,6 @@ def _require_model(settings: Settings) -> None:
             ("There is no credential for the model.",),
             hint="Set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN).",
         )
-
-
-def _sweep() -> None:
-    """Remove the folders of runs that were killed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        pid = left.name.removeprefix(PREFIX).partition("-")[0]
-        if not Path("/proc", pid).exists():
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _make_folders(settings: Settings) -> None:

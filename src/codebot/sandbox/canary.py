@@ -1,8 +1,6 @@
 """Tries at every start whether boxes hold on this machine, and says how to mend it if not."""
 
 import json
-import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from codebot.domain.box import PROXY_PORT, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Finding, Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
+from codebot.sandbox.held_folder import held_folder
 
 PROBE = files("codebot.sandbox").joinpath("canary_probe.py").read_bytes()
 TIME_LIMIT = timedelta(seconds=20)
@@ -123,19 +122,16 @@ def _kernel_setting(name: str) -> str:
 
 @contextmanager
 def _place(mark: str) -> Iterator[Place]:
-    top = Path(tempfile.gettempdir(), f"codebot-check-{mark}-{os.getpid()}")
-    for left in top.parent.glob(f"codebot-check-{mark}-*"):
-        if left == top or not Path("/proc", left.name.rpartition("-")[2]).exists():
-            shutil.rmtree(left, ignore_errors=True)
     try:
-        for folder in (top, top / "tree", top / "home"):
-            folder.mkdir(mode=0o700)
-        secret = top / "secret"
-        secret.write_text("not for boxes")
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-            yield Place(top / "tree", top / "home", secret, port)
+        with (
+            held_folder(f"codebot-check-{mark}-") as top,
+            socket.create_server(("127.0.0.1", 0)) as listener,
+        ):
+            for name in ("tree", "home"):
+                (top / name).mkdir(mode=0o700)
+            secret = top / "secret"
+            secret.write_text("not for boxes")
+            yield Place(top / "tree", top / "home", secret, listener.getsockname()[1])
     except OSError as exc:
-        raise SandboxError(f"{exc.filename or top} cannot be used: {exc.strerror}.") from exc
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
+        place = exc.filename or tempfile.gettempdir()
+        raise SandboxError(f"{place} cannot be used: {exc.strerror}.") from exc

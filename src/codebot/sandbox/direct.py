@@ -12,8 +12,6 @@ reaches no model any more; `reap` at the next start ends it by its mark.
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +22,8 @@ from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Box, Finding
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
-from codebot.sandbox.marks import MARK, mark_of, reap_marked, variable
+from codebot.sandbox.held_folder import held_folder
+from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark, variable
 from codebot.sandbox.processes import Family, kill, sweep
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.spawn import spawn
@@ -75,7 +74,10 @@ class DirectSandbox:
         }
 
     async def _try_to_outlive_a_box(self) -> Finding:
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="codebot-check-"))
+        with held_folder(f"codebot-check-{short_mark(self._mark)}-") as folder:
+            return await self._try_in(folder)
+
+    async def _try_in(self, folder: Path) -> Finding:
         spec = BoxSpec(
             task_id=TaskId(folder.name),
             argv=("/bin/sh", "-c", CANARY),
@@ -91,8 +93,6 @@ class DirectSandbox:
             survivors = await self.reap(spec.task_id)
         except (FileNotFoundError, SandboxError) as exc:
             return Finding("sandbox", ok=False, detail=f"No command can be started: {exc}")
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         ok = ended == Exit(ExitReason.EXITED, 0) and b"started" in said and not survivors
         detail = "Commands end with everything they started." if ok else f"A trial ended {ended}."
         return Finding("sandbox", ok=ok, detail=detail, remedy="" if ok else "Is /proc mounted?")
