@@ -10,6 +10,7 @@ from codebot.domain.box import BoxLimits, BoxSpec, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox.arguments import Part, View, box_parts
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.guarded import Guard
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.program import find_bubblewrap
 from codebot.sandbox.refused_calls import RULES, Rule, refusal
@@ -36,6 +37,8 @@ class Mutation:
     unfiltered: bool = False
     undropped: bool = False
     """Whether bwrap itself runs as root, if the service does: as it never should."""
+    unguarded: bool = False
+    """Whether nobody looks for what a service that was killed left."""
 
 
 class LeakySandbox(BubblewrapSandbox):
@@ -60,6 +63,8 @@ class LeakySandbox(BubblewrapSandbox):
             parts=self._parts_without,
             user_of=nobody_else if mutation.undropped else box_user,
         )
+        if mutation.unguarded:
+            self._guard = NoGuard()
         kept = [rule for rule in RULES if rule.name != mutation.rule and not mutation.unfiltered]
         self._filter = assemble(os.uname().machine, map(dye, kept) if dyed else kept)
 
@@ -75,6 +80,12 @@ class LeakySandbox(BubblewrapSandbox):
     def _limiting(self, spec: BoxSpec, uid: int | None) -> list[str]:
         words = super()._limiting(spec, uid)
         return [word for index, word in enumerate(words) if index != self.mutation.limit]
+
+
+class NoGuard(Guard):
+    """Brings up no warden."""
+
+    environment: dict[str, str] = {}  # type: ignore[assignment]  # noqa: RUF012 - never changed
 
 
 def nobody_else(task_id: TaskId) -> None:

@@ -59,13 +59,13 @@ def without_filter(variant: Variant, whole: Whole, number: int) -> dict[str, str
 
 
 def killed(variant: Variant, number: int) -> dict[str, str]:
-    left = variant.ask("survivors", options=[number])["left"]
+    left = variant.ask("survivors", options=[number], unguarded=True)["left"]
     return {"end with the service": f"{len(left)} processes left"} if left else {}
 
 
 def leaking(variant: Variant, number: int) -> dict[str, str]:
     wrong = judged(variant.ask("leaking", options=[number]), variant.told)
-    wrong.pop("see its mark alone in the environment of pid 1", None)  # it is what leaks there
+    wrong.pop("see marks alone in the environment of pid 1", None)  # it is what leaks there
     return wrong
 
 

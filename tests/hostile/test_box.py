@@ -80,7 +80,7 @@ def test_without_a_filter_namespaces_and_mounts_still_hold(
 def test_what_leaks_into_bwrap_stays_there(variant_of: VariantOf, user: str) -> None:
     variant = variant_of(user)
     wrong = judged(variant.ask("leaking"), variant.told)
-    assert set(wrong) == {"see its mark alone in the environment of pid 1"}, "where it did leak"
+    assert set(wrong) == {"see marks alone in the environment of pid 1"}, "where it did leak"
 
 
 @as_everybody

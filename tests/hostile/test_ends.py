@@ -14,10 +14,11 @@ as_everybody = pytest.mark.parametrize("user", USERS)
 
 
 @as_everybody
+@pytest.mark.parametrize("unguarded", [False, True])
 def test_a_service_that_is_killed_takes_its_boxes_and_their_daemons_along(
-    variant_of: VariantOf, user: str
+    variant_of: VariantOf, user: str, *, unguarded: bool
 ) -> None:
-    assert variant_of(user).ask("survivors")["left"] == []
+    assert variant_of(user).ask("survivors", unguarded=unguarded)["left"] == []
 
 
 @as_everybody

@@ -33,6 +33,7 @@ from codebot.errors import SandboxError
 from codebot.sandbox import arguments
 from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts, can_cover
 from codebot.sandbox.cgroup import Cgroups, Group
+from codebot.sandbox.guarded import Guard
 from codebot.sandbox.identity import box_user
 from codebot.sandbox.limiting import limiting_words, limits_in_force
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
@@ -97,7 +98,8 @@ class BubblewrapSandbox:
         self._parts = parts
         self._filter = seccomp_program(os.uname().machine)
         self._trial: asyncio.Future[bool] | None = None
-        self._watch = Watch(limits, str(program.program))
+        self._guard = Guard()
+        self._watch = Watch(limits, str(program.program), self._guard)
 
     async def check(self) -> Sequence[Finding]:
         """Try in a box what boxes must not be able to do."""
@@ -193,7 +195,8 @@ class BubblewrapSandbox:
             inside = (*opening.shim(_python()), *spec.argv)
             argv = [*self._limiting(spec, uid), staged.program, "--args", str(args), "--", *inside]
             descriptors = [*held.values(), *covers.values(), filter_, args, *opening.descriptors]
-            env = {MARK: mark_of(self._mark, spec.task_id)}  # bwrap may die with its work half done
+            # By these it is found should it be left with its work half done.
+            env = {MARK: mark_of(self._mark, spec.task_id), **self._guard.environment}
             if staged.is_needed or has_network:
                 plan = keep(staged.plan(env, network=has_network))
                 argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]

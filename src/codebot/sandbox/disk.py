@@ -3,7 +3,7 @@
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,16 +32,16 @@ def free_space(folder: Path) -> tuple[int, int]:
     return seen.f_bavail * seen.f_frsize, files
 
 
-def disk_of(folders: Iterable[Path], bwrap: str) -> int | None:
+def disk_of(folders: Iterable[Path], bwrap: str, env: Mapping[str, str]) -> int | None:
     """Measure what folders hold, whatever their modes; None where that cannot be told in time.
 
     `du` gets to any depth and follows no link. `bwrap` is the program that makes it root of its own
     files, unless it is root: a box can close a folder even to the user that owns it (mode 0), and
-    what lay in there would count as nothing.
+    what lay in there would count as nothing. `env` is what it is found by, should it be left.
     """
     places = [str(folder) for folder in folders]
     opened = [] if os.geteuid() == 0 else [bwrap, *_ROOT_OF_ITS_OWN]
-    sizes = [_sum_of([*opened, _DU, "-scx", unit, "--", *places]) for unit in _UNITS]
+    sizes = [_sum_of([*opened, _DU, "-scx", unit, "--", *places], env) for unit in _UNITS]
     blocks, count = sizes
     return None if blocks is None or count is None else blocks + count * PER_FILE
 
@@ -76,13 +76,13 @@ _ROOT_OF_ITS_OWN = (
 )
 
 
-def _sum_of(measuring: list[str]) -> int | None:
+def _sum_of(measuring: list[str], env: Mapping[str, str]) -> int | None:
     """Run `du` and give its last line's number; what vanished meanwhile is no failure."""
     try:
         done = subprocess.run(  # noqa: S603 - a program of the system, on folders of our own
             measuring,
             capture_output=True,
-            env={"LC_ALL": "C"},
+            env={**env, "LC_ALL": "C"},
             timeout=_LONGEST_MEASURE,
             check=False,
         )

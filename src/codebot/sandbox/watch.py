@@ -13,6 +13,7 @@ import structlog
 
 from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
 from codebot.sandbox.disk import deleted_files_of, disk_of, free_space
+from codebot.sandbox.guarded import Guard
 from codebot.sandbox.memory import available_memory, memory_of
 from codebot.sandbox.running import RunningBox
 
@@ -44,10 +45,11 @@ class _Watched:
 class Watch:
     """Looks at every box that was added, until it ends."""
 
-    def __init__(self, limits: BoxLimits, bwrap: str) -> None:
+    def __init__(self, limits: BoxLimits, bwrap: str, guard: Guard) -> None:
         """Hold boxes to these limits; `bwrap` is the program that disk is measured with."""
         self._limits = limits
         self._bwrap = bwrap
+        self._guard = guard
         self._watched: set[_Watched] = set()
         self._looking: asyncio.Task[None] | None = None
         self._looks = 0
@@ -114,7 +116,7 @@ class Watch:
     def _measure(self, watched: _Watched) -> int:
         """Give what a box has on disk; what cannot be told now is as it was."""
         held = deleted_files_of(watched.first, watched.folders[0])
-        named = disk_of(watched.folders, self._bwrap)
+        named = disk_of(watched.folders, self._bwrap, self._guard.environment)
         return watched.disk if named is None else named + held
 
 
