@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from signal import SIGXFSZ
 
 import pytest
 
-from codebot.domain.box import BoxLimits, BoxSpec, Exit, ExitReason, Network
+from codebot.domain.box import Bound, BoxLimits, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
-from codebot.sandbox.memory import memory_of
+from codebot.sandbox.memory import Use, use_of
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
 
@@ -50,6 +51,35 @@ import itertools
 for number in itertools.count():
     open(f"file-{number}", "w").close()
 """
+THREADS_TO_THE_END = """
+import os, threading, time
+try:
+    while True:
+        threading.Thread(target=time.sleep, args=(20,)).start()
+except RuntimeError:
+    time.sleep(1)
+    os.abort()
+"""
+PROCESSES_TO_THE_END = """
+import os, time
+try:
+    while os.fork():
+        pass
+    time.sleep(20)
+except BlockingIOError:
+    time.sleep(1)
+    os.abort()
+"""
+FILES_TO_THE_END = """
+import os, time
+kept = []
+try:
+    while True:
+        kept.append(open("/dev/null"))
+except OSError:
+    time.sleep(3)
+    os.abort()
+"""
 MANY_PROCESSES = """
 import os, time
 made = 0
@@ -70,7 +100,7 @@ class Place:
 
     async def run(self, *argv: str, seconds: float = 60) -> tuple[Exit, str]:
         spec = BoxSpec(
-            task_id=TaskId("task-1"),
+            task_id=TaskId(str(self.folder)),  # a user of its own: others count its processes, too
             argv=argv,
             workspace=self.folder / "tree",
             home=self.folder / "home",
@@ -130,11 +160,11 @@ async def test_a_box_ends_for_what_a_second_look_confirms(
 ) -> None:
     looks = []
 
-    def too_much_once(firsts: list[int], limit: int, *, thoroughly: bool) -> dict[int, int]:
+    def too_much_once(firsts: list[int], limit: int, *, thoroughly: bool) -> dict[int, Use]:
         looks.append(thoroughly)
-        return dict.fromkeys(firsts, limit + 1 if len(looks) == 1 else 0)
+        return dict.fromkeys(firsts, Use(limit + 1 if len(looks) == 1 else 0))
 
-    monkeypatch.setattr(watch, "memory_of", too_much_once)
+    monkeypatch.setattr(watch, "use_of", too_much_once)
     ended, _ = await place.run("sleep", "1")
     assert ended == Exit(ExitReason.EXITED, 0)
     assert len(looks) > 1
@@ -184,8 +214,31 @@ async def test_home_counts_as_well(place: Place) -> None:
 
 async def test_a_file_has_a_largest_size(place: Place) -> None:
     ended, _ = await place.run("sh", "-c", "exec head -c 40000000 /dev/zero > big")
-    assert ended.code != 0
+    assert ended.code == -SIGXFSZ
     assert (place.folder / "tree" / "big").stat().st_size == LIMITS.file_size
+
+
+@pytest.mark.parametrize(
+    ("script", "named"),
+    [
+        (THREADS_TO_THE_END, Bound.PROCESSES),
+        (PROCESSES_TO_THE_END, Bound.PROCESSES),
+        (FILES_TO_THE_END, Bound.OPEN_FILES),
+    ],
+)
+async def test_a_bound_that_was_reached_is_known_without_a_word(
+    place: Place, script: str, named: Bound
+) -> None:
+    ended, said = await place.python(script)
+    assert (ended.code, said, ended.reached) == (-6, "", named)
+
+
+async def test_a_process_with_too_much_cpu_time_is_told_by_a_signal_of_its_own(
+    place: Place,
+) -> None:
+    _, said = await place.run("bash", "-c", "ulimit -St; ulimit -Ht", seconds=7)
+    soft, hard = map(int, said.split())
+    assert soft < hard
 
 
 async def test_processes_are_bounded(place: Place) -> None:
@@ -218,7 +271,7 @@ def test_a_box_that_still_sees_the_hosts_folders_is_not_held_to_what_lies_in_the
     beginning = subprocess.Popen(["sleep", "60"])
     try:
         limit = LIMITS.memory
-        assert memory_of([beginning.pid], limit, thoroughly=True)[beginning.pid] < 16 * MEBIBYTE
+        assert use_of([beginning.pid], limit, thoroughly=True)[beginning.pid].memory < 16 * MEBIBYTE
     finally:
         beginning.kill()
         beginning.wait()

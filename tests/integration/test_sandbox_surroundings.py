@@ -171,7 +171,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "what can be written": (NOT_WRITABLE, "no\n" * 7),
     "`/dev`": (STREAMS, "one\ntwo\nthree\n3\n3\nfull"),
     "terminals": (TERMINALS, "True 0"),
-    "`/proc`": ("cat /proc/self/comm; ls /proc | grep -c '^[0-9]'", "cat\n4"),
+    "`/proc`": (
+        "cat /proc/self/comm; test $(ls /proc | grep -c '^[0-9]') -lt 9 && echo few",
+        "cat\nfew",
+    ),
     "mounts": (
         "grep -c . /etc/mtab > n; findmnt -n -o TARGET / ; test $(cat n) -gt 9 && echo y",
         "/\ny",
@@ -192,6 +195,7 @@ ROWS: dict[str, tuple[str, str]] = {
         "env | sed 's/=.*//' | grep -v -e ^CODEBOT_BOX -e ^_$ -e SHLVL | sort | tr '\\n' ' '",
         "CI HOME HOSTNAME LANG LOGNAME PATH PWD SHELL USER",
     ),
+    "signals": ("grep SigIgn /proc/self/status | cut -f2", "0" * 16),
     "becoming root": (
         "id -u; sudo -n true 2>/dev/null || echo no; cat /proc/self/uid_map | wc -l",
         "1000\nno\n1",

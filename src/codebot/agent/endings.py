@@ -1,6 +1,7 @@
 """Endings that mean the same for every agent: stopped by a clock, or by a limit of its box."""
 
 from codebot.agent.texts import tail_of
+from codebot.domain.bounds import bound_reached
 from codebot.domain.box import ExitReason
 from codebot.domain.ports import Ended
 from codebot.errors import AgentCrashed, AgentTimedOut
@@ -34,6 +35,8 @@ def crash(ended: Ended) -> AgentCrashed:
     limit = LIMITS.get(ended.exit.reason)
     code = ended.exit.code
     how = limit or (f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}")
+    bound = bound_reached(ended.exit, ended.stderr_tail)
+    how = f"{bound} and {how}" if bound else how
     last_words = " ".join(tail_of(ended.stderr_tail.strip(), LONGEST_STDERR).split())
     said = f" Its last words: {last_words}" if last_words else ""
     return AgentCrashed(f"The agent {how} without a result.{said}", hint="See the task's log.")

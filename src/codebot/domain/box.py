@@ -114,9 +114,22 @@ class ExitReason(StrEnum):
     KILLED = "killed"
 
 
+class Bound(StrEnum):
+    """What a command may not have more of; being refused it does not end a box by itself."""
+
+    PROCESSES = "processes"
+    OPEN_FILES = "open files"
+    FILE_SIZE = "file size"
+    CPU_TIME = "CPU time"
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a box ended. `code` is the exit code, negative for a signal, as subprocess counts."""
+    """How a box ended. `code` is the exit code, negative for a signal, as subprocess counts.
+
+    `reached` is a bound at which the box was seen, whether that was the reason or not.
+    """
 
     reason: ExitReason
     code: int
+    reached: Bound | None = field(default=None, compare=False)

@@ -44,10 +44,17 @@ class Group:
 
     def ran_out_of_memory(self) -> bool:
         """Say whether the kernel ended something in here for its memory."""
+        return self._happened("memory.events", "oom_kill")
+
+    def ran_out_of_processes(self) -> bool:
+        """Say whether the kernel refused a process or a thread in here."""
+        return self._happened("pids.events", "max")
+
+    def _happened(self, file: str, event: str) -> bool:
         with suppress(OSError):
-            for line in (self.folder / "memory.events").read_text().splitlines():
+            for line in (self.folder / file).read_text().splitlines():
                 name, _, count = line.partition(" ")
-                if name == "oom_kill" and count != "0":
+                if name == event and count != "0":
                     return True
         return False
 

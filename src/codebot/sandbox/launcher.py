@@ -24,6 +24,7 @@ It is a program of its own and imports nothing of Codebot: it runs for nearly ev
 a task. It does without `json` and `signal`, which took two fifths of its time.
 """
 
+import _signal  # type: ignore[import-not-found] # typeshed has the public one alone
 import ctypes
 import marshal
 import os
@@ -312,6 +313,8 @@ def main() -> None:
             stage(plan["uid"], plan["mounts"])
         become(plan["uid"])
         die_with(plan["parent"])  # a change of user forgets it
+        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python; the command must not
+            _signal.signal(ignored, _signal.SIG_DFL)
         os.execve(sys.argv[2], sys.argv[2:], plan["env"])  # noqa: S606 - what it is for
     except OSError as error:
         words = (error.filename, error.strerror or str(error))

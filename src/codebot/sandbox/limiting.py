@@ -8,17 +8,21 @@ from codebot.domain.box import BoxLimits, BoxSpec
 from codebot.domain.ports import Finding
 from codebot.sandbox.cgroup import Cgroups
 
+AFTER_XCPU = 5
+"""Seconds of CPU time between the signal that names this limit, and the one that does not."""
+
 
 def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[str]:
     """Give what stands before the command of a box that runs as this very user, or as another."""
     processes = limits.processes + (_own_processes() if own_user else 0)
     seconds = round(spec.timeout.total_seconds() * (os.cpu_count() or 1)) + 1
+    most = seconds + AFTER_XCPU
     return [
         "/usr/bin/prlimit",
         f"--nproc={_at_most(resource.RLIMIT_NPROC, processes)}",
         f"--nofile={_at_most(resource.RLIMIT_NOFILE, limits.open_files)}",
         f"--fsize={_at_most(resource.RLIMIT_FSIZE, limits.file_size)}",
-        f"--cpu={_at_most(resource.RLIMIT_CPU, seconds)}",
+        f"--cpu={_at_most(resource.RLIMIT_CPU, seconds)}:{_at_most(resource.RLIMIT_CPU, most)}",
         "--core=0",
         "--",
     ]

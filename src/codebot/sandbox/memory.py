@@ -6,8 +6,10 @@ itself runs short, the largest box goes.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from codebot.sandbox.processes import Process, descendants, open_files, process_table
@@ -33,8 +35,17 @@ def available_memory() -> int:
     return 1 << 62
 
 
-def memory_of(boxes: Iterable[int], limit: int, *, thoroughly: bool) -> Mapping[int, int]:
-    """Give the bytes that each box uses; a box is known by its first process.
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a box uses: bytes of memory, threads, and the most files that one process has open."""
+
+    memory: int = 0
+    threads: int = 0
+    open_files: int = 0
+
+
+def use_of(boxes: Iterable[int], limit: int, *, thoroughly: bool) -> Mapping[int, Use]:
+    """Give what each box uses; a box is known by its first process, `limit` is that of memory.
 
     What processes share is counted once (Pss), but only where it could matter: that takes 1 ms a
     process. Files without a name are looked for where it is done `thoroughly`: every descriptor
@@ -46,10 +57,15 @@ def memory_of(boxes: Iterable[int], limit: int, *, thoroughly: bool) -> Mapping[
     used = {}
     for first, family in families.items():
         held = files[first]
+        opened: Counter[str] = Counter()
         if thoroughly:
-            held += _unnamed_files_of(family)
+            held += _unnamed_files_of(family, opened)
         resident = sum(process.resident for process in family)
-        used[first] = held + (resident if resident + held <= limit else sum(map(_pss_of, family)))
+        used[first] = Use(
+            held + (resident if resident + held <= limit else sum(map(_pss_of, family))),
+            sum(process.threads for process in family),
+            max(opened.values(), default=0),
+        )
     return used
 
 
@@ -85,10 +101,14 @@ def _is_ours(place: Path, name: str) -> bool:
         return False
 
 
-def _unnamed_files_of(family: Iterable[Process]) -> int:
-    """Give the bytes in files of memory that have no name, each counted once."""
+def _unnamed_files_of(family: Iterable[Process], opened: Counter[str]) -> int:
+    """Give the bytes in files of memory that have no name, each counted once.
+
+    On the way, count what each process has open.
+    """
     sizes: dict[int, int] = {}
     for entry in open_files(family):
+        opened[os.path.dirname(entry.path)] += 1  # noqa: PTH120 - thousands
         with suppress(OSError):
             if os.readlink(entry.path).startswith(UNNAMED):  # noqa: PTH115 - thousands
                 seen = entry.stat()

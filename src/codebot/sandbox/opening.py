@@ -10,7 +10,7 @@ from signal import SIGKILL, Signals
 
 import structlog
 
-from codebot.domain.box import PROXY_PORT, TLS_PORT, BoxSpec, Exit, ExitReason, Network
+from codebot.domain.box import PROXY_PORT, TLS_PORT, Bound, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Doors, Egress, EgressServer
 from codebot.errors import SandboxError
 from codebot.sandbox.arguments import SHIM
@@ -135,13 +135,15 @@ class Containment:
 
     def judge(self, ended: Exit) -> Exit:
         """Give how the command ended: with its own exit code, and whether memory was the reason."""
-        reason = ended.reason
+        reason, reached = ended.reason, ended.reached
         if self._group is not None:
+            if self._group.ran_out_of_processes():
+                reached = Bound.PROCESSES
             if reason is ExitReason.EXITED and self._group.ran_out_of_memory():
                 reason = ExitReason.MEMORY
             self._group.remove()
         self._uppers.release()
-        return Exit(reason, self._namespace.exit_code(ended.code))
+        return Exit(reason, self._namespace.exit_code(ended.code), reached)
 
     async def _serve(self, channel: socket.socket) -> None:
         server: EgressServer | None = None

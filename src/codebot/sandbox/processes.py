@@ -33,7 +33,8 @@ QUIET_LOOKS = 2
 class Process:
     """One line of the process table. `started` counts clock ticks since the machine's start.
 
-    `resident` is the memory it has in use, in bytes, with what it shares.
+    `resident` is the memory it has in use, in bytes, with what it shares; `threads` counts the
+    first one, too.
     """
 
     pid: int
@@ -42,6 +43,7 @@ class Process:
     started: int
     is_alive: bool
     resident: int
+    threads: int
 
 
 def read_process(pid: int) -> Process | None:
@@ -61,6 +63,7 @@ def read_process(pid: int) -> Process | None:
         started=int(fields[19]),
         is_alive=fields[0] not in b"ZX",
         resident=int(fields[21]) * PAGE,
+        threads=int(fields[17]),
     )
 
 

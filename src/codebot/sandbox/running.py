@@ -5,10 +5,11 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Protocol
 
-from codebot.domain.box import BoxSpec, Exit, ExitReason
+from codebot.domain.box import Bound, BoxSpec, Exit, ExitReason
 from codebot.sandbox.pipe import Pipe
 from codebot.sandbox.spawn import Spawned
 
@@ -45,6 +46,7 @@ class RunningBox:
         self._cage = cage
         self._room = spec.max_output
         self._end: asyncio.Future[ExitReason] = loop.create_future()
+        self._reached: Bound | None = None
         self._tail = b""
         self._stdout = Pipe(spawned.stdout, self._count)
         self._stderr = Pipe(spawned.stderr, self._count)
@@ -83,6 +85,10 @@ class RunningBox:
         if not self._end.done():
             self._end.set_result(reason)
 
+    def reach(self, bound: Bound) -> None:
+        """Take note that the box was seen at a bound; the first counts."""
+        self._reached = self._reached or bound
+
     async def _live(self) -> Exit:
         """Wait until something ends the box, sweep its processes away, and close its pipes."""
         reading = asyncio.create_task(self._keep_stderr_tail())
@@ -100,7 +106,8 @@ class RunningBox:
             self._stderr.finish()
             code = self._reap()
         await reading
-        return self._cage.judge(Exit(reason, code))
+        ended = self._cage.judge(Exit(reason, code))
+        return replace(ended, reached=ended.reached or self._reached)
 
     async def _wait_for_the_end(self) -> ExitReason:
         loop = asyncio.get_running_loop()

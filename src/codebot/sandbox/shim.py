@@ -47,7 +47,8 @@ def hand_over(channel_fd: int, port: int, *others: int) -> None:
 def main() -> None:
     """Hand the listeners over, then become the command."""
     hand_over(int(sys.argv[1]), *map(int, sys.argv[2].split(",")))
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # Python ignores it; the command must not
+    for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python; the command must not
+        _signal.signal(ignored, _signal.SIG_DFL)
     command = sys.argv[3:]
     try:
         os.execvp(command[0], command)  # noqa: S606 - what a box is for

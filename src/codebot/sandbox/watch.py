@@ -5,22 +5,27 @@ kernel does it (a delegated cgroup), it is faster than any watch; this one needs
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from codebot.domain.box import BoxLimits, BoxSpec, ExitReason
+from codebot.domain.box import Bound, BoxLimits, BoxSpec, ExitReason
 from codebot.sandbox.disk import deleted_files_of, disk_of, free_space
 from codebot.sandbox.guarded import Guard
-from codebot.sandbox.memory import available_memory, memory_of
+from codebot.sandbox.memory import Use, available_memory, use_of
 from codebot.sandbox.running import RunningBox
 
 log = structlog.get_logger(__name__)
 
 PAUSE = 0.25
 """Seconds between two looks: 16 boxes on a machine with 150 processes cost 1 % of a core."""
+
+NEARLY = 0.95
+"""Of a bound: between two looks, what was refused one more may have ended some."""
 
 THOROUGH = 4
 """Every so many looks, memory is looked for in files without a name, too."""
@@ -82,17 +87,27 @@ class Watch:
         limit = self._limits.memory
         self._looks += 1
         thoroughly = self._looks % THOROUGH == 0
-        used = await asyncio.to_thread(memory_of, firsts, limit, thoroughly=thoroughly)
+        use = await asyncio.to_thread(use_of, firsts, limit, thoroughly=thoroughly)
+        for watched in boxes:
+            self._note_bounds(watched, use[watched.first])
+        used = {first: use[first].memory for first in firsts}
         over = [first for first in firsts if used[first] > limit]
         if over:  # no look is an instant: what passes from parent to child counts with both
-            again = await asyncio.to_thread(memory_of, over, limit, thoroughly=thoroughly)
-            used = {**used, **{first: min(used[first], again[first]) for first in over}}
+            again = await asyncio.to_thread(use_of, over, limit, thoroughly=thoroughly)
+            used |= {first: min(used[first], again[first].memory) for first in over}
         is_short = available_memory() < self._limits.free_memory
         largest = max(firsts, key=lambda first: used[first], default=0)  # all may have ended
         for watched in boxes:
             if used[watched.first] > limit or (is_short and watched.first == largest):
                 log.warning("box.memory", used=used[watched.first], machine_is_short=is_short)
                 watched.box.end(ExitReason.MEMORY)
+
+    def _note_bounds(self, watched: _Watched, use: Use) -> None:
+        """Let a box know at which bound of the kernel's it was seen, or nearly."""
+        if use.threads >= NEARLY * _most_processes(watched.first):
+            watched.box.reach(Bound.PROCESSES)
+        if use.open_files >= NEARLY * self._limits.open_files:
+            watched.box.reach(Bound.OPEN_FILES)
 
     async def _look_at_disk(self, boxes: Sequence[_Watched]) -> None:
         now = asyncio.get_running_loop().time
@@ -122,3 +137,15 @@ class Watch:
 
 _FEWEST_FILES = 10_000
 _background: set[asyncio.Task[None]] = set()
+
+
+def _most_processes(first: int) -> float:
+    """Give how many a box may have: where it shares its user's number, more than it is told."""
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{first}/limits").read_text().splitlines():
+            if line.startswith(_PROCESSES):
+                return float(line.removeprefix(_PROCESSES).split()[0].replace("unlimited", "inf"))
+    return math.inf
+
+
+_PROCESSES = "Max processes"

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from signal import Signals
 
+from codebot.domain.bounds import SIGNALLED, bound_reached
 from codebot.domain.box import Exit, ExitReason
 from codebot.domain.outcome import Verdict, VerdictState
 from codebot.verify.command import TestCommand
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
-SIGNALLED = 128
-"""From here on, a shell's exit code means: ended by the signal that is left over."""
+
+LONGEST_CLUE = 16 * 1024
+"""Characters: what a command says of its end is at the end."""
 
 NOTHING_TO_RUN = (
     "No test command was given, and none was found in the repository: there is no `test` target "
@@ -53,7 +55,8 @@ def judge(run: TestRun) -> Verdict:
     `exit_code` is as shells count: 128 and the number for a signal.
     """
     code = run.exit.code if run.exit.code >= 0 else SIGNALLED - run.exit.code
-    note = _explanation(run.exit.reason, code, run.command.command)
+    notes = (_explanation(run.exit.reason, code, run.command.command), _of_bound(run))
+    note = "\n".join(filter(None, notes))
     return Verdict(
         state=_state(run, code),
         command=run.command.command,
@@ -103,6 +106,11 @@ def _of_code(code: int, command: str) -> str:
         )
     name = _signal_name(code - SIGNALLED)
     return f"codebot: the command was ended by {name}." if name else ""
+
+
+def _of_bound(run: TestRun) -> str:
+    reached = bound_reached(run.exit, run.output[-LONGEST_CLUE:])
+    return f"codebot: the command {reached}." if reached else ""
 
 
 def _signal_name(number: int) -> str:
