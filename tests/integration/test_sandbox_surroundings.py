@@ -149,6 +149,25 @@ OWNERS = (
 )
 SET_ID = "touch f; chmod u+s f 2>/dev/null || echo no; chmod g+s . 2>/dev/null || echo no"
 
+SOCKETS = """
+import errno, socket
+for asked in ((2, 1, 0), (10, 2, 17), (1, 1, 0), (16, 3, 0), (2, 2, 136), (40, 1, 0)):
+    try:
+        socket.socket(*asked).close()
+        print("yes", end=" ")
+    except OSError as error:
+        print(errno.errorcode[error.errno], end=" ")
+"""
+OTHERS = """
+import errno, os
+open("mine", "w").close()
+for attempt in (lambda: os.chown("mine", 0, -1), lambda: os.setuid(65534), lambda: os.setgid(0)):
+    try:
+        attempt()
+    except OSError as error:
+        print(errno.errorcode[error.errno], end=" ")
+"""
+
 ROWS: dict[str, tuple[str, str]] = {
     "its own host name": (
         HOST_NAME,
@@ -196,6 +215,8 @@ ROWS: dict[str, tuple[str, str]] = {
         "CI HOME HOSTNAME LANG LOGNAME PATH PWD SHELL USER",
     ),
     "signals": ("grep SigIgn /proc/self/status | cut -f2", "0" * 16),
+    "kinds of sockets": (SOCKETS, "yes yes yes yes EPROTONOSUPPORT EAFNOSUPPORT"),
+    "becoming somebody else": (OTHERS, "EINVAL EINVAL EINVAL"),
     "becoming root": (
         "id -u; sudo -n true 2>/dev/null || echo no; cat /proc/self/uid_map | wc -l",
         "1000\nno\n1",
