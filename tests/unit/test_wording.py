@@ -167,6 +167,13 @@ def test_a_guessed_command_that_is_not_here_is_told_with_what_it_said() -> None:
     assert "go: not found" in body
 
 
+def test_what_tools_left_behind_is_named() -> None:
+    paths = (".venv", *(f"{number}/__pycache__" for number in range(19)))
+    body = wording.body(replace(WORK, change=replace(WORK.change, left_out=paths)), str)
+    assert "does not name it: `.venv`, `0/__pycache__`, " in body
+    assert "`8/__pycache__` and 10 more." in body
+
+
 @pytest.mark.parametrize(
     ("usage", "words"),
     [

@@ -90,12 +90,13 @@ def checkout_incomplete(gaps: Sequence[Gap]) -> EventData:
 
 
 def change_collected(change: Change) -> EventData:
-    """Tell how large a change is."""
+    """Tell how large a change is, and what of the tree is none of it."""
     return EventType.CHANGE_COLLECTED, {
         "commits": change.commits,
         "files": len(change.files),
         "additions": change.additions,
         "deletions": change.deletions,
+        "left_out": list(change.left_out),
     }
 
 

@@ -125,6 +125,8 @@ class Change:
 
     `tip_commit` descends from `base_commit`; `agent_commit` is the commit in the agent's tree
     that it was made from, so that the tests can be shown to have run on this very content.
+    `left_out` names the first of what tools made in the tree and git does not know: environments,
+    caches, build folders. No commit has it.
     """
 
     base_commit: str
@@ -132,6 +134,7 @@ class Change:
     agent_commit: str
     commits: int
     files: tuple[ChangedFile, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def additions(self) -> int:

@@ -104,9 +104,11 @@ def _checkout_incomplete(data: Data) -> str:
 
 
 def _change_collected(data: Data) -> str:
+    left_out = ", ".join(data.get("left_out", ()))
     return (
         f"  Changed: {data.get('files', '?')} file(s),"
         f" +{data.get('additions', '?')} -{data.get('deletions', '?')} lines"
+        + (f"; left out: {left_out}" if left_out else "")
     )
 
 

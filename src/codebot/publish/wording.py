@@ -5,7 +5,7 @@ The tasks' and agents' own words are foreign text here: bounded, redacted before
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
@@ -167,7 +167,9 @@ def _changes(work: Work, redact: Callable[[str], str]) -> str:
     total = f"{count}, {_lines(change.additions, change.deletions)}:"
     listing = "\n".join(_files(change.files, redact))
     summary = prose(cut(redact(work.report.summary), _LONGEST_SUMMARY))
-    return "\n\n".join(part for part in (summary if summary != ">" else "", total, listing) if part)
+    left_out = _left_out([redact(path) for path in change.left_out])
+    parts = (summary if summary != ">" else "", total, listing, left_out)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _files(files: tuple[ChangedFile, ...], redact: Callable[[str], str]) -> Iterator[str]:
@@ -220,12 +222,22 @@ def _output(output: str) -> str:
     return f"<details><summary>Output</summary>\n\n{shown}\n\n</details>"
 
 
+def _left_out(paths: Sequence[str]) -> str:
+    if not paths:
+        return ""
+    return f"Left out, as tools make it and `.gitignore` does not name it: {_named(paths)}."
+
+
 def _leftovers(paths: tuple[str, ...]) -> str:
     if not paths:
         return ""
+    return f"The run left files behind that are neither committed nor ignored: {_named(paths)}."
+
+
+def _named(paths: Sequence[str]) -> str:
     names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFTOVERS])
     more = f" and {len(paths) - _MOST_LEFTOVERS} more" if len(paths) > _MOST_LEFTOVERS else ""
-    return f"The run left files behind that are neither committed nor ignored: {names}{more}."
+    return f"{names}{more}"
 
 
 def _gaps(gaps: tuple[Gap, ...], redact: Callable[[str], str]) -> str:

@@ -24,6 +24,10 @@ from codebot.workspace.folders import disk_errors
 from codebot.workspace.limits import Limits
 
 SCRIPT = files("codebot.workspace").joinpath("collect.sh").read_text()
+ARTEFACTS = files("codebot.workspace").joinpath("artefacts.sed").read_text()
+
+_LEFT_OUT = "left out: "
+"""Before each path that the script leaves out, on stderr."""
 
 SETTINGS = (
     ("safe.directory", "*"),
@@ -58,10 +62,11 @@ async def write_bundle(
     message: str,
     limits: Limits,
     bundle: BinaryIO,
-) -> bool:
-    """Write the agent's commits, and what it left uncommitted, to `bundle`; say if there are any.
+) -> tuple[str, ...]:
+    """Write the agent's commits, and what it left uncommitted, to `bundle`: nothing if unchanged.
 
-    Raises `ChangeRefused` when git in the box cannot make sense of the tree.
+    Gives the first paths of what tools made and git does not know: all of that is left out. Raises
+    `ChangeRefused` when git in the box cannot make sense of the tree.
     """
     box = await sandbox.start(_spec(sandbox, task_id, checkout, message, limits))
     try:
@@ -71,11 +76,19 @@ async def write_bundle(
         ended = await box.wait()
     finally:  # a full disk or a cancellation must not leave it running beside its successor
         await box.kill()
-    _check(ended, box.stderr_tail(), limits.collect_timeout)
-    size = bundle.seek(0, 2)
-    if size > limits.max_pack_bytes:  # it may end before anybody saw that it said too much
+    words, left_out = _read_stderr(box.stderr_tail())
+    _check(ended, words, limits.collect_timeout)
+    if bundle.seek(0, 2) > limits.max_pack_bytes:  # it may end before anybody saw that it did
         raise ChangeRefused(_TOO_LARGE, remedy=_MAKE_SMALLER)
-    return size > 0
+    return left_out
+
+
+def _read_stderr(said: str) -> tuple[str, tuple[str, ...]]:
+    """Give git's own words, and the paths that were left out."""
+    lines = said.splitlines()
+    words = [line for line in lines if not line.startswith(_LEFT_OUT)]
+    paths = [line.removeprefix(_LEFT_OUT) for line in lines if line.startswith(_LEFT_OUT)]
+    return "\n".join(words), tuple(paths)
 
 
 def _spec(
@@ -87,7 +100,7 @@ def _spec(
         task_id=task_id,
         argv=(
             *("/bin/sh", "-c", SCRIPT, "collect"),
-            *(checkout.base_commit, str(objects), str(exceptions)),
+            *(checkout.base_commit, str(objects), str(exceptions), ARTEFACTS),
         ),
         workspace=checkout.tree,
         home=checkout.home,

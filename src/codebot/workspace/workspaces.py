@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from codebot.domain.outcome import Change, Checkout
@@ -90,12 +91,13 @@ class Workspaces:
     ) -> Change:
         """Take the agent's work out of the tree, as commits of `author`.
 
-        What is not committed yet goes under `message`; files that .gitignore names stay out.
-        Raises `NothingChanged`, and `ChangeRefused` for what may not cross the border.
+        What is not committed yet goes under `message`; files that .gitignore names stay out, and
+        what tools leave behind (`artefacts.sed`), also where the agent committed that. Raises
+        `NothingChanged`, and `ChangeRefused` for what may not cross the border.
         """
         check_folders(checkout.tree, checkout.repository)
         with bundle_file(checkout) as bundle:
-            is_changed = await write_bundle(
+            left_out = await write_bundle(
                 self._sandbox,
                 task_id,
                 checkout,
@@ -103,10 +105,11 @@ class Workspaces:
                 limits=self._limits,
                 bundle=bundle,
             )
-            if not is_changed:
+            if not bundle.tell():
                 raise NothingChanged("The agent made no changes.")
             border = Border(self._git, checkout, self._limits, self._holds_secret, self._tame)
-            return await border.take_in(bundle, author=author, message=message)
+            change = await border.take_in(bundle, author=author, message=message)
+            return replace(change, left_out=left_out)
 
     async def diff(self, checkout: Checkout, tip_commit: str, max_bytes: int) -> str:
         """Give a change as a unified diff; cut at `max_bytes`, it says so."""
