@@ -7,8 +7,11 @@ would show.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
+
+from codebot.publish.links import Span, find_links
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -38,7 +41,15 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 
+_ACTING = (_TAG, _ENTITY, _MENTION, _IMAGE, _SKIPPING)
+_LINKING = re.compile(r"\](?=[(\[:])")
+_MOST_LOOKS = 20
+"""Each look takes a layer of links within links apart; nobody writes more than two."""
+
 _RUN_OF_TICKS = re.compile("`+")
+_IN_LINE = "x "
+"""Before a line that is looked at: so it begins no list and no code, as it will where it is put."""
+
 _SENTINEL = "Here ends what somebody else wrote."
 
 
@@ -62,9 +73,50 @@ def inert(text: str) -> str:
     >>> inert("fixes #12 for @team <!-- psst -->").replace(BREAK, "|")
     'f|ixes #12 for @|team <|!-- psst -->'
     """
-    for pattern in (_TAG, _ENTITY, _MENTION, _IMAGE, _SKIPPING):
-        text = pattern.sub(lambda found: found[0] + BREAK, text)
-    return _CLOSING.sub(lambda found: found[1] + BREAK, text)
+    return _broken(text, _acting(text, []))
+
+
+def harmless(text: str) -> str:
+    """Give Markdown that is inert, and in which no link leads where none may.
+
+    The links that stay keep their addresses, letter by letter. Looked at is what comes out: to take
+    one thing its meaning can give one to another.
+
+    >>> harmless("[a](javascript:x) [b](https://x.org/@b?c&d)").replace(BREAK, "|")
+    '[a]|(javascript:x) [b](https://x.org/@b?c&d)'
+    """
+    for _ in range(_MOST_LOOKS):
+        links = find_links(text)
+        places = {*links.bad, *_acting(text, links.good)}
+        if not places:
+            return text
+        text = _broken(text, places)
+    return inert(_LINKING.sub(lambda found: found[0] + BREAK, text))
+
+
+def _acting(text: str, good: list[Span]) -> Iterator[int]:
+    """Say where to break what acts; what is within a good link does not, as long as it is one.
+
+    Of words that act together with what follows, a link may be the middle: there none is good.
+    """
+    inside = bytearray(len(text) + 1)
+    for start, end in good:
+        inside[start:end] = b"\1" * (end - start)
+    for found in _CLOSING.finditer(text):
+        yield found.end(1)
+    for pattern in _ACTING:
+        for found in pattern.finditer(text):
+            if pattern is _SKIPPING or not inside[found.start()]:
+                yield found.end()
+
+
+def _broken(text: str, places: Iterable[int]) -> str:
+    """Put a break at each of the places."""
+    pieces, last = [], 0
+    for place in sorted(set(places)):
+        pieces += [text[last:place], BREAK]
+        last = place
+    return "".join([*pieces, text[last:]])
 
 
 def line(text: str, limit: int) -> str:
@@ -73,7 +125,7 @@ def line(text: str, limit: int) -> str:
     >>> line("Add  dark\nmode, please", 12)
     'Add dark...'
     """
-    return inert(cut(" ".join(clean(text).split()), limit))
+    return harmless(_IN_LINE + cut(" ".join(clean(text).split()), limit))[len(_IN_LINE) :]
 
 
 def cut(text: str, limit: int) -> str:
@@ -106,7 +158,7 @@ def prose(text: str) -> str:
     A text stands for itself when what follows it cannot become a part of it (an open fence) and
     it sets up no headings of its own among ours.
     """
-    safe = inert(clean(text)).strip()
+    safe = harmless(clean(text).strip())
     return safe if _stands_alone(safe) else quote(safe)
 
 
@@ -116,8 +168,8 @@ def quote(text: str) -> str:
     >>> quote("one\n\n```")
     '> one\n>\n> ```'
     """
-    lines = inert(clean(text)).strip().split("\n")
-    return "\n".join(f"> {line}".rstrip() for line in lines)
+    lines = clean(text).strip().split("\n")
+    return harmless("\n".join(f"> {line}".rstrip() for line in lines))
 
 
 def fence(text: str) -> str:

@@ -22,6 +22,7 @@ from codebot.domain.outcome import (
     VerdictState,
 )
 from codebot.domain.task import Task, TaskId
+from codebot.domain.trailers import without_trailers
 from codebot.publish.markdown import clean, code, cut, cut_front, fence, inert, line, prose, quote
 from codebot.store.egress import OTHER_HOSTS
 
@@ -166,7 +167,8 @@ def _changes(work: Work, redact: Callable[[str], str]) -> str:
     count = _count(len(change.files), "file")
     total = f"{count}, {_lines(change.additions, change.deletions)}:"
     listing = "\n".join(_files(change.files, redact))
-    summary = prose(cut(redact(work.report.summary), _LONGEST_SUMMARY))
+    words = without_trailers(redact(work.report.summary))  # a squashed merge makes them a message
+    summary = prose(cut(words, _LONGEST_SUMMARY))
     left_out = _left_out([redact(path) for path in change.left_out])
     parts = (summary if summary != ">" else "", total, listing, left_out)
     return "\n\n".join(part for part in parts if part)

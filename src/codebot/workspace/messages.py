@@ -1,7 +1,9 @@
-"""Commit messages as the bot signs them: the agent's words, without its advertising."""
+"""Commit messages as the bot signs them: the agent's words, without signatures and advertising."""
 
 import re
 from collections.abc import Callable
+
+from codebot.domain.trailers import without_trailers
 
 LONGEST_MESSAGE = 8000
 """Characters; more than that is not a message."""
@@ -11,7 +13,7 @@ LONGEST_READ = 64 * 1024
 
 _NOT_FOR_TEXT = re.compile(r"(?<![^\S\n])[^\S\n]++$|[\x00-\x08\x0b-\x1f\x7f]", re.MULTILINE)
 _ADVERTISING = re.compile(
-    r"^[^\w\n]*(?:co-authored-by:|generated-(?:with|by):|generated with \[|claude-session:"
+    r"^[^\w\n]*(?:generated-with:|generated with \[|claude-session:"
     r"|generated (?:with|by) claude).*$\n?",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -19,7 +21,7 @@ _GAPS = re.compile(r"\n{3,}")
 
 
 def clean_message(message: str, fallback: str, tame: Callable[[str], str] = str) -> str:
-    r"""Give a message fit to be committed: bounded, without trailers of tools and co-authors.
+    r"""Give a message fit to be committed: bounded, without trailers of tools and for people.
 
     `tame` takes out of it what nobody may read, and what would act.
 
@@ -31,4 +33,5 @@ def clean_message(message: str, fallback: str, tame: Callable[[str], str] = str)
 
 def _cleaned(message: str) -> str:
     text = message[:LONGEST_MESSAGE].encode(errors="replace").decode()
-    return _GAPS.sub("\n\n", _ADVERTISING.sub("", _NOT_FOR_TEXT.sub("", text))).strip()
+    words = without_trailers(_NOT_FOR_TEXT.sub("", text))
+    return _GAPS.sub("\n\n", _ADVERTISING.sub("", words)).strip()
