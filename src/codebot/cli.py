@@ -267,7 +267,7 @@ def _serve_again(argv: Sequence[str], *, sockets: object) -> None:  # noqa: ARG0
 
 
 def _run(call: Call) -> int:
-    from codebot.intake.progress import closing_lines, progress_line
+    from codebot.intake.progress import closing_lines, output_lines, progress_line
     from codebot.intake.prompt_file import read_prompt, read_prompt_file
 
     file, text = call.arguments.task_prompt_file, call.arguments.task_prompt
@@ -278,16 +278,21 @@ def _run(call: Call) -> int:
 
     import asyncio
 
-    from codebot.app import run_task
+    from codebot.app.run import AGENT_LOG, TESTS_LOG, run_task
 
     def show(event: "Event") -> None:
         line = progress_line(event.type, event.data)
         if line is not None:
             print(call.redactor(line), flush=True)
 
-    task = asyncio.run(run_task(settings, fields, redactor=call.redactor, show=show))
-    print(call.redactor("\n".join(["", *closing_lines(task)])))
-    return DONE if task.status is TaskStatus.COMPLETED else FAILED
+    ended = asyncio.run(run_task(settings, fields, redactor=call.redactor, show=show))
+    words = [
+        *output_lines(ended.tests, ended.folder / TESTS_LOG),
+        f"What the agent did: {ended.folder / AGENT_LOG}",
+        *closing_lines(ended.task),
+    ]
+    print(call.redactor("\n".join(["", *words])))
+    return DONE if ended.task.status is TaskStatus.COMPLETED else FAILED
 
 
 def _demo(call: Call) -> int:

@@ -161,6 +161,28 @@ def test_run_without_a_credential_for_the_model_begins_nothing(
     assert not [*tmp_path.glob("codebot_*")]
 
 
+def test_run_shows_what_the_tests_printed_and_where_all_of_it_is(
+    tmp_path: Path, project: Path
+) -> None:
+    command = "for n in $(seq 300); do echo line $n of the tests; done; exit 3"
+    prompt = {"repository_url": str(project), "description": "Mend it", "test_command": command}
+    (tmp_path / "agent").write_text("echo mended >> $(ls | head -n 1); echo I mended it\n")
+    ended = run(
+        *("run", "--task-prompt", json.dumps(prompt)),
+        cwd=tmp_path,
+        env={"CODEBOT_AGENT": f"command:sh {tmp_path / 'agent'}", "CODEBOT_SANDBOX": "none"},
+    )
+    assert ended.returncode == 1, ended.stderr
+    lines = ended.stdout.splitlines()
+    shown = lines.index("  line 300 of the tests")
+    assert lines[shown - 20].startswith("The tests printed (")
+    tests_log = Path(lines[shown + 1].removeprefix("All of it: "))
+    agent_log = Path(lines[shown + 2].removeprefix("What the agent did: "))
+    assert "line 1 of the tests\n" in tests_log.read_text()
+    assert "I mended it" in agent_log.read_text()
+    assert not (agent_log.parent.stat().st_mode & 0o077)
+
+
 def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
     tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,16 @@ async def test_a_change_without_a_test_command_is_published_unverified(tmp_path:
         assert "not verified" in opened.body.lower()
 
 
+async def test_the_agent_is_told_the_command_that_was_detected(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS), test_command=None) as story:
+        (story.origin / "Makefile").write_text("test:\n\tgrep -q mended shop.py\n")
+        git("add", ".", cwd=story.origin)
+        git("commit", "-q", "-m", "Say how it is tested", cwd=story.origin)
+        await story.tell()
+        [job] = story.agent.jobs
+        assert "The tests are run with `make test`." in job.prompt
+
+
 @pytest.mark.parametrize(
     ("outcome", "named"),
     [

@@ -15,7 +15,15 @@ from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.intake.accesses import access_json, access_table
 from codebot.intake.banner import banner
-from codebot.intake.progress import LONGEST, closing_lines, plain, progress_line
+from codebot.intake.progress import (
+    LAST_LINES,
+    LONGEST,
+    LONGEST_REASON,
+    closing_lines,
+    output_lines,
+    plain,
+    progress_line,
+)
 from codebot.settings import Command, GitHubSettings, Settings, read_settings
 from codebot.store.egress import AccessTotal
 from codebot.telemetry.redaction import Redactor
@@ -99,6 +107,41 @@ def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
     assert len(line) <= LONGEST + 2
     assert plain("  a\tb") == "  a b"
     assert plain("safe \u202egnp.exe\u2069 \u200fend") == "safe gnp.exe end"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("step.failed", "detail"),
+        ("run.postponed", "reason"),
+        ("agent.retried", "reason"),
+        ("egress.refused", "reason"),
+        ("change.refused", "detail"),
+        ("tests.finished", "command"),
+        ("branch.pushed", "branch_name"),
+    ],
+)
+def test_a_reason_is_never_cut_off(kind: str, field: str) -> None:
+    reason = "because " * 100 + "of this."
+    assert reason in (progress_line(kind, {field: reason}) or "")
+    endless = progress_line(kind, {field: "x" * 10 * LONGEST_REASON})
+    assert len(endless or "") < LONGEST_REASON + 10
+
+
+def test_a_failure_is_told_whole_with_its_hint() -> None:
+    failure = Failure("git_failed", "It is so. " * 50, "Do this. " * 50, retryable=False)
+    [failed, *_] = closing_lines(task(status=TaskStatus.FAILED, failure=failure))
+    assert failed == f"Failed: {'It is so. ' * 50} {'Do this. ' * 50}".replace("  ", " ").strip()
+
+
+def test_the_end_of_what_the_tests_printed_is_shown_with_the_file_that_has_all() -> None:
+    output = "\n".join(f"  line \x1b[2J {number}" for number in range(100)) + "\n\n"
+    first, *lines, where = output_lines(output, Path("/w/tests.log"))
+    assert first == "The tests printed (80 lines before are left out):"
+    assert len(lines) == LAST_LINES
+    assert lines[-1] == "    line [2J 99"
+    assert where == "All of it: /w/tests.log"
+    assert output_lines("\n", Path("/w/tests.log")) == []
 
 
 def test_accesses_are_columns_whose_numbers_end_below_each_other() -> None:

@@ -53,14 +53,16 @@ class AgentWork:
         checkout: Checkout,
         *,
         rules: Mapping[str, str],
+        test_command: str | None,
         spent: Usage,
         feedback: Feedback | None,
     ) -> AgentReport:
         """Let the agent work in the checkout; raises the `AgentError` that names how it failed.
 
-        `rules` are the repository's own files for agents, `spent` is what the task has used
-        before, `feedback` what came of that work (None in the first round). An agent that a cap
-        stopped has not failed: what it left in the tree is its work.
+        `rules` are the repository's own files for agents, `test_command` is what the work will be
+        tested with (None where nothing tells), `spent` what the task has used before, `feedback`
+        what came of that work (None in the first round). An agent that a cap stopped has not
+        failed: what it left in the tree is its work.
         """
         reached = self.caps.reached(spent)
         if reached is not None:  # by an attempt that was cut off, and whose work may lie there
@@ -68,7 +70,7 @@ class AgentWork:
         telling = Telling(self.store, run)
         ended: AgentReport | AgentError
         async with self._admitted(run, spent) as visit:
-            job = self._job(task, checkout, rules, feedback, visit.access)
+            job = self._job(task, checkout, rules, test_command, feedback, visit.access)
             try:
                 ended = await self._run(job, task, checkout, telling)
             except AgentError as error:
@@ -113,13 +115,14 @@ class AgentWork:
         task: Task,
         checkout: Checkout,
         rules: Mapping[str, str],
+        test_command: str | None,
         feedback: Feedback | None,
         access: GatewayAccess,
     ) -> AgentJob:
         opening = prompts.task_prompt(
             task,
             base_branch=checkout.base_branch,
-            test_command=task.request.test_command,
+            test_command=test_command,
             gaps=checkout.gaps,
             submodules=checkout.submodules,
         )

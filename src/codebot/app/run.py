@@ -1,9 +1,11 @@
 """`codebot run`: one task, here and now, with a store of its own and no server."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.errors import ConfigError, RunLost
 from codebot.intake.submission import task_request
+from codebot.pipeline import ROUNDS
 from codebot.queue.lock import unusable
 from codebot.queue.submit import submit_task
 from codebot.sandbox.held_folder import held_folder
@@ -21,12 +24,27 @@ from codebot.sandbox.privacy import hide_environment
 from codebot.settings import Settings
 from codebot.store.store import new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
-from codebot.workspace.folders import make_private
+from codebot.workspace.folders import disk_errors, make_private
 
 FOLLOW_EVERY = 0.1
 """Seconds between two looks for news: they are point reads of this process's own store."""
 
 MOST_EVENTS = 1000
+
+AGENT_LOG, TESTS_LOG = "agent.log", "tests.log"
+"""Files in the task's folder, which outlive the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A task as it ended, what its tests printed last, and the folder that keeps these words.
+
+    `tests` is "" where none ran.
+    """
+
+    task: Task
+    tests: str
+    folder: Path
 
 
 async def run_task(
@@ -35,12 +53,13 @@ async def run_task(
     *,
     redactor: Redactor,
     show: Callable[[Event], None],
-) -> Task:
+) -> Ended:
     """Do one task from its six fields and give it as it ended; `show` hears of every event.
 
     A local directory may be worked on without further ado: who can start this can change it. The
-    mirrors are shared with a running service; the rest is this run's own and goes with it. The
-    workspace of a task that failed stays for a look. Raises `InvalidTask`, `ConfigError` where no
+    mirrors are shared with a running service; the rest is this run's own and goes with it. What
+    the agent and the tests said stays in the task's folder, as does the workspace of a task that
+    failed. Raises `InvalidTask`, `ConfigError` where no
     model could be asked, and `SandboxUnavailable`.
     """
     hide_environment()
@@ -54,7 +73,7 @@ async def run_task(
             task = await _do(parts, request, show)
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
-            return task
+            return _keep_words(parts, task, own.work_dir / task.id)
 
 
 def _require_model(settings: Settings) -> None:
@@ -84,6 +103,27 @@ def _own(settings: Settings, folder: Path) -> Settings:
         local_repos=(Path("/"),),
         submodule_repos=settings.local_repos,  # what a repository names is nobody's choice here
     )
+
+
+def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
+    """Write down what the agent did, and what the tests printed in the last round."""
+    tests = _last_output(parts, task.id)
+    with disk_errors():
+        make_private(folder)
+        (folder / AGENT_LOG).write_text(parts.store.logs.text(task.id))
+        (folder / TESTS_LOG).write_text(tests)
+    return Ended(task, tests, folder)
+
+
+def _last_output(parts: Parts, task_id: TaskId) -> str:
+    """Give what the tests printed when they ran last, as far as a verdict keeps it."""
+    runs = {event.run_id for event in parts.store.events.after(task_id, 0, MOST_EVENTS)} - {None}
+    for run_id, round_ in product(runs, range(ROUNDS, 0, -1)):
+        verdict = run_id and parts.store.steps.result(run_id, "verify", round_)
+        if verdict:
+            found: dict[str, str] = json.loads(verdict)
+            return found["output"] if found["command"] else ""
+    return ""
 
 
 async def _do(parts: Parts, request: TaskRequest, show: Callable[[Event], None]) -> Task:

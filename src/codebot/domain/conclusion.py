@@ -64,7 +64,7 @@ def _partial(report: AgentReport, url: str) -> Failure:
 
 
 def _unproven(verdict: Verdict, url: str) -> Failure:
-    hint = f"The work and the tests' output: {url} (a draft)."
+    hint = f"The work as it is: {url} (a draft)."
     if verdict.state is VerdictState.TIMED_OUT:
         seconds = round(verdict.duration.total_seconds())
         detail = f"The test command `{verdict.command}` did not end within {seconds} seconds."

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from codebot.domain.event import EventType
@@ -12,8 +13,16 @@ from codebot.domain.task import Task
 Data = Mapping[str, Any]
 
 LONGEST = 200
+"""Characters of a line from an agent: what it says at length stands in its log."""
+
+LONGEST_REASON = 4000
+"""Characters of a line of our own: a reason that is cut off helps nobody."""
+
+LAST_LINES = 20
+"""Of what the tests printed; failures are summed up there."""
+
 _MOST_GAPS = 3
-"""Characters of a line: what the agent says at length stands in its log."""
+"""Of what a checkout lacks, named in a line."""
 
 _STEERING = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 """Line ends, control characters, and the marks that turn the direction of what follows."""
@@ -36,14 +45,25 @@ def progress_line(kind: str, data: Data) -> str | None:
     """
     tell = _LINES.get(kind)
     line = tell(data) if tell else None
-    return None if line is None else plain(line)
+    return None if line is None else plain(line, LONGEST if kind in _AT_LENGTH else LONGEST_REASON)
+
+
+def output_lines(output: str, file: Path) -> list[str]:
+    """Give the end of what the tests printed, and the file that has all of it; nothing for ""."""
+    lines = output.rstrip().split("\n")
+    if not output.strip():
+        return []
+    left_out = len(lines) - LAST_LINES
+    count = f" ({left_out} lines before are left out)" if left_out > 0 else ""
+    shown = [plain(f"  {line}") for line in lines[-LAST_LINES:]]
+    return [f"The tests printed{count}:", *shown, plain(f"All of it: {file}", LONGEST_REASON)]
 
 
 def closing_lines(task: Task) -> list[str]:
     """Give the last words on a task: what came of it, where to look, why it failed."""
     lines = []
     if task.failure:
-        lines.append(plain(f"Failed: {task.failure.detail} {task.failure.hint}"))
+        lines.append(plain(f"Failed: {task.failure.detail} {task.failure.hint}", LONGEST_REASON))
     if task.request.repository.forge is ForgeKind.LOCAL:
         lines += _local_branch(task) if task.branch_pushed else []
     elif task.pull_request:
@@ -62,7 +82,7 @@ def _local_branch(task: Task) -> list[str]:
     ]
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     r"""Give a text as one line that cannot steer a terminal, cut where it is long.
 
     >>> plain("one\n\x1b[31mtwo")
@@ -70,7 +90,7 @@ def plain(text: str) -> str:
     """
     indent = text[: len(text) - len(text.lstrip(" "))]
     line = _STEERING.sub(" ", text).strip()
-    return indent + (line if len(line) <= LONGEST else line[: LONGEST - 3] + "...")
+    return indent + (line if len(line) <= longest else line[: longest - 3] + "...")
 
 
 def _step_started(data: Data) -> str | None:
@@ -117,6 +137,9 @@ def _pull_request_opened(data: Data) -> str | None:
     url = str(data.get("url", ""))
     return f"  Pull request: {url}" if url.startswith("http") else None
 
+
+_AT_LENGTH = frozenset({EventType.AGENT_SAID, EventType.AGENT_USED_TOOL})
+"""Events in the words of an agent."""
 
 _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.STEP_STARTED: _step_started,

@@ -115,8 +115,14 @@ class TaskSteps:
             rules = await self.tools.workspaces.read_texts(
                 checkout, checkout.base_commit, INSTRUCTION_FILES
             )
+            tree = await self.tools.workspaces.read_tree(checkout, checkout.base_commit)
+            command = find_test_command(self.task.request.test_command, tree)
             return await self.tools.agent.do_round(
-                self.run, self.task, checkout, rules=rules, spent=self.spent(), feedback=feedback
+                *(self.run, self.task, checkout),
+                rules=rules,
+                test_command=None if command is None else command.command,
+                spent=self.spent(),
+                feedback=feedback,
             )
 
         return await self.journal.once(
