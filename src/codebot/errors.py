@@ -223,6 +223,18 @@ class SecretFound(ChangeRefused):
     code = "secret_found"
 
 
+class SetUpFailed(StepFailed):
+    """What a person wrote for this service about setting a repository up does not work."""
+
+    code = "set_up_failed"
+
+
+class Untested(StepFailed):
+    """The change could not be tested, and the operator wants no such change."""
+
+    code = "untested"
+
+
 class AgentError(StepFailed):
     """The coding agent did not do its work."""
 

@@ -7,16 +7,19 @@ async with open_story(tmp_path, Act("echo x = 2 > shop.py")) as story:
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from codebot.agent.runner import AgentLimits
 from codebot.agent.work import AgentWork
 from codebot.domain.agent_event import AgentEvent, Said
 from codebot.domain.budget import Caps
+from codebot.domain.conclusion import WhenUntested
 from codebot.domain.event import Event
 from codebot.domain.outcome import (
     AgentOutcome,
@@ -25,7 +28,7 @@ from codebot.domain.outcome import (
     PullRequest,
     Usage,
 )
-from codebot.domain.ports import Agent, AgentJob, Ended, Finding, Launch
+from codebot.domain.ports import Agent, AgentJob, Ended, Finding, Launch, Sandbox
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.task import NewTask, Task, TaskId, TaskRequest
@@ -35,14 +38,18 @@ from codebot.gateway.gateway import Gateway
 from codebot.gateway.upstream import Upstream
 from codebot.git.git import Git
 from codebot.pipeline import Pipeline
+from codebot.pipeline.set_up import SetUps
 from codebot.pipeline.steps import Tools
+from codebot.pipeline.testing import Testing
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.submit import submit_task
 from codebot.sandbox.direct import DirectSandbox
 from codebot.store.store import Store, new_uuid7
 from codebot.telemetry.redaction import Redactor
+from codebot.verify.base_runs import BaseRuns
 from codebot.workspace.limits import Limits
+from codebot.workspace.places import Places
 from codebot.workspace.workspaces import Workspaces
 from fakes.clock import Clock, until
 from fakes.git_http import git
@@ -171,6 +178,10 @@ class Story:
     def kinds(self) -> list[str]:
         return [event.type.value for event in self.events()]
 
+    def data(self, kind: str) -> Mapping[str, Any]:
+        """Give what the last event of a kind says."""
+        return [event.data for event in self.events() if event.type.value == kind][-1]
+
     def finished(self) -> list[tuple[str, int]]:
         """Name each step that finished, and its round, in order."""
         done = [event.data for event in self.events() if event.type.value == "step.finished"]
@@ -178,6 +189,14 @@ class Story:
 
     async def tell(self) -> RunResult:
         return await self.pipeline.work_on(self.run)
+
+    async def fail(self) -> CodebotError:
+        """Work on the run, and give the error that ends it."""
+        try:
+            result = await self.tell()
+        except CodebotError as error:
+            return error
+        raise AssertionError(result)
 
     async def tell_until(self, kind: str, step: str | None = None) -> None:
         """Work on the run until this is recorded, stop as a service that stops, and claim again."""
@@ -206,19 +225,22 @@ async def open_story(
     caps: Caps = GENEROUS,
     upstream: Upstream | None = None,
     real_agent: Agent | None = None,
+    setup_command: str | None = None,
+    sandbox: Sandbox | None = None,
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Story]:
-    """Give a task on a folder with one file, claimed and ready to be worked on.
+    """Give a task on a folder with one file (and `files`), claimed and ready to be worked on.
 
-    `real_agent` works in place of the one that is played.
+    `real_agent` works in place of the one that is played, `sandbox` in place of none.
     """
-    origin = _origin(root)
+    origin = _origin(root, files)
     clock, redactor = Clock(), Redactor()
     store = await Store.open(root / "data" / "store.db", redact=redactor, now=clock)
     gateway = Gateway(upstream or PaidModel(), redactor=redactor)
     await gateway.start()
     queue = EmbeddedQueue(store, max_pending=10, now=clock, new_id=new_uuid7)
     host_git = Git(home=root / "git-home")
-    sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(root))
+    sandbox = sandbox or DirectSandbox(path=os.environ["PATH"], mark=str(root))
     workspaces = Workspaces(
         host_git,
         sandbox,
@@ -230,17 +252,24 @@ async def open_story(
     forge = MoodyForge(git=host_git, pull_requests=store.pull_requests, now=clock)
     agent = PlayedAgent(acts)
     limits = AgentLimits(timedelta(seconds=30), timedelta(seconds=30))
+    places = Places(host_git, sandbox)
+    limit = timedelta(seconds=20)
+    set_ups = SetUps(sandbox, places, limit, redactor)
+    runs = BaseRuns(root / "base-runs")
     tools = Tools(
         store=store,
         workspaces=workspaces,
-        sandbox=sandbox,
         agent=AgentWork(real_agent or agent, sandbox, gateway, store, limits, caps, None, redactor),
         publisher=Publisher(host_git, store.pull_requests, redactor, clock),
-        test_timeout=timedelta(seconds=20),
+        set_ups=set_ups,
+        testing=Testing(sandbox, places, set_ups, runs, limit, redactor),
+        untested=WhenUntested.DRAFT,
         redact=redactor,
     )
     repository = Repository(ForgeKind.LOCAL, "localhost", "local", "shop", str(origin), origin)
-    request = TaskRequest(repository, "Mend the shop", test_command=test_command)
+    request = TaskRequest(
+        repository, "Mend the shop", test_command=test_command, setup_command=setup_command
+    )
     new = await submit_task(queue, request, key_fingerprint="", now=clock, new_id=new_uuid7)
     run = await queue.claim(QueueName.TASKS)
     pipeline = Pipeline(tools, {ForgeKind.LOCAL: forge})
@@ -251,10 +280,11 @@ async def open_story(
         await store.close()
 
 
-def _origin(root: Path) -> Path:
+def _origin(root: Path, files: Mapping[str, str]) -> Path:
     origin = root / "shop"
     git("init", "-q", "-b", "main", str(origin))
-    (origin / "shop.py").write_text("# a shop\n")
+    for name, text in {"shop.py": "# a shop\n", **files}.items():
+        (origin / name).write_text(text)
     git("add", ".", cwd=origin)
     git("commit", "-q", "-m", "Begin", cwd=origin)
     return origin

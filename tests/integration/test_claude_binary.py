@@ -21,6 +21,7 @@ from codebot.agent.claude import ClaudeAgent
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.domain.agent_event import AgentEvent, Ending, Finished, ToolCall, ToolResult
 from codebot.domain.budget import Cap, Caps
+from codebot.domain.environment import NO_ENVIRONMENT, Workplace
 from codebot.domain.outcome import AgentOutcome, AgentReport, Checkout, Usage
 from codebot.domain.ports import Agent, AgentJob, Launch
 from codebot.domain.run import RunId
@@ -117,7 +118,7 @@ class Studio:
                 self.sandbox,
                 self.job(gateway=access, **job),
                 task_id=TASK,
-                checkout=self.checkout,
+                workplace=Workplace(self.checkout, NO_ENVIRONMENT),
                 limits=AgentLimits(timedelta(seconds=wall), timedelta(seconds=idle)),
                 on_event=self.hear,
             )

@@ -28,7 +28,14 @@ from fakes.git_http import git
 from fakes.story import ASKS, BREAKS, MENDS, ONE_TURN, Act, open_story
 from fakes.upstream import PaidModel
 
-ONE_ROUND = [("prepare", 0), ("work", 1), ("collect", 1), ("verify", 1), ("publish", 0)]
+ONE_ROUND = [
+    ("prepare", 0),
+    ("set_up", 0),
+    ("work", 1),
+    ("collect", 1),
+    ("verify", 1),
+    ("publish", 0),
+]
 
 SECRET = "sk-ant-cAnArY-0123456789"
 
@@ -50,6 +57,7 @@ async def test_a_task_goes_through_every_step_once(tmp_path: Path) -> None:
         assert "+# mended" in (story.store.diffs.get(story.new.id) or "")
         order = [k for k in story.kinds() if k.split(".")[0] not in {"step", "task", "run"}]
         assert order == [
+            "environment.set_up",
             "agent.said",
             "model.metered",
             "change.collected",
@@ -97,7 +105,7 @@ async def test_a_change_without_a_test_command_is_published_unverified(tmp_path:
 
         assert result.status is TaskStatus.COMPLETED
         assert opened is not None
-        assert "not verified" in opened.body.lower()
+        assert opened.body.startswith("**Not tested:** No test command")
 
 
 async def test_the_agent_is_told_the_command_that_was_detected(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ async def test_the_operator_can_look_at_what_was_refused(
 
 
 async def test_nothing_that_the_tests_print_is_kept_unmasked(tmp_path: Path) -> None:
-    prints = f"echo {TOKEN}; touch left-{TOKEN}; grep -q mended shop.py"
+    report = f"<testsuite><testcase name='{TOKEN}'><failure/></testcase></testsuite>"
+    answers = f'echo "{report}" >"${{PYTEST_ADDOPTS#*=}}"'
+    prints = f"{answers}; echo {TOKEN}; false"
     async with open_story(tmp_path, Act(MENDS), test_command=prints) as story:
         await story.tell()
         verdict = story.store.steps.result(story.run.id, "verify", 1)
@@ -85,7 +87,7 @@ async def test_nothing_that_the_tests_print_is_kept_unmasked(tmp_path: Path) -> 
         assert verdict is not None
         recorded = json.loads(verdict)
         assert recorded["output"] == "***\n"
-        assert recorded["leftovers"] == ["left-***"]
+        assert recorded["comparison"]["inherited"] == ["***"]
 
 
 async def test_a_refusal_without_a_commit_to_look_at_is_told_all_the_same(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ async def test_a_refusal_goes_back_to_the_agent_which_mends_it(tmp_path: Path) -
 
         assert result.status is TaskStatus.COMPLETED
         assert story.finished() == [
-            ("prepare", 0),
+            *[("prepare", 0), ("set_up", 0)],
             *[("work", 1), ("collect", 1)],
             *[("work", 2), ("collect", 2), ("verify", 2)],
             ("publish", 0),

@@ -18,6 +18,7 @@ from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.agent.texts import LONGEST_TEXT
 from codebot.domain.agent_event import AgentEvent, Ending, Finished, Said
+from codebot.domain.environment import NO_ENVIRONMENT, Workplace
 from codebot.domain.outcome import AgentOutcome, AgentReport, Checkout
 from codebot.domain.ports import Agent
 from codebot.domain.task import TaskId
@@ -90,7 +91,7 @@ class Desk:
             self.sandbox,
             a_job(paths=self.sandbox.paths(self.checkout.tree, self.checkout.home), **job),
             task_id=TaskId("task-1"),
-            checkout=self.checkout,
+            workplace=Workplace(self.checkout, NO_ENVIRONMENT),
             limits=AgentLimits(timedelta(seconds=wall), timedelta(seconds=idle)),
             on_event=self.hear,
             on_stop=self.hear_of_a_stop,

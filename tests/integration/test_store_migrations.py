@@ -104,7 +104,9 @@ def as_the_first_version_made_it(path: Path, first: Path) -> Path:
         connection.commit()
         connection.execute("ATTACH ? AS newer", (str(path),))
         for (name,) in names:
-            connection.execute(f"INSERT INTO main.{name} SELECT * FROM newer.{name}")
+            old = connection.execute(f"PRAGMA main.table_info({name})").fetchall()
+            columns = ", ".join(column for _, column, *_ in old)
+            connection.execute(f"INSERT INTO main.{name} SELECT {columns} FROM newer.{name}")
     connection.close()
     return first
 

@@ -3,18 +3,20 @@
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from codebot.domain.outcome import Change, Checkout, Verdict, VerdictState
+from codebot.domain.environment import NO_ENVIRONMENT, TestCommand
+from codebot.domain.outcome import Checkout, Verdict, VerdictState
 from codebot.domain.task import TaskId
-from codebot.errors import SandboxError, VerifyError
+from codebot.sandbox.boxed import Boxed
 from codebot.sandbox.direct import DirectSandbox
-from codebot.verify.command import TestCommand
 from codebot.verify.tests import run_tests
+from codebot.verify.verdict import judge
 
 TASK = TaskId("0198c0de-0000-7000-8000-000000000001")
 LONG = timedelta(seconds=20)
@@ -48,13 +50,16 @@ Run = Callable[..., "asyncio.Future[Verdict]"]
 
 @pytest.fixture
 def run(checkout: Checkout, sandbox: DirectSandbox) -> Run:
-    change = Change(checkout.base_commit, "the-tip", checkout.base_commit, 1, ())
+    boxed = Boxed(sandbox, TASK, checkout)
+
+    async def judged(command: str, limit: timedelta, source: str) -> Verdict:
+        test = TestCommand(command, source)
+        return judge(await run_tests(boxed, test, NO_ENVIRONMENT, limit=limit), None, "the-tip")
 
     def start(
         command: str, limit: timedelta = LONG, source: str = "task"
     ) -> "asyncio.Future[Verdict]":
-        test = TestCommand(command, source)
-        return asyncio.ensure_future(run_tests(sandbox, TASK, checkout, change, test, limit))
+        return asyncio.ensure_future(judged(command, limit, source))
 
     return start
 
@@ -66,7 +71,6 @@ async def test_a_command_that_ends_well_passes(run: Run) -> None:
     assert (verdict.command, verdict.source) == ("echo fine; echo odd >&2; echo $CI", "task")
     assert verdict.commit == "the-tip"
     assert timedelta(0) < verdict.duration < LONG
-    assert verdict.leftovers == ()
 
 
 async def test_nothing_but_what_a_ci_service_sets_is_set_for_tests(run: Run) -> None:
@@ -74,6 +78,7 @@ async def test_nothing_but_what_a_ci_service_sets_is_set_for_tests(run: Run) -> 
     shells = {"PWD", "OLDPWD", "SHLVL", "_"}
     assert {*verdict.output.split()} - shells == {
         *("CI", "CODEBOT_BOX", "HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
+        "PYTEST_ADDOPTS",
     }
 
 
@@ -98,7 +103,7 @@ async def test_a_program_that_is_not_there_is_told(run: Run) -> None:
     assert (verdict.state, verdict.exit_code) == (VerdictState.FAILED, 127)
     assert "`no-such-program --all` is not installed" in verdict.output
     guessed = await run("no-such-program", source="detected from Makefile")
-    assert guessed.state is VerdictState.NOT_VERIFIED
+    assert guessed.state is VerdictState.ENVIRONMENT
 
 
 async def test_a_file_that_is_no_program_is_told(run: Run, checkout: Checkout) -> None:
@@ -114,48 +119,29 @@ async def test_the_time_limit_ends_it_and_keeps_what_it_said(run: Run) -> None:
     assert verdict.duration < timedelta(seconds=10)
 
 
-async def test_what_the_run_leaves_behind_is_named(run: Run, checkout: Checkout) -> None:
-    (checkout.tree / "lay there before").touch()
-    verdict = await run("touch new ignored; mkdir d; touch d/x; echo '#' >> .gitignore")
-    assert verdict.leftovers == (".gitignore", "d/", "lay there before", "new")
+async def test_pytest_is_asked_what_each_test_said(run: Run, checkout: Checkout) -> None:
+    (checkout.tree / "test_one.py").write_text("def test_good(): pass\ndef test_bad(): assert 0\n")
+    verdict = await run(f"{sys.executable} -m pytest -q -p no:cacheprovider test_one.py")
+    assert (verdict.state, verdict.tests) == (VerdictState.FAILED, 2)
+    assert not list(checkout.tree.rglob("*.xml"))
 
 
-async def test_bytecode_is_made_as_anywhere_and_not_named(run: Run) -> None:
-    verdict = await run("mkdir d; touch d/x.py d/junk; python3 -c 'import d.x'; ls -A d")
-    assert "__pycache__" in verdict.output
-    await run("git add d/x.py d/junk")
-    verdict = await run("touch d/new")
-    assert verdict.leftovers == ("d/junk", "d/new", "d/x.py")
-
-
-async def test_what_lay_beside_the_commit_is_named_even_if_the_run_removes_it(
-    run: Run, checkout: Checkout
+@pytest.mark.parametrize(
+    "answer",
+    [
+        'ln -s /etc/passwd "$FILE"',
+        'mkfifo "$FILE"',
+        'mkdir "$FILE"',
+        'truncate -s 1G "$FILE"',
+        'printf x >"$FILE"; chmod 0 "$FILE"; printf y >"$HOME/other"; ln -f "$HOME/other" "$FILE"',
+    ],
+)
+async def test_an_answer_that_is_no_plain_file_of_results_is_no_answer(
+    run: Run, answer: str
 ) -> None:
-    (checkout.tree / "helper").touch()
-    verdict = await run("rm helper")
-    assert verdict.leftovers == ("helper",)
-
-
-async def test_a_run_that_wrecks_the_repository_is_told(run: Run) -> None:
-    verdict = await run("rm -rf .git")
+    verdict = await run(f'FILE="${{PYTEST_ADDOPTS#*=}}"; {answer}')
     assert verdict.state is VerdictState.PASSED
-    assert ".git" in verdict.leftovers
-
-
-async def test_another_commit_than_the_collected_one_is_not_tested(
-    run: Run, checkout: Checkout
-) -> None:
-    git(checkout.tree, "commit", "-qm", "Moved on", "--allow-empty")
-    with pytest.raises(VerifyError, match="not at"):
-        await run("touch proof")
-    assert not (checkout.tree / "proof").exists()
-
-
-async def test_without_a_command_nothing_runs(checkout: Checkout, sandbox: DirectSandbox) -> None:
-    change = Change(checkout.base_commit, "the-tip", checkout.base_commit, 1, ())
-    verdict = await run_tests(sandbox, TASK, checkout, change, None, LONG)
-    assert verdict.state is VerdictState.NOT_VERIFIED
-    assert verdict.commit == "the-tip"
+    assert verdict.tests is None
 
 
 async def test_a_run_that_is_cancelled_leaves_no_process(
@@ -169,10 +155,3 @@ async def test_a_run_that_is_cancelled_leaves_no_process(
     with pytest.raises(asyncio.CancelledError):
         await running
     assert await sandbox.reap(TASK) == 0
-
-
-async def test_a_machine_without_git_is_told(checkout: Checkout) -> None:
-    bare = DirectSandbox(path=str(checkout.home), mark="bare")
-    change = Change(checkout.base_commit, "the-tip", checkout.base_commit, 1, ())
-    with pytest.raises(SandboxError, match="no git"):
-        await run_tests(bare, TASK, checkout, change, TestCommand("true", "task"), LONG)

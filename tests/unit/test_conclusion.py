@@ -2,7 +2,14 @@ from datetime import timedelta
 
 import pytest
 
-from codebot.domain.conclusion import LONGEST_WORDS, conclude, is_done, is_ready, unchanged
+from codebot.domain.conclusion import (
+    LONGEST_WORDS,
+    WhenUntested,
+    conclude,
+    is_done,
+    is_ready,
+    unchanged,
+)
 from codebot.domain.outcome import AgentOutcome, AgentReport, Usage, Verdict, VerdictState
 from codebot.domain.status import Outcome, TaskStatus
 from codebot.errors import BudgetExhausted, NothingChanged
@@ -10,7 +17,9 @@ from codebot.errors import BudgetExhausted, NothingChanged
 URL = "https://forge.example/pull/1"
 DONE, TURNS, BUDGET = AgentOutcome.DONE, AgentOutcome.MAX_TURNS, AgentOutcome.MAX_BUDGET
 PASSED, FAILED = VerdictState.PASSED, VerdictState.FAILED
-TIMED_OUT, NOT_VERIFIED = VerdictState.TIMED_OUT, VerdictState.NOT_VERIFIED
+TIMED_OUT = VerdictState.TIMED_OUT
+ENVIRONMENT, UNTESTED = VerdictState.ENVIRONMENT, VerdictState.UNTESTED
+DRAFT, READY, FAIL = WhenUntested.DRAFT, WhenUntested.READY, WhenUntested.FAIL
 
 
 def a_report(outcome: AgentOutcome = DONE, words: str = "", summary: str = "") -> AgentReport:
@@ -18,31 +27,43 @@ def a_report(outcome: AgentOutcome = DONE, words: str = "", summary: str = "") -
 
 
 def a_verdict(state: VerdictState = PASSED) -> Verdict:
-    return Verdict(state, "make test", "task", 2, timedelta(seconds=61), "", "c")
+    return Verdict(state, "make test", "task", 2, timedelta(seconds=61), "", "c", "It needs Go.")
 
 
 @pytest.mark.parametrize(
     ("outcome", "state", "done", "ready"),
     [
         (DONE, PASSED, True, True),
-        (DONE, NOT_VERIFIED, True, True),
+        (DONE, UNTESTED, True, False),
+        (DONE, ENVIRONMENT, True, False),
         (DONE, FAILED, True, False),
         (DONE, TIMED_OUT, True, False),
         (TURNS, FAILED, False, False),
         (TURNS, PASSED, False, False),
-        (BUDGET, NOT_VERIFIED, False, False),
+        (BUDGET, UNTESTED, False, False),
     ],
 )
 def test_only_finished_work_that_holds_is_ready(
     outcome: AgentOutcome, state: VerdictState, *, done: bool, ready: bool
 ) -> None:
     assert is_done(a_report(outcome)) is done
-    assert is_ready(a_report(outcome), a_verdict(state)) is ready
+    assert is_ready(a_report(outcome), a_verdict(state), DRAFT) is ready
 
 
-@pytest.mark.parametrize("state", [PASSED, NOT_VERIFIED])
+@pytest.mark.parametrize("state", [ENVIRONMENT, UNTESTED])
+def test_what_nothing_could_test_is_as_ready_as_the_operator_wants(state: VerdictState) -> None:
+    assert is_ready(a_report(), a_verdict(state), READY)
+    assert not is_ready(a_report(TURNS), a_verdict(state), READY)
+    result = conclude(a_report(), a_verdict(state), URL, FAIL)
+    assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.UNTESTED)
+    assert result.failure is not None
+    assert result.failure.detail == "It needs Go."
+    assert f"{URL} (a draft)" in result.failure.hint
+
+
+@pytest.mark.parametrize("state", [PASSED, ENVIRONMENT, UNTESTED])
 def test_finished_work_that_holds_is_a_pull_request(state: VerdictState) -> None:
-    result = conclude(a_report(), a_verdict(state), URL)
+    result = conclude(a_report(), a_verdict(state), URL, DRAFT)
     assert (result.status, result.outcome) == (TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
     assert result.failure is None
 
@@ -59,7 +80,7 @@ def test_finished_work_that_holds_is_a_pull_request(state: VerdictState) -> None
 def test_unfinished_work_fails_and_names_its_draft(
     outcome: AgentOutcome, state: VerdictState, expected: Outcome, code: str, said: str
 ) -> None:
-    result = conclude(a_report(outcome), a_verdict(state), URL)
+    result = conclude(a_report(outcome), a_verdict(state), URL, FAIL)
     assert (result.status, result.outcome) == (TaskStatus.FAILED, expected)
     assert result.failure is not None
     assert result.failure.code == code

@@ -12,6 +12,7 @@ VIEW = View(
     files={"/run/shim": 7},
     filter=8,
     tmp_bytes=1000,
+    python="/usr/bin/python3",
 )
 
 

@@ -1,6 +1,7 @@
 """What an ending proves, and what of an output is fit to be shown."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,28 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebot.domain.box import Exit, ExitReason
-from codebot.domain.outcome import Verdict, VerdictState
+from codebot.domain.environment import TestCommand
+from codebot.domain.outcome import Basis, Verdict, VerdictState
+from codebot.sandbox.output import LONGEST_OUTPUT, as_text, keep_tail
 from codebot.telemetry.token_shapes import mask_tokens
-from codebot.verify.command import TestCommand
-from codebot.verify.output import LONGEST_OUTPUT, as_text, keep_tail
-from codebot.verify.tree_state import MOST_FILES, read_status
-from codebot.verify.verdict import TestRun, judge, not_verified
+from codebot.verify.results import Results, read_junit
+from codebot.verify.signs import why_not_tried
+from codebot.verify.verdict import TestRun, judge, untested
 from fakes.tokens import PROOF
 
 GIVEN = TestCommand("./check", "task")
 DETECTED = TestCommand("make test", "detected from Makefile")
 
 
-def verdict_of(reason: ExitReason, code: int, command: TestCommand = GIVEN) -> Verdict:
-    return judge(
-        TestRun(
-            command=command,
-            exit=Exit(reason, code),
-            duration=timedelta(seconds=2),
-            output="1 failed\n",
-            commit="c0ffee",
-            leftovers=["junk"],
-        )
+def a_run(
+    code: int = 0,
+    reason: ExitReason = ExitReason.EXITED,
+    *,
+    command: TestCommand = GIVEN,
+    output: str = "1 failed\n",
+    results: Results | None = None,
+) -> TestRun:
+    return TestRun(command, Exit(reason, code), timedelta(seconds=2), output, results)
+
+
+def verdict_of(run: TestRun, base: TestRun | None = None) -> Verdict:
+    return judge(run, base, "c0ffee")
+
+
+def told(*, passed: str = "", failed: str = "", broken: str = "") -> Results:
+    return Results(
+        frozenset(passed.split()), frozenset(failed.split()), frozenset(), frozenset(broken.split())
     )
 
 
@@ -53,7 +63,7 @@ def verdict_of(reason: ExitReason, code: int, command: TestCommand = GIVEN) -> V
 def test_an_ending_has_one_meaning(
     reason: ExitReason, code: int, state: VerdictState, shown: int, words: str | None
 ) -> None:
-    verdict = verdict_of(reason, code)
+    verdict = verdict_of(a_run(code, reason))
     assert (verdict.state, verdict.exit_code) == (state, shown)
     if words is None:
         assert verdict.output == "1 failed\n"
@@ -62,25 +72,198 @@ def test_an_ending_has_one_meaning(
         assert words in verdict.output
 
 
-def test_a_guess_that_cannot_be_tried_is_not_held_against_the_change() -> None:
-    verdict = verdict_of(ExitReason.EXITED, 127, DETECTED)
-    assert verdict.state is VerdictState.NOT_VERIFIED
-    assert (verdict.command, verdict.source) == ("make test", "detected from Makefile")
-    assert "not installed" in verdict.output
-
-
 def test_the_verdict_keeps_the_evidence() -> None:
-    verdict = verdict_of(ExitReason.EXITED, 0)
-    assert (verdict.commit, verdict.leftovers) == ("c0ffee", ("junk",))
+    verdict = verdict_of(a_run(results=told(passed="a b", failed="c")))
+    assert (verdict.commit, verdict.tests) == ("c0ffee", 3)
     assert verdict.duration == timedelta(seconds=2)
 
 
 def test_nothing_to_run_says_so() -> None:
-    verdict = not_verified("c0ffee")
-    assert verdict.state is VerdictState.NOT_VERIFIED
+    verdict = untested("c0ffee")
+    assert verdict.state is VerdictState.UNTESTED
     assert verdict.holds
+    assert not verdict.is_proof
     assert (verdict.command, verdict.exit_code) == ("", None)
-    assert "No test command" in verdict.output
+    assert "No test command" in verdict.reason
+
+
+def test_a_recorded_verdict_of_an_older_version_is_still_read() -> None:
+    assert VerdictState("not_verified") is VerdictState.UNTESTED
+
+
+# --- The base decides ------------------------------------------------------------------------
+
+
+NOT_FOUND = "make: tox: No such file or directory\nmake: *** [Makefile:2: test] Error 127\n"
+
+
+def test_what_cannot_be_tried_on_the_base_either_is_the_environment() -> None:
+    run = a_run(2, command=DETECTED, output=NOT_FOUND)
+    verdict = verdict_of(run, run)
+    assert verdict.state is VerdictState.ENVIRONMENT
+    assert verdict.reason == (
+        "The tests could not run: the program tox is not installed where the tests run."
+    )
+
+
+@pytest.mark.parametrize("command", [GIVEN, DETECTED])
+@pytest.mark.parametrize("code", [126, 127, 2])
+def test_an_agent_that_takes_a_tool_away_has_failed(code: int, command: TestCommand) -> None:
+    verdict = verdict_of(a_run(code, command=command, output=NOT_FOUND), a_run())
+    assert verdict.state is VerdictState.FAILED
+
+
+def test_without_a_base_a_guess_that_cannot_be_tried_is_not_held_against_the_change() -> None:
+    run = a_run(127, command=DETECTED, output="sh: 1: tox: not found\n")
+    assert verdict_of(run).state is VerdictState.ENVIRONMENT
+    given = replace(run, command=GIVEN)
+    assert verdict_of(given).state is VerdictState.FAILED
+
+
+def test_tests_that_ran_are_never_the_environment() -> None:
+    output = "E   ModuleNotFoundError: No module named 'numpy'\n"
+    run = a_run(1, output=output, results=told(passed="a", failed="b"))
+    assert verdict_of(run, a_run(results=told(passed="a b"))).state is VerdictState.FAILED
+
+
+def test_modules_that_are_missing_on_the_base_as_well_are_the_environment() -> None:
+    output = "E   ModuleNotFoundError: No module named 'numpy.linalg'\n"
+    run = a_run(2, output=output, results=told(broken="test_all"))
+    verdict = verdict_of(run, run)
+    assert verdict.state is VerdictState.ENVIRONMENT
+    assert "the Python module numpy.linalg is not installed" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "state", "inherited", "new"),
+    [
+        (told(failed="x"), told(failed="x y"), VerdictState.PASSED, ("x",), ()),
+        (told(failed="x z"), told(failed="x"), VerdictState.FAILED, ("x",), ("z",)),
+        (told(failed="z"), told(passed="z"), VerdictState.FAILED, (), ("z",)),
+        (told(broken="f"), told(broken="f", passed="a"), VerdictState.PASSED, ("f",), ()),
+        (told(broken="f"), told(passed="f.a"), VerdictState.FAILED, (), ("f",)),
+    ],
+)
+def test_only_new_failures_are_the_changes(
+    here: Results, there: Results, state: VerdictState, inherited: object, new: object
+) -> None:
+    base_code = 1 if there.bad else 0
+    verdict = verdict_of(a_run(1, results=here), a_run(base_code, results=there))
+    compared = verdict.comparison
+    assert verdict.state is state
+    assert (compared.inherited, compared.new) == (inherited, new)
+    assert (compared.by, compared.base_exit_code) == (Basis.TESTS, base_code)
+    assert verdict.is_proof is (state is VerdictState.PASSED)
+
+
+def test_results_that_do_not_explain_the_ending_are_not_compared() -> None:
+    """A run that crashed after its last test, or whose results were written by somebody else."""
+    verdict = verdict_of(a_run(1, results=told(passed="a")), a_run(1, results=told(failed="a")))
+    assert verdict.comparison.by is Basis.EXIT_CODE
+
+
+def test_without_results_equal_exit_codes_of_a_guess_are_inherited_and_no_proof() -> None:
+    run = a_run(3, command=DETECTED)
+    verdict = verdict_of(run, run)
+    assert verdict.state is VerdictState.PASSED
+    assert not verdict.is_proof
+    assert verdict_of(run, a_run(4)).state is VerdictState.FAILED
+    assert verdict_of(run, a_run(0)).state is VerdictState.FAILED
+
+
+def test_a_given_command_that_fails_before_and_after_may_be_what_the_task_is_about() -> None:
+    verdict = verdict_of(a_run(3), a_run(3))
+    assert verdict.state is VerdictState.FAILED
+    assert verdict.comparison.base_exit_code == 3
+
+
+def test_where_nothing_could_be_set_up_and_no_test_ran_before_and_after_that_is_why() -> None:
+    lacking = "the set-up of uv.lock ended with exit code 2"
+    verdict = judge(a_run(2), a_run(2), "c0ffee", lacking=lacking)
+    assert (verdict.state, verdict.reason) == (
+        VerdictState.ENVIRONMENT,
+        f"The tests could not run: {lacking}.",
+    )
+    ran = a_run(2, results=told(failed="a"))
+    assert judge(ran, ran, "c0ffee", lacking=lacking).state is VerdictState.PASSED
+    assert judge(a_run(2), a_run(), "c0ffee", lacking=lacking).state is VerdictState.FAILED
+
+
+def test_tests_that_never_end_are_the_environment_only_where_the_base_does_not_end() -> None:
+    endless = a_run(-9, ExitReason.TIMEOUT)
+    assert verdict_of(endless, endless).state is VerdictState.ENVIRONMENT
+    assert verdict_of(endless, a_run()).state is VerdictState.TIMED_OUT
+    assert verdict_of(endless).state is VerdictState.TIMED_OUT
+
+
+def test_pytest_that_finds_no_test_is_untested_unless_the_change_removed_them() -> None:
+    none = a_run(5, command=TestCommand("pytest", "detected from pytest.ini"))
+    assert verdict_of(none, none).state is VerdictState.UNTESTED
+    assert verdict_of(none, a_run(results=told(passed="a"))).state is VerdictState.FAILED
+
+
+# --- Signs that a command could not be tried -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "named"),
+    [
+        ("/bin/sh: 1: tox: not found\n", "tox"),
+        ("sh: 1: jest: not found\n", "jest"),
+        ("bash: line 1: go: command not found\n", "go"),
+        ("make: pytest: No such file or directory\nmake: *** [test] Error 127\n", "pytest"),
+        ("/usr/bin/env: 'python2': No such file or directory\n", "python2"),
+        ("/usr/bin/python3: No module named pytest\n", "pytest"),
+        ("error: unrecognized arguments: --cov=flask --cov-report\n", "--cov"),
+        ("Error: Cannot find module 'mocha'\nRequire stack:\n", "mocha"),
+        ("curl: (6) Could not resolve host: example.com\n", "example.com"),
+        ("go: go.mod requires go >= 1.25 (running go 1.19)\n", "1.25"),
+    ],
+)
+def test_what_is_missing_is_named(output: str, named: str) -> None:
+    why = why_not_tried(Exit(ExitReason.EXITED, 2), output, None, "make test")
+    assert named in why
+
+
+@pytest.mark.parametrize("output", ["", "1 failed, 3 passed\n", "AssertionError: not found\n"])
+def test_an_ordinary_failure_shows_no_sign(output: str) -> None:
+    assert why_not_tried(Exit(ExitReason.EXITED, 1), output, None, "make test") == ""
+
+
+# --- Results ---------------------------------------------------------------------------------
+
+
+JUNIT = """<testsuites><testsuite><testcase classname="" name="tests.test_b">
+<error message="collection failure">ImportError</error></testcase>
+<testcase classname="tests.test_a" name="test_one"/>
+<testcase classname="tests.test_a" name="test_two"><failure message="no"/></testcase>
+<testcase classname="tests.test_a" name="test_three"><error message="setup"/></testcase>
+<testcase classname="tests.test_a" name="test_four"><skipped/></testcase></testsuite></testsuites>
+"""
+
+
+def test_pytests_results_are_read_test_by_test() -> None:
+    assert read_junit(JUNIT.encode()) == Results(
+        passed=frozenset({"tests.test_a.test_one"}),
+        failed=frozenset({"tests.test_a.test_two", "tests.test_a.test_three"}),
+        skipped=frozenset({"tests.test_a.test_four"}),
+        broken=frozenset({"tests.test_b"}),
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no xml",
+        b"<html/>",
+        b"<testsuites/>",
+        b"<testsuite><testcase/>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]><testsuite><testcase name="&a;"/></testsuite>',
+    ],
+)
+def test_what_are_no_results_counts_as_none(content: bytes) -> None:
+    assert read_junit(content) is None
 
 
 # --- Output ----------------------------------------------------------------------------------
@@ -144,23 +327,3 @@ def test_no_output_keeps_an_escape(parts: list[bytes]) -> None:
 @pytest.mark.timeout(5)
 def test_hostile_output_takes_no_time(part: bytes) -> None:
     as_text(part * (256 * 1024 // len(part)), 0)
-
-
-# --- The tree --------------------------------------------------------------------------------
-
-
-def test_git_status_is_read_whatever_the_names() -> None:
-    output = (
-        b"# branch.oid 1234\0# branch.head main\0"
-        b"1 .M N... 100644 100644 100644 aa aa src/with space.py\0"
-        b"u UU N... 100644 100644 100644 100644 aa aa aa both\0"
-        b"? new\nline \x1b[31m\xff\0? build/\0! ignored\0nonsense\0"
-    )
-    state = read_status(output)
-    assert state.commit == "1234"
-    assert state.files == ("src/with space.py", "both", "new line \ufffd", "build/")
-
-
-def test_only_so_many_leftovers_are_named() -> None:
-    output = b"# branch.oid 1\0" + b"".join(b"? %d\0" % n for n in range(1000))
-    assert len(read_status(output).files) == MOST_FILES

@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from codebot.domain.conclusion import WhenUntested
+from codebot.domain.environment import Environment, Recipe, RecipeOrigin, SetUpState
 from codebot.domain.outcome import (
     AgentOutcome,
     AgentReport,
+    Basis,
     Change,
     ChangedFile,
+    Comparison,
     Usage,
     Verdict,
     VerdictState,
@@ -141,29 +145,35 @@ def test_a_draft_says_at_the_top_why_it_is_one(
 
 
 def test_evidence_names_the_exit_code_of_a_failure() -> None:
-    failed = replace(PASSED, state=VerdictState.FAILED, exit_code=2, leftovers=("junk.txt",))
+    failed = replace(PASSED, state=VerdictState.FAILED, exit_code=2)
     body = wording.body(replace(WORK, verdict=failed), str)
     assert "`make test` **failed** with exit code 2" in body
-    assert "neither committed nor ignored: `junk.txt`" in body
 
 
-def test_unverified_work_says_so() -> None:
-    nothing = Verdict(VerdictState.NOT_VERIFIED, "", "", None, timedelta(0), "", COMMIT)
-    new = wording.pull_request(replace(WORK, verdict=nothing), base="main", redact=str)
-    assert "Not verified" in new.body
-    assert not new.draft
+def test_untested_work_says_so_at_the_top_and_is_a_draft() -> None:
+    nothing = Verdict(
+        VerdictState.UNTESTED, "", "", None, timedelta(0), "", COMMIT, "There are no tests."
+    )
+    work = replace(WORK, verdict=nothing)
+    new = wording.pull_request(work, base="main", redact=str)
+    assert new.body.startswith("**Not tested:** There are no tests.\n")
+    assert new.draft
+    ready = replace(work, untested=WhenUntested.READY)
+    assert not wording.pull_request(ready, base="main", redact=str).draft
 
 
-def test_a_guessed_command_that_is_not_here_is_told_with_what_it_said() -> None:
+def test_what_could_not_run_is_told_with_what_it_said() -> None:
     missing = replace(
         PASSED,
-        state=VerdictState.NOT_VERIFIED,
+        state=VerdictState.ENVIRONMENT,
         command="go test ./...",
         exit_code=127,
         output="go: not found",
+        reason="The tests could not run: the program go is not installed.",
     )
     body = wording.body(replace(WORK, verdict=missing), str)
-    assert "**Not verified**: `go test ./...` could not be run here." in body
+    assert body.startswith("**Not tested:** The tests could not run: the program go is not")
+    assert "`go test ./...` ended with exit code 127" in body
     assert "go: not found" in body
 
 
@@ -172,6 +182,37 @@ def test_what_tools_left_behind_is_named() -> None:
     body = wording.body(replace(WORK, change=replace(WORK.change, left_out=paths)), str)
     assert "does not name it: `.venv`, `0/__pycache__`, " in body
     assert "`8/__pycache__` and 10 more." in body
+
+
+def test_inherited_failures_are_told_and_leave_the_work_ready() -> None:
+    compared = Comparison(Basis.TESTS, 1, inherited=("test_a.old",), new=())
+    verdict = replace(PASSED, exit_code=1, tests=7, comparison=compared)
+    new = wording.pull_request(replace(WORK, verdict=verdict), base="main", redact=str)
+    assert "ended with exit code 1, 7 tests after 2.3 s, as it does on the base branch" in new.body
+    assert "Failed before, on the base branch: `test_a.old`." in new.body
+    assert not new.draft
+
+
+def test_failures_that_nobody_can_tell_apart_are_told_at_the_top() -> None:
+    verdict = replace(PASSED, exit_code=1, comparison=Comparison(Basis.EXIT_CODE, 1))
+    new = wording.pull_request(replace(WORK, verdict=verdict), base="main", redact=str)
+    assert new.body.startswith("**Not told apart:** the tests fail on the base branch")
+    assert not new.draft
+
+
+def test_new_failures_are_named_apart_from_the_old_ones() -> None:
+    compared = Comparison(Basis.TESTS, 1, inherited=("old",), new=tuple("abcdefghijkl"))
+    verdict = replace(PASSED, state=VerdictState.FAILED, exit_code=1, comparison=compared)
+    body = wording.body(replace(WORK, verdict=verdict), str)
+    assert "Fail here and not on the base branch: `a`, `b`" in body
+    assert "`j` and 2 more." in body
+
+
+def test_what_was_set_up_and_what_was_not_is_told() -> None:
+    recipe = Recipe(RecipeOrigin.GUESSED, "uv.lock", "uv sync")
+    environment = Environment(SetUpState.READY, recipe, failures=("setup.sh ended with 1",))
+    body = wording.body(replace(WORK, environment=environment), str)
+    assert "Environment: set up from `uv.lock`; setup.sh ended with 1." in body
 
 
 @pytest.mark.parametrize(
@@ -273,12 +314,16 @@ def test_a_secret_is_gone_even_where_the_text_is_cut() -> None:
 def test_the_longest_of_everything_stays_below_githubs_limit(unit: str) -> None:
     long = unit * 60_000
     files = tuple(ChangedFile(long, 10**9, 10**9) for _ in range(3000))
+    compared = Comparison(Basis.TESTS, 1, (long,) * 200, (long,) * 200)
+    recipe = Recipe(RecipeOrigin.GUESSED, long, "")
+    environment = Environment(SetUpState.READY, recipe, failures=(long,) * 9)
     work = replace(
         WORK,
         task=described(description=long, ticket_summary=long, ticket_id="T" * 64),
         change=Change(COMMIT, COMMIT, COMMIT, 1, files),
         report=replace(REPORT, title=long, summary=long),
-        verdict=replace(PASSED, command=long, source=long, output=long, leftovers=(long,) * 99),
+        verdict=replace(PASSED, command=long, source=long, output=long, comparison=compared),
+        environment=environment,
         blocked={f"{number}{unit * 250}": 10**9 for number in range(99)},
     )
     new = wording.pull_request(work, base="main", redact=str)
@@ -327,7 +372,13 @@ def test_foreign_text_stays_in_its_place(
         task=described(description=description, ticket_summary=title),
         report=replace(REPORT, title=title, summary=summary),
         change=replace(WORK.change, files=(ChangedFile(path, 1, 1),)),
-        verdict=replace(PASSED, output=output, source=title, command=path, leftovers=(path,)),
+        verdict=replace(
+            PASSED,
+            output=output,
+            source=title,
+            command=path,
+            comparison=Comparison(Basis.TESTS, 1, (path,)),
+        ),
         blocked=blocked,
     )
     new = wording.pull_request(work, base="main", redact=str)

@@ -16,7 +16,8 @@ from codebot.agent.home import forget_session, has_session, write_files
 from codebot.agent.prompts import interrupted
 from codebot.domain.agent_event import AgentEvent, Finished, Started, ToolCall, ToolResult
 from codebot.domain.box import BoxSpec, Exit, ExitReason, Network
-from codebot.domain.outcome import AgentReport, Checkout
+from codebot.domain.environment import Workplace
+from codebot.domain.outcome import AgentReport
 from codebot.domain.ports import Agent, AgentJob, Box, Ended, Launch, Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import AgentMissing
@@ -50,7 +51,7 @@ async def run_agent(
     job: AgentJob,
     *,
     task_id: TaskId,
-    checkout: Checkout,
+    workplace: Workplace,
     limits: AgentLimits,
     on_event: OnEvent,
     on_stop: Callable[[], None] = lambda: None,
@@ -63,11 +64,12 @@ async def run_agent(
     secret is still one. A session that is there is resumed, one that is lost is started anew with
     `job.opening` before the prompt, whatever `job.resume` expected.
     """
+    checkout = workplace.checkout
 
     async def launch(job: AgentJob) -> Ended:
         start = agent.launch(job)
         await asyncio.to_thread(write_files, checkout.home, start.files)
-        box = await _start(sandbox, start, task_id, checkout, limits)
+        box = await _start(sandbox, start, task_id, workplace, limits)
         return await _Watch(agent, box, limits, on_event, on_stop, redact).to_the_end()
 
     pattern = agent.session(job)
@@ -99,8 +101,13 @@ def _ended_before_it_started(ended: Ended) -> bool:
 
 
 async def _start(
-    sandbox: Sandbox, start: Launch, task_id: TaskId, checkout: Checkout, limits: AgentLimits
+    sandbox: Sandbox,
+    start: Launch,
+    task_id: TaskId,
+    workplace: Workplace,
+    limits: AgentLimits,
 ) -> Box:
+    checkout, environment = workplace.checkout, workplace.environment
     spec = BoxSpec(
         task_id=task_id,
         argv=start.argv,
@@ -109,7 +116,8 @@ async def _start(
         network=Network.MODEL,
         # The runner's own clock stops the agent gently; the box's is for a runner that hangs.
         timeout=limits.timeout + 2 * (INTERRUPT_GRACE + TERMINATE_GRACE),
-        env=start.env,
+        env={**environment.variables, **start.env},
+        path=environment.search_path(sandbox.paths(checkout.tree, checkout.home)),
         stdin=start.stdin,
         # The agent's `.git` borrows its objects from the mirror.
         read_only=(*start.read_only, checkout.mirror),

@@ -12,7 +12,8 @@ from codebot.agent.refused import by_its_reason
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.agent.telling import Telling
 from codebot.domain.budget import OUTCOMES, Cap, Caps
-from codebot.domain.outcome import AgentReport, Checkout, Feedback, Usage
+from codebot.domain.environment import Workplace
+from codebot.domain.outcome import AgentReport, Feedback, Usage
 from codebot.domain.ports import Agent, AgentJob, GatewayAccess, Sandbox
 from codebot.domain.run import Run
 from codebot.domain.task import Task
@@ -50,19 +51,17 @@ class AgentWork:
         self,
         run: Run,
         task: Task,
-        checkout: Checkout,
+        workplace: Workplace,
         *,
         rules: Mapping[str, str],
-        test_command: str | None,
         spent: Usage,
         feedback: Feedback | None,
     ) -> AgentReport:
-        """Let the agent work in the checkout; raises the `AgentError` that names how it failed.
+        """Let the agent work there; raises the `AgentError` that names how it failed.
 
-        `rules` are the repository's own files for agents, `test_command` is what the work will be
-        tested with (None where nothing tells), `spent` what the task has used before, `feedback`
-        what came of that work (None in the first round). An agent that a cap stopped has not
-        failed: what it left in the tree is its work.
+        `rules` are the repository's own files for agents, `spent` is what the task has used
+        before, `feedback` what came of that work (None in the first round). An agent that a cap
+        stopped has not failed: what it left in the tree is its work.
         """
         reached = self.caps.reached(spent)
         if reached is not None:  # by an attempt that was cut off, and whose work may lie there
@@ -70,9 +69,9 @@ class AgentWork:
         telling = Telling(self.store, run)
         ended: AgentReport | AgentError
         async with self._admitted(run, spent) as visit:
-            job = self._job(task, checkout, rules, test_command, feedback, visit.access)
+            job = self._job(task, workplace, rules, feedback, visit.access)
             try:
-                ended = await self._run(job, task, checkout, telling)
+                ended = await self._run(job, task, workplace, telling)
             except AgentError as error:
                 ended = error
         cap = visit.stay.stopped_by
@@ -83,14 +82,14 @@ class AgentWork:
         return replace(ended, usage=visit.stay.metered.usage)
 
     async def _run(
-        self, job: AgentJob, task: Task, checkout: Checkout, telling: Telling
+        self, job: AgentJob, task: Task, workplace: Workplace, telling: Telling
     ) -> AgentReport:
         return await run_agent(
             self.agent,
             self.sandbox,
             job,
             task_id=task.id,
-            checkout=checkout,
+            workplace=workplace,
             limits=self.limits,
             on_event=telling.event,
             on_stop=partial(self.gateway.cut, job.gateway),
@@ -113,21 +112,15 @@ class AgentWork:
     def _job(
         self,
         task: Task,
-        checkout: Checkout,
+        workplace: Workplace,
         rules: Mapping[str, str],
-        test_command: str | None,
         feedback: Feedback | None,
         access: GatewayAccess,
     ) -> AgentJob:
-        opening = prompts.task_prompt(
-            task,
-            base_branch=checkout.base_branch,
-            test_command=test_command,
-            gaps=checkout.gaps,
-            submodules=checkout.submodules,
-        )
+        checkout = workplace.checkout
+        opening = prompts.task_prompt(task, workplace)
         return AgentJob(
-            prompt=opening if feedback is None else prompts.go_on(feedback, checkout.base_commit),
+            prompt=prompts.go_on(feedback, checkout.base_commit) if feedback else opening,
             opening=opening,
             instructions=prompts.instructions(rules),
             session_id=task.id,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uv import find_uv_bin
 
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.command import CommandAgent
@@ -39,7 +40,9 @@ from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
 from codebot.network.client import trust_in
 from codebot.pipeline import Pipeline
+from codebot.pipeline.set_up import SetUps
 from codebot.pipeline.steps import Tools
+from codebot.pipeline.testing import Testing
 from codebot.publish import wording
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
@@ -54,7 +57,9 @@ from codebot.settings import GitHubSettings, Settings
 from codebot.settings.proxy import proxy_for
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
+from codebot.verify.base_runs import BaseRuns
 from codebot.workspace.limits import Limits
+from codebot.workspace.places import Places
 from codebot.workspace.submodules import FindSource
 from codebot.workspace.workspaces import Workspaces
 
@@ -126,6 +131,8 @@ async def open_parts(
         stack.push_async_callback(egress.close)
         sandbox, agent = _sandbox(settings, egress, _groups(settings)), _agent(settings)
         workspaces = _workspaces(settings, git, sandbox, redactor)
+        places = Places(git, sandbox)
+        set_ups = SetUps(sandbox, places, settings.setup_timeout, redactor)
         yield Parts(
             settings,
             store,
@@ -138,10 +145,18 @@ async def open_parts(
                 Tools(
                     store=store,
                     workspaces=workspaces,
-                    sandbox=sandbox,
                     agent=_agent_work(settings, agent, sandbox, gateway, store, redactor),
                     publisher=Publisher(git, store.pull_requests, redactor, utc_now),
-                    test_timeout=settings.test_timeout,
+                    set_ups=set_ups,
+                    untested=settings.untested,
+                    testing=Testing(
+                        sandbox=sandbox,
+                        places=places,
+                        set_ups=set_ups,
+                        base_runs=BaseRuns(settings.data_dir / "base-runs"),
+                        timeout=settings.test_timeout,
+                        redact=redactor,
+                    ),
                     redact=redactor,
                     flush_egress=ledger.flush,
                 ),
@@ -194,8 +209,15 @@ def _sandbox(settings: Settings, egress: Egress, cgroups: Cgroups | None) -> San
             processes=settings.max_processes,
         ),
         read_only=settings.sandbox_paths,
+        tools=_tools(),
         cgroups=cgroups,
     )
+
+
+def _tools() -> dict[str, Path]:
+    """Give the programs that every box finds: uv, which installs what Python projects need."""
+    uv = Path(find_uv_bin())
+    return {"uv": uv, "uvx": uv.with_name("uvx")}
 
 
 def _egress(

@@ -32,8 +32,9 @@ class BoxSpec:
     `workspace` and `home` are the service's folders; the command sees them where
     `Sandbox.paths` says. `env` comes on top of the variables that every box has, and may hold the
     run's gateway token, nothing else that is secret. `read_only` are further folders it must be
-    able to read (the mirror's objects, the agent's program).
-    `timeout` is the wall clock; `max_output` bounds stdout and stderr together, in bytes.
+    able to read (the mirror's objects, the agent's program). `path` are folders inside the box that
+    come first on its PATH. `timeout` is the wall clock; `max_output` bounds stdout and stderr
+    together, in bytes.
 
     `layers` show through below `workspace`, `home_layers` below `home`, the topmost first; nothing
     in a box can change them. What the box writes goes into the two folders, which hold nothing
@@ -49,6 +50,7 @@ class BoxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     read_only: tuple[Path, ...] = ()
+    path: tuple[str, ...] = ()
     max_output: int = 256 * 1024 * 1024
     layers: tuple[Path, ...] = ()
     home_layers: tuple[Path, ...] = ()

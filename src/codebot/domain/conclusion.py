@@ -1,9 +1,11 @@
 """What a finished run amounts to: arithmetic on its last report and verdict, nothing else."""
 
+from enum import StrEnum
+
 from codebot.domain.outcome import AgentOutcome, AgentReport, Failure, Verdict, VerdictState
 from codebot.domain.run import RunResult
 from codebot.domain.status import Outcome, TaskStatus
-from codebot.errors import BudgetExhausted, NothingChanged, TestsFailed, VerifyTimedOut
+from codebot.errors import BudgetExhausted, NothingChanged, TestsFailed, Untested, VerifyTimedOut
 
 LONGEST_WORDS = 1000
 """Characters of the agent's closing words that an error repeats."""
@@ -15,6 +17,15 @@ CAPS = {
 }
 """What stops an agent before it is done: its name, and the setting that raises it."""
 
+
+class WhenUntested(StrEnum):
+    """What becomes of a change that nothing could test."""
+
+    DRAFT = "draft"
+    READY = "ready"
+    FAIL = "fail"
+
+
 COMPLETED = RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
 
 
@@ -23,17 +34,27 @@ def is_done(report: AgentReport) -> bool:
     return report.outcome is AgentOutcome.DONE
 
 
-def is_ready(report: AgentReport, verdict: Verdict) -> bool:
-    """Say whether the pull request may be opened as ready: the agent was done, the tests hold."""
-    return is_done(report) and verdict.holds
+def is_ready(report: AgentReport, verdict: Verdict, untested: WhenUntested) -> bool:
+    """Say whether the pull request may be opened as ready: the agent was done, the tests passed.
+
+    What could not be tested is ready only where the operator wants it so.
+    """
+    is_enough = verdict.state is VerdictState.PASSED or untested is WhenUntested.READY
+    return is_done(report) and verdict.holds and is_enough
 
 
-def conclude(report: AgentReport, verdict: Verdict, pull_request_url: str) -> RunResult:
+def conclude(
+    report: AgentReport, verdict: Verdict, pull_request_url: str, untested: WhenUntested
+) -> RunResult:
     """Say how the task ends, once its work is published at `pull_request_url`."""
     if report.outcome is not AgentOutcome.DONE:
         return _failed(Outcome.BUDGET_EXHAUSTED, _partial(report, pull_request_url))
     if not verdict.holds:
         return _failed(Outcome.TESTS_FAILED, _unproven(verdict, pull_request_url))
+    if untested is WhenUntested.FAIL and verdict.state is not VerdictState.PASSED:
+        hint = f"The work: {pull_request_url} (a draft)."
+        failure = Failure(Untested.code, verdict.reason, hint, retryable=False)
+        return _failed(Outcome.UNTESTED, failure)
     return COMPLETED
 
 

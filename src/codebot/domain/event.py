@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from codebot.domain.budget import Cap, Caps
+from codebot.domain.environment import Environment
 from codebot.domain.outcome import Change, Gap, Publication, Refusal, Usage, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
@@ -38,6 +39,7 @@ class EventType(StrEnum):
     MODEL_UNMETERED = "model.unmetered"
     EGRESS_REFUSED = "egress.refused"
     CHECKOUT_INCOMPLETE = "checkout.incomplete"
+    ENVIRONMENT_SET_UP = "environment.set_up"
     CHANGE_COLLECTED = "change.collected"
     CHANGE_REFUSED = "change.refused"
     TESTS_FINISHED = "tests.finished"
@@ -89,6 +91,19 @@ def checkout_incomplete(gaps: Sequence[Gap]) -> EventData:
     return EventType.CHECKOUT_INCOMPLETE, {"gaps": told, "count": len(gaps)}
 
 
+def environment_set_up(environment: Environment) -> EventData:
+    """Tell what the repository needed, and what became of it."""
+    recipe = environment.recipe
+    return EventType.ENVIRONMENT_SET_UP, {
+        "state": environment.state.value,
+        "source": "" if recipe is None else recipe.source,
+        "reason": environment.reason,
+        "failures": list(environment.failures),
+        "reused": environment.reused,
+        "seconds": environment.duration.total_seconds(),
+    }
+
+
 def change_collected(change: Change) -> EventData:
     """Tell how large a change is, and what of the tree is none of it."""
     return EventType.CHANGE_COLLECTED, {
@@ -116,6 +131,9 @@ def tests_finished(verdict: Verdict) -> EventData:
         "command": verdict.command,
         "exit_code": verdict.exit_code,
         "seconds": verdict.duration.total_seconds(),
+        "reason": verdict.reason,
+        "tests": verdict.tests,
+        "inherited": len(verdict.comparison.inherited),
     }
 
 

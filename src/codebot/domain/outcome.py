@@ -160,12 +160,45 @@ class Refusal:
 
 
 class VerdictState(StrEnum):
-    """What the tests say."""
+    """What the tests say.
+
+    `passed`: they ran and passed, or failed only as they do on the base; `failed` and `timed_out`:
+    they ran, and the change is to blame; `environment`: they could not do their work here, with or
+    without the change; `untested`: there is nothing to run.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    NOT_VERIFIED = "not_verified"
+    ENVIRONMENT = "environment"
+    UNTESTED = "untested"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "VerdictState | None":
+        """Read what was recorded before there were two words for it."""
+        return cls.UNTESTED if value == "not_verified" else None
+
+
+class Basis(StrEnum):
+    """By what a run was compared with that of the base."""
+
+    NOTHING = ""
+    EXIT_CODE = "exit code"
+    TESTS = "tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the base of a change says about a failing run: names of tests, in order.
+
+    `inherited` fail there as well, `new` do not. With `by` EXIT_CODE no test is named: both runs
+    ended alike, and nobody can tell by which tests. `base_exit_code` is None without a run.
+    """
+
+    by: Basis = Basis.NOTHING
+    base_exit_code: int | None = None
+    inherited: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +207,8 @@ class Verdict:
 
     `command` is "" and `exit_code` None when nothing could be run; `source` says where the command
     came from ("task", or "detected from Makefile"); `output` is the tail of stdout and stderr
-    together. `leftovers` names files that are neither committed nor ignored after the run.
+    together. `reason` says in one sentence why nothing was tested. `tests` counts what ran, where
+    the runner said so.
     """
 
     state: VerdictState
@@ -184,12 +218,23 @@ class Verdict:
     duration: timedelta
     output: str
     commit: str
-    leftovers: tuple[str, ...] = ()
+    reason: str = ""
+    tests: int | None = None
+    comparison: Comparison = field(default_factory=Comparison)
 
     @property
     def holds(self) -> bool:
-        """Whether the change may be published as finished: passed, or nothing to run."""
-        return self.state in {VerdictState.PASSED, VerdictState.NOT_VERIFIED}
+        """Whether no test speaks against the change: another round could mend nothing."""
+        return self.state in {
+            VerdictState.PASSED,
+            VerdictState.ENVIRONMENT,
+            VerdictState.UNTESTED,
+        }
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether tests truly ran, and told the change from its base."""
+        return self.state is VerdictState.PASSED and self.comparison.by is not Basis.EXIT_CODE
 
 
 Feedback = Verdict | Refusal

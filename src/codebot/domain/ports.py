@@ -69,9 +69,14 @@ class Box(Protocol):
 
 
 class Sandbox(Protocol):
-    """Where commands run."""
+    """Where commands run.
+
+    `paths_are_fixed` says that workspace and HOME appear in the same place in every box, so that
+    what one box has set up still works in another.
+    """
 
     name: str
+    paths_are_fixed: bool
 
     async def check(self) -> Sequence[Finding]:
         """Really try what the sandbox promises on this machine, once, at start."""
@@ -79,6 +84,10 @@ class Sandbox(Protocol):
 
     def paths(self, workspace: Path, home: Path) -> BoxPaths:
         """Say where the two folders appear inside a box."""
+        ...
+
+    def has(self, program: str) -> bool:
+        """Say whether commands find a program of this name on their PATH."""
         ...
 
     async def start(self, spec: BoxSpec) -> Box:

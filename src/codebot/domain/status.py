@@ -34,6 +34,7 @@ class Phase(StrEnum):
     """What a running task is doing now."""
 
     PREPARING = "preparing"
+    SETTING_UP = "setting_up"
     AGENT = "agent"
     TESTING = "testing"
     PUBLISHING = "publishing"
@@ -46,6 +47,7 @@ class Outcome(StrEnum):
     PULL_REQUEST = "pull_request"
     NO_CHANGES = "no_changes"
     TESTS_FAILED = "tests_failed"
+    UNTESTED = "untested"
     BUDGET_EXHAUSTED = "budget_exhausted"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"

@@ -22,6 +22,7 @@ class TaskRequest:
     ticket_summary: str | None = None
     test_command: str | None = None
     base_branch: str | None = None
+    setup_command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,10 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it stands in the store. Times are aware UTC; None until known."""
+    """A task as it stands in the store. Times are aware UTC; None until known.
+
+    `verified` says that tests truly ran on what it gave, and passed.
+    """
 
     id: TaskId
     request: TaskRequest
@@ -57,4 +61,5 @@ class Task:
     pull_request: PullRequest | None = None
     branch_pushed: bool = False
     work_dir: str | None = None
+    verified: bool = False
     usage: Usage = field(default_factory=Usage)

@@ -46,6 +46,7 @@ def task_state(task: Task) -> Json:
             "pr_url": task.pull_request.url if task.pull_request else None,
             "branch_name": task.branch_name,
             "work_dir": task.work_dir,
+            "verified": task.verified,
         }
     if body["status"] == TaskStatus.FAILED:
         body["error"] = _error_sentence(task)
@@ -80,8 +81,10 @@ def task_details(task: Task) -> Json:
         "ticket_summary": request.ticket_summary,
         "test_command": request.test_command,
         "base_branch": request.base_branch,
+        "setup_command": request.setup_command,
         "branch_name": task.branch_name,
         "work_dir": task.work_dir,
+        "verified": task.verified,
         "failure": asdict(task.failure) if task.failure else None,
         "pull_request": asdict(task.pull_request) if task.pull_request else None,
         "usage": asdict(task.usage),

@@ -35,6 +35,7 @@ _RESULT = {
     "pr_url": "https://github.com/user/repo/pull/123",
     "branch_name": "u/codebot/FEAT-123/abc1234/add-dark-mode",
     "work_dir": "/path/to/workspace",
+    "verified": True,
 }
 
 
@@ -106,6 +107,7 @@ class TaskResult(BaseModel):
     pr_url: str | None = Field(description="null when only a branch was pushed")
     branch_name: str
     work_dir: str | None
+    verified: bool = Field(description="Whether tests truly ran on it, and passed")
 
 
 class TaskState(BaseModel):
@@ -222,8 +224,10 @@ class TaskDetails(BaseModel):
             **_SUBMITTED,
             "test_command": None,
             "base_branch": None,
+            "setup_command": None,
             "branch_name": _RESULT["branch_name"],
             "work_dir": _RESULT["work_dir"],
+            "verified": True,
             "failure": None,
             "pull_request": {
                 "number": 123,
@@ -249,8 +253,10 @@ class TaskDetails(BaseModel):
     ticket_summary: str | None
     test_command: str | None
     base_branch: str | None
+    setup_command: str | None
     branch_name: str
     work_dir: str | None
+    verified: bool
     failure: FailureBody | None
     pull_request: PullRequestBody | None
     usage: UsageBody

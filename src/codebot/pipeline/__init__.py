@@ -1,4 +1,4 @@
-"""The way of a run, on one page: prepare, rounds of (work, collect, verify), publish.
+"""The way of a run, on one page: prepare, set up, rounds of (work, collect, verify), publish.
 
 Each step is a function from value to value, recorded when it is done (`steps.py`): a run that was
 killed goes on at its first unfinished step, and the agent's paid work is never repeated.
@@ -52,32 +52,37 @@ class Pipeline:
 async def _tell(steps: TaskSteps) -> RunResult:
     """Do every step that is not recorded as done, in order."""
     checkout = await steps.prepare()
+    environment = await steps.set_up(checkout)
+    trial = steps.trial(checkout, environment)
     feedback: Feedback | None = None
     round_ = 0
-    while True:
-        round_ += 1
-        report = await steps.work(round_, checkout, feedback)
-        is_last = round_ == ROUNDS or not is_done(report) or not steps.can_afford(round_ + 1)
-        with _work_at_stake():
-            change = await steps.collect(
-                round_, checkout, report, is_final=is_last or isinstance(feedback, Refusal)
-            )
-        if isinstance(change, Refusal):
-            feedback = change
-            continue
-        verdict = feedback = await steps.verify(round_, checkout, change)
-        if is_last or verdict.holds:
-            break
+    async with steps.tools.testing.beside(trial) as base:
+        while True:
+            round_ += 1
+            report = await steps.work(round_, trial, feedback)
+            is_last = round_ == ROUNDS or not is_done(report) or not steps.can_afford(round_ + 1)
+            with _work_at_stake():
+                change = await steps.collect(
+                    round_, checkout, report, is_final=is_last or isinstance(feedback, Refusal)
+                )
+            if isinstance(change, Refusal):
+                feedback = change
+                continue
+            verdict = feedback = await steps.verify(round_, trial, change, base)
+            if is_last or verdict.holds:
+                break
     work = Work(
         *(steps.task, change, report, verdict),
         rounds=round_,
         usage=steps.spent(),
         blocked=await steps.blocked(),
         gaps=checkout.gaps,
+        environment=environment,
+        untested=steps.tools.untested,
     )
     with _work_at_stake():
         publication = await steps.publish(checkout, work)
-    return conclude(report, verdict, publication.pull_request.url)
+    return conclude(report, verdict, publication.pull_request.url, steps.tools.untested)
 
 
 @contextmanager

@@ -1,19 +1,21 @@
 """The steps of a run, each recorded with its value, what it changes on the task, and its events."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from codebot.agent.prompts import INSTRUCTION_FILES
 from codebot.agent.work import AgentWork
-from codebot.domain.conclusion import unchanged
+from codebot.domain.conclusion import WhenUntested, unchanged
+from codebot.domain.environment import Environment, Workplace
 from codebot.domain.event import (
     branch_pushed,
     change_collected,
     change_refused,
     checkout_incomplete,
+    environment_set_up,
     pull_request_opened,
     tests_finished,
 )
@@ -27,18 +29,20 @@ from codebot.domain.outcome import (
     Usage,
     Verdict,
 )
-from codebot.domain.ports import Forge, Sandbox
+from codebot.domain.ports import Forge
 from codebot.domain.run import Run
 from codebot.domain.status import Phase
 from codebot.domain.task import Task
 from codebot.errors import ChangeRefused, GitFailed, NothingChanged, WorkspaceError
+from codebot.pipeline.set_up import SetUps
+from codebot.pipeline.testing import Testing, Trial, require_trial
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work, commit_message
 from codebot.store.journal import Journal, Noted, Step
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store
 from codebot.verify.command import find_test_command
-from codebot.verify.tests import run_tests
+from codebot.verify.verdict import TestRun
 from codebot.workspace.workspaces import Workspaces
 
 T = TypeVar("T")
@@ -60,10 +64,11 @@ class Tools:
 
     store: Store
     workspaces: Workspaces
-    sandbox: Sandbox
     agent: AgentWork
     publisher: Publisher
-    test_timeout: timedelta
+    set_ups: SetUps
+    testing: Testing
+    untested: WhenUntested
     redact: Callable[[str], str]
     flush_egress: Callable[[], Awaitable[None]] = nothing_waits
 
@@ -108,19 +113,45 @@ class TaskSteps:
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
         )
 
-    async def work(self, round_: int, checkout: Checkout, feedback: Feedback | None) -> AgentReport:
+    async def set_up(self, checkout: Checkout) -> Environment:
+        """Put in place what the repository needs to run its tests, under the agent's tree.
+
+        What was set up before and is there no more is set up again.
+        """
+
+        async def set_up() -> Environment:
+            tree = await self.tools.workspaces.read_tree(checkout, checkout.base_commit)
+            environment = await self.tools.set_ups.provide(self.task, checkout, tree)
+            given = self.task.request.test_command
+            return replace(environment, test=find_test_command(given, tree, environment.recipe))
+
+        return await self.journal.once(
+            Step("set_up", Phase.SETTING_UP),
+            Environment,
+            _within(checkout, set_up),
+            lambda environment: Noted(events=[environment_set_up(environment)]),
+            still_holds=_is_kept,
+        )
+
+    def trial(self, checkout: Checkout, environment: Environment) -> Trial:
+        """Say what the change will be tried by; raises `Untested` where nothing can, if it must."""
+        if self.tools.untested is WhenUntested.FAIL:
+            require_trial(environment)
+        return Trial(self.task, checkout, environment)
+
+    async def work(self, round_: int, trial: Trial, feedback: Feedback | None) -> AgentReport:
         """Let the agent work in the tree: on the task, or on what came of its work."""
+        checkout = trial.checkout
 
         async def work() -> AgentReport:
             rules = await self.tools.workspaces.read_texts(
                 checkout, checkout.base_commit, INSTRUCTION_FILES
             )
-            tree = await self.tools.workspaces.read_tree(checkout, checkout.base_commit)
-            command = find_test_command(self.task.request.test_command, tree)
             return await self.tools.agent.do_round(
-                *(self.run, self.task, checkout),
+                self.run,
+                self.task,
+                Workplace(checkout, trial.environment),
                 rules=rules,
-                test_command=None if command is None else command.command,
                 spent=self.spent(),
                 feedback=feedback,
             )
@@ -201,28 +232,31 @@ class TaskSteps:
         kept = f"The work is kept in {checkout.tree} for as long as the task."
         refusal.hint = f"{refusal.hint} {kept}".lstrip()
 
-    async def verify(self, round_: int, checkout: Checkout, change: Change) -> Verdict:
-        """Run the repository's own tests on the collected change."""
+    async def verify(
+        self, round_: int, trial: Trial, change: Change, base: "asyncio.Task[TestRun | None]"
+    ) -> Verdict:
+        """Run the repository's own tests on the collected change, and hold them beside the base's.
+
+        A change may bring the first tests that there are: then its own files name the command.
+        """
 
         async def verify() -> Verdict:
-            tree = await self.tools.workspaces.read_tree(checkout, change.tip_commit)
-            command = find_test_command(self.task.request.test_command, tree)
-            return await run_tests(
-                self.tools.sandbox,
-                self.task.id,
-                checkout,
-                change,
-                command,
-                self.tools.test_timeout,
-                self.tools.redact,
-            )
+            tried = trial if trial.environment.test else await self._by_its_own_files(trial, change)
+            return await self.tools.testing.judge(tried, change, await base)
 
         return await self.journal.once(
             Step("verify", Phase.TESTING, round_),
             Verdict,
-            _within(checkout, verify),
-            lambda verdict: Noted(events=[tests_finished(verdict)]),
+            _within(trial.checkout, verify),
+            lambda verdict: Noted(
+                TaskChanges(verified=verdict.is_proof), [tests_finished(verdict)]
+            ),
         )
+
+    async def _by_its_own_files(self, trial: Trial, change: Change) -> Trial:
+        tree = await self.tools.workspaces.read_tree(trial.checkout, change.tip_commit)
+        test = find_test_command(None, tree, trial.environment.recipe)
+        return replace(trial, environment=replace(trial.environment, test=test))
 
     async def publish(self, checkout: Checkout, work: Work) -> Publication:
         """Push the branch and open the pull request: as a draft, unless the work is finished."""
@@ -250,6 +284,12 @@ class TaskSteps:
 
 def _work_step(round_: int) -> Step:
     return Step("work", Phase.AGENT, round_)
+
+
+def _is_kept(environment: Environment) -> bool:
+    """Say whether a layer that was set up is still there."""
+    layer = environment.layer
+    return layer is None or (layer.tree.is_dir() and layer.home.is_dir())
 
 
 def _is_there(checkout: Checkout) -> bool:

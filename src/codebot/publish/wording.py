@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 
-from codebot.domain.conclusion import CAPS, is_ready
+from codebot.domain.conclusion import CAPS, WhenUntested, is_ready
+from codebot.domain.environment import NO_ENVIRONMENT, Environment, SetUpState
 from codebot.domain.outcome import (
     AgentReport,
     Change,
     ChangedFile,
+    Comparison,
     Gap,
     NewPullRequest,
     Usage,
@@ -40,7 +42,9 @@ _LONGEST_SUMMARY = 6_000
 _LONGEST_OUTPUT = 8_000
 _LONGEST_MESSAGE = 5_000
 _MOST_FILES = 50
-_MOST_LEFTOVERS = 10
+_MOST_TESTS = 10
+_MOST_LEFT_OUT = 10
+_MOST_FAILURES = 3
 _MOST_HOSTS = 10
 _MOST_GAPS = 20
 _LONGEST_REASON = 200
@@ -58,7 +62,8 @@ class Work:
     """What there is to tell of a run: the task, and what the last round made of it.
 
     `usage` is what all rounds together have used; `blocked` says how often the task's boxes were
-    refused each host, the most frequent first. `gaps` are those of the checkout.
+    refused each host, the most frequent first. `gaps` are those of the checkout. `untested` is what
+    the operator wants of a change that nothing could test.
     """
 
     task: Task
@@ -69,6 +74,8 @@ class Work:
     usage: Usage
     blocked: Mapping[str, int] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    environment: Environment = NO_ENVIRONMENT
+    untested: WhenUntested = WhenUntested.DRAFT
 
 
 def pull_request(work: Work, *, base: str, redact: Callable[[str], str]) -> NewPullRequest:
@@ -78,7 +85,7 @@ def pull_request(work: Work, *, base: str, redact: Callable[[str], str]) -> NewP
         body=body(work, redact),
         head=work.task.branch_name,
         base=base,
-        draft=not is_ready(work.report, work.verdict),
+        draft=not is_ready(work.report, work.verdict, work.untested),
     )
 
 
@@ -102,7 +109,7 @@ def own_message(words: str, redact: Callable[[str], str]) -> str:
 def body(work: Work, redact: Callable[[str], str]) -> str:
     """Give the description of the pull request, ending in the marker that names the task."""
     sections = (
-        _notice(work),
+        _notice(work, redact),
         f"## Task\n\n{_task(work.task, redact)}",
         f"## What changed\n\n{_changes(work, redact)}",
         f"## Test evidence\n\n{_evidence(work, redact)}",
@@ -145,13 +152,20 @@ def _subject(task: Task, words: str, redact: Callable[[str], str], limit: int) -
     return line(redact(prefix + first).partition("\n")[0], limit)
 
 
-def _notice(work: Work) -> str:
-    """Say at the top why this is a draft."""
+def _notice(work: Work, redact: Callable[[str], str]) -> str:
+    """Say at the top why this is a draft, or that it was not tested."""
     if work.report.outcome in CAPS:
         limit, _ = CAPS[work.report.outcome]
         return f"**Partial work:** the agent reached its {limit} before it was done."
     if not work.verdict.holds:
         return "**Not ready:** the tests do not pass, see the evidence below."
+    if work.verdict.reason:
+        return f"**Not tested:** {line(redact(work.verdict.reason), _LONGEST_REASON)}"
+    if not work.verdict.is_proof:
+        return (
+            "**Not told apart:** the tests fail on the base branch as they do here, and the "
+            "command does not say which; see the evidence below."
+        )
     return ""
 
 
@@ -183,15 +197,16 @@ def _files(files: tuple[ChangedFile, ...], redact: Callable[[str], str]) -> Iter
 
 def _evidence(work: Work, redact: Callable[[str], str]) -> str:
     verdict = replace(work.verdict, command=redact(work.verdict.command))
-    if verdict.state is VerdictState.NOT_VERIFIED and not verdict.command:
-        return "Not verified: the task names no test command, and none was found in the repository."
+    if not verdict.command:
+        return f"Not tested. {verdict.reason}"
     return "\n\n".join(
         part
         for part in (
             _result(verdict),
+            _compared(verdict.comparison, redact),
             _circumstances(verdict, work.rounds, redact),
+            _set_up(work.environment, redact),
             _output(redact(verdict.output)),
-            _leftovers(verdict.leftovers),
         )
         if part
     )
@@ -200,15 +215,47 @@ def _evidence(work: Work, redact: Callable[[str], str]) -> str:
 def _result(verdict: Verdict) -> str:
     command = code(verdict.command, _LONGEST_COMMAND)
     took = _time(verdict.duration)
+    ran = "" if verdict.tests is None else f", {_count(verdict.tests, 'test')}"
     match verdict.state:
+        case VerdictState.PASSED if verdict.exit_code == 0:
+            return f"{command} passed (exit code 0{ran}) in {took}."
         case VerdictState.PASSED:
-            return f"{command} passed (exit code {verdict.exit_code}) in {took}."
-        case VerdictState.NOT_VERIFIED:
-            return f"**Not verified**: {command} could not be run here."
+            return (
+                f"{command} ended with exit code {verdict.exit_code}{ran} after {took}, as it does "
+                "on the base branch."
+            )
+        case VerdictState.ENVIRONMENT | VerdictState.UNTESTED:
+            return f"{command} ended with exit code {verdict.exit_code} after {took}."
         case VerdictState.TIMED_OUT:
             return f"{command} **did not end** within {took}."
         case _:
-            return f"{command} **failed** with exit code {verdict.exit_code} after {took}."
+            return f"{command} **failed** with exit code {verdict.exit_code}{ran} after {took}."
+
+
+def _compared(comparison: Comparison, redact: Callable[[str], str]) -> str:
+    """Say which failures are the change's and which the base's."""
+    return "\n\n".join(
+        f"{words}: {_tests(names, redact)}."
+        for words, names in (
+            ("Fail here and not on the base branch", comparison.new),
+            ("Failed before, on the base branch", comparison.inherited),
+        )
+        if names
+    )
+
+
+def _tests(names: tuple[str, ...], redact: Callable[[str], str]) -> str:
+    shown = ", ".join(_shown_end(redact(name), _LONGEST_PATH) for name in names[:_MOST_TESTS])
+    return f"{shown} and {len(names) - _MOST_TESTS} more" if len(names) > _MOST_TESTS else shown
+
+
+def _set_up(environment: Environment, redact: Callable[[str], str]) -> str:
+    """Say where the environment comes from, and what of it did not work."""
+    told = [line(redact(words), _LONGEST_REASON) for words in environment.failures[:_MOST_FAILURES]]
+    recipe = environment.recipe
+    if recipe is not None and environment.state is SetUpState.READY:
+        told.insert(0, f"set up from {code(redact(recipe.source), _LONGEST_PATH)}")
+    return f"Environment: {'; '.join(told)}." if told else ""
 
 
 def _circumstances(verdict: Verdict, rounds: int, redact: Callable[[str], str]) -> str:
@@ -227,19 +274,9 @@ def _output(output: str) -> str:
 def _left_out(paths: Sequence[str]) -> str:
     if not paths:
         return ""
-    return f"Left out, as tools make it and `.gitignore` does not name it: {_named(paths)}."
-
-
-def _leftovers(paths: tuple[str, ...]) -> str:
-    if not paths:
-        return ""
-    return f"The run left files behind that are neither committed nor ignored: {_named(paths)}."
-
-
-def _named(paths: Sequence[str]) -> str:
-    names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFTOVERS])
-    more = f" and {len(paths) - _MOST_LEFTOVERS} more" if len(paths) > _MOST_LEFTOVERS else ""
-    return f"{names}{more}"
+    names = ", ".join(code(path, _LONGEST_PATH) for path in paths[:_MOST_LEFT_OUT])
+    more = f" and {len(paths) - _MOST_LEFT_OUT} more" if len(paths) > _MOST_LEFT_OUT else ""
+    return f"Left out, as tools make it and `.gitignore` does not name it: {names}{more}."
 
 
 def _gaps(gaps: tuple[Gap, ...], redact: Callable[[str], str]) -> str:
@@ -260,7 +297,8 @@ def _network(blocked: Mapping[str, int], redact: Callable[[str], str]) -> str:
     if not blocked:
         return ""
     shown = ", ".join(
-        f"{_host(redact(name))} ({times:,})" for name, times in islice(blocked.items(), _MOST_HOSTS)
+        f"{_shown_end(redact(name), _LONGEST_HOST)} ({times:,})"
+        for name, times in islice(blocked.items(), _MOST_HOSTS)
     )
     least = "at least " if OTHER_HOSTS in blocked else ""
     left = len(blocked) - _MOST_HOSTS
@@ -268,12 +306,12 @@ def _network(blocked: Mapping[str, int], redact: Callable[[str], str]) -> str:
     return f"## Network\n\nBlocked: {shown}{more}."
 
 
-def _host(name: str) -> str:
-    """Show a host as code, which links to nothing; of a long name the end, which says whose it is.
+def _shown_end(name: str, limit: int) -> str:
+    """Show a name as code, which links to nothing; of a long one the end, which says whose it is.
 
-    Backticks, which no host has, would treble its length.
+    Backticks, which hosts and tests do not have, would treble its length.
     """
-    return code(cut_front(name.replace("`", "'"), _LONGEST_HOST)) or code("?")
+    return code(cut_front(name.replace("`", "'"), limit)) or code("?")
 
 
 def _cost(usage: Usage) -> str:

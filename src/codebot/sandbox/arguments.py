@@ -19,6 +19,9 @@ from codebot.sandbox.surroundings import (
 )
 
 SHIM = "/run/shim"
+TOOLS = "/opt/codebot/bin"
+"""Where a box finds the programs that the service brings along, and `python`, last on its PATH."""
+
 
 SHM_BYTES = 256 * 1024**2
 RUN_BYTES = 1024**2
@@ -46,7 +49,8 @@ class View:
 
     `files` maps paths in the box to descriptors with their content, and `covers` those that a
     shown folder already has; `filter` is the descriptor of the seccomp program; `tmp_bytes` bounds
-    /tmp. `has_network` says whether bwrap is started in the network that the box is to have.
+    /tmp; `python` is what `python` and `python3` mean where the system has none of that name.
+    `has_network` says whether bwrap is started in the network that the box is to have.
     """
 
     workspace: str
@@ -56,6 +60,7 @@ class View:
     files: Mapping[str, int]
     filter: int
     tmp_bytes: int
+    python: str
     covers: Mapping[str, int] = field(default_factory=dict)
     has_network: bool = False
 
@@ -125,6 +130,8 @@ def _file_system(view: View) -> Iterator[Part]:
         yield Part(
             f"cover {target}", ("--perms", "0444", "--ro-bind-data", str(descriptor), target)
         )
+    for name in ("python", "python3"):
+        yield Part(f"tool {name}", ("--symlink", view.python, f"{TOOLS}/{name}"))
     yield Part("/run sealed", ("--remount-ro", "/run"))
 
 

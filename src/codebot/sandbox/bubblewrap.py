@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 
 import structlog
 
@@ -68,6 +69,7 @@ class BubblewrapSandbox:
     """Starts commands in boxes. One for each service: it watches the limits of all its boxes."""
 
     name = "bubblewrap"
+    paths_are_fixed = True
 
     def __init__(
         self,
@@ -78,11 +80,14 @@ class BubblewrapSandbox:
         egress: Egress,
         limits: BoxLimits = BoxLimits(),  # noqa: B008 - frozen
         read_only: Sequence[Path] = (),
+        tools: Mapping[str, Path] = MappingProxyType({}),
         cgroups: Cgroups | None = None,
         user_of: Callable[[TaskId], int | None] = box_user,
         parts: Callable[[View], list[Part]] = box_parts,
     ) -> None:
         """Show `read_only` to every box; give commands what of `path` they can see as PATH.
+
+        `tools` are programs that every box finds last on PATH, whatever the machine has.
 
         `mark` must be the same after a restart. `user_of` names the user that boxes of a task
         drop to, and `parts` builds bwrap's arguments.
@@ -90,6 +95,7 @@ class BubblewrapSandbox:
         self._program = program
         self._read_only = tuple(read_only)
         self._path = _visible(path, self._read_only)
+        self._tools = {name: path.resolve() for name, path in tools.items()}
         self._mark = mark
         self._egress = egress
         self._limits = limits
@@ -114,6 +120,10 @@ class BubblewrapSandbox:
         """Give the places that are the same in every box."""
         del workspace, home
         return BoxPaths(WORKSPACE, HOME)
+
+    def has(self, program: str) -> bool:
+        """Say whether commands find a program of this name on their PATH."""
+        return program in self._tools or shutil.which(program, path=self._path) is not None
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
@@ -217,13 +227,20 @@ class BubblewrapSandbox:
         return View(
             workspace=staged.over(spec.layers, spec.workspace),
             home=staged.over(spec.home_layers, spec.home),
-            shown=tuple(
-                Shown(staged.at(path, writable=False), str(path))
-                for path in shown
-                if not path.is_relative_to("/usr")
+            shown=(
+                *(
+                    Shown(staged.at(path, writable=False), str(path))
+                    for path in shown
+                    if not path.is_relative_to("/usr")
+                ),
+                *(
+                    Shown(staged.at(path, writable=False), f"{arguments.TOOLS}/{name}")
+                    for name, path in self._tools.items()
+                ),
             ),
+            python=str(_python()),
             env={
-                **variables(path=self._path, home=HOME),
+                **variables(path=":".join((*spec.path, self._path, arguments.TOOLS)), home=HOME),
                 "HOSTNAME": HOSTNAME,
                 MARK: mark_of(self._mark, spec.task_id),
                 **outfit.env,

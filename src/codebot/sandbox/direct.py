@@ -12,11 +12,13 @@ reaches no model any more; `reap` at the next start ends it by its mark.
 
 import asyncio
 import os
+import shutil
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
 from subprocess import Popen
+from uuid import uuid4
 
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Box, Finding
@@ -36,6 +38,7 @@ class DirectSandbox:
     """Starts commands on this machine. `mark` tells the boxes of this service from others'."""
 
     name = "none"
+    paths_are_fixed = False
 
     def __init__(self, *, path: str, mark: str) -> None:
         """Give commands `path` as their PATH; `mark` must be the same after a restart."""
@@ -50,27 +53,32 @@ class DirectSandbox:
         """Give the folders themselves."""
         return BoxPaths(workspace, home)
 
+    def has(self, program: str) -> bool:
+        """Say whether commands find a program of this name on their PATH."""
+        return shutil.which(program, path=self._path) is not None
+
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
         if spec.layers or spec.home_layers:
             raise SandboxError("Without a box nothing can be laid below a folder.")
-        env = self._environment(spec)
+        box = uuid4().hex  # a task may have several at once, and each ends alone
+        env = self._environment(spec, box)
         await asyncio.to_thread(_make_folder, Path(env["TMPDIR"]))
         spawned = spawn(spec.argv, cwd=spec.workspace, env=env, stdin=spec.stdin)
         return RunningBox(
-            spec, spawned, _Marked(spawned.process, variable(self._mark, spec.task_id))
+            spec, spawned, _Marked(spawned.process, variable(self._mark, spec.task_id, box))
         )
 
     async def reap(self, task_id: TaskId | None = None) -> int:
         """End what a crash left running, of one task or of all; say how many processes."""
         return await reap_marked(self._mark, task_id)
 
-    def _environment(self, spec: BoxSpec) -> dict[str, str]:
+    def _environment(self, spec: BoxSpec, box: str) -> dict[str, str]:
         return {
-            **variables(path=self._path, home=spec.home),
+            **variables(path=":".join((*spec.path, self._path)), home=spec.home),
             "TMPDIR": str(spec.home / "tmp"),
             **spec.env,
-            MARK: mark_of(self._mark, spec.task_id),
+            MARK: mark_of(self._mark, spec.task_id, box),
         }
 
     async def _try_to_outlive_a_box(self) -> Finding:

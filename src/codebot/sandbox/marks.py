@@ -19,15 +19,16 @@ def short_mark(service: str) -> str:
     return hashlib.sha256(os.fsencode(service)).hexdigest()[:12]
 
 
-def mark_of(service: str, task_id: str) -> str:
-    """Give the variable's value: whose box it is, and which task's."""
-    return f"{short_mark(service)}:{task_id}"
+def mark_of(service: str, task_id: str, box: str = "") -> str:
+    """Give the variable's value: whose box it is, which task's, and which of the task's."""
+    return f"{short_mark(service)}:{task_id}:{box}"
 
 
-def variable(service: str, task_id: TaskId | None) -> bytes:
-    """Give what the environment of a task's boxes holds, or how it begins for all tasks."""
-    end = "\0" if task_id else ""
-    return os.fsencode(f"\0{MARK}={mark_of(service, task_id or '')}{end}")
+def variable(service: str, task_id: TaskId | None, box: str = "") -> bytes:
+    """Give what the environment of a box holds, or how it begins for all of a task or of all."""
+    value = mark_of(service, task_id, box) if task_id else f"{short_mark(service)}:"
+    end = "\0" if box else ""
+    return os.fsencode(f"\0{MARK}={value}{end}")
 
 
 async def reap_marked(service: str, task_id: TaskId | None) -> int:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from codebot.domain.conclusion import WhenUntested
 from codebot.domain.secret import Secret
 from codebot.telemetry.style import LogFormat, LogLevel
 
@@ -79,6 +80,8 @@ class Settings:
     agent_timeout: timedelta
     agent_idle_timeout: timedelta
     test_timeout: timedelta
+    setup_timeout: timedelta
+    untested: WhenUntested
     max_turns: int
     max_budget_usd: float
     max_tokens: int | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from codebot.domain.conclusion import WhenUntested
 from codebot.settings import parse
 from codebot.settings.proxy import proxy_address
 from codebot.telemetry.style import LogFormat, LogLevel
@@ -96,6 +97,11 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds that the agent may say nothing."),
     Setting("CODEBOT_TEST_TIMEOUT", "test_timeout", parse.seconds(1, 7 * DAY), "900",
             "Seconds that the test command may take."),
+    Setting("CODEBOT_SETUP_TIMEOUT", "setup_timeout", parse.seconds(1, 7 * DAY), "1200",
+            "Seconds that setting a repository up may take."),
+    Setting("CODEBOT_UNTESTED", "untested", parse.one_of(WhenUntested), "draft",
+            "What becomes of a change that nothing could test: `draft` or `ready` is how its pull "
+            "request is opened, `fail` ends the task."),
     Setting("CODEBOT_MAX_TURNS", "max_turns", parse.integer(1, 10_000), "200",
             "Model turns a task may use."),
     Setting("CODEBOT_MAX_BUDGET_USD", "max_budget_usd", parse.number(0.01, 10_000), "10",

@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from codebot.errors import ConfigError, NotFound, StoreUnavailable
 from codebot.store.faults import store_faults
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration, known without importing Alembic: that costs 0.2 s at every start."""
 
 BUSY_TIMEOUT = timedelta(seconds=30)

@@ -16,13 +16,16 @@ from codebot.store.schema import runs, tasks
 HEAD_LENGTH = 1001
 """How much of a description lies in the task's own row: one more than a list shows."""
 
-TASK_COLUMNS = tuple(column for column in tasks.c if column.name != "seq")
+TASK_COLUMNS = (
+    *(column for column in tasks.c if column.name not in {"seq", "description_head"}),
+    tasks.c.description_head,
+)
 RUN_COLUMNS = tuple(column for column in runs.c if column.name not in {"seq", "queue"})
 
 NEW_RUN_COLUMNS = tuple(column.name for column in runs.c if column.name != "seq")
 NEW_TASK_COLUMNS = (
     "id", "status", "forge", "host", "owner", "name", "repository_url", "repository_path",
-    "branch_name", "ticket_id", "ticket_summary", "test_command", "base_branch",
+    "branch_name", "ticket_id", "ticket_summary", "test_command", "base_branch", "setup_command",
     "key_fingerprint", "submitted_at", "description_head",
 )  # fmt: skip
 
@@ -59,6 +62,7 @@ def task_columns(new: NewTask) -> dict[str, Any]:
         "ticket_summary": request.ticket_summary,
         "test_command": request.test_command,
         "base_branch": request.base_branch,
+        "setup_command": request.setup_command,
         "key_fingerprint": new.key_fingerprint,
         "submitted_at": time_text(new.submitted_at),
         "description_head": request.description[:HEAD_LENGTH],
@@ -120,6 +124,7 @@ def to_task(row: Row, description: str | None = None) -> Task:
         number, pull_request_url, pull_request_state, draft,
         branch_pushed, work_dir,
         turns, input_tokens, output_tokens, cost_usd,
+        setup_command, verified,
         head,
     ) = row  # fmt: skip
     repository = Repository(
@@ -127,7 +132,7 @@ def to_task(row: Row, description: str | None = None) -> Task:
     )
     request = TaskRequest(
         repository, head if description is None else description,
-        ticket_id, ticket_summary, test_command, base_branch,
+        ticket_id, ticket_summary, test_command, base_branch, setup_command,
     )  # fmt: skip
     return Task(
         TaskId(id_),
@@ -144,6 +149,7 @@ def to_task(row: Row, description: str | None = None) -> Task:
         _pull_request(number, pull_request_url, pull_request_state, draft),
         bool(branch_pushed),
         work_dir,
+        bool(verified),
         Usage(turns, input_tokens, output_tokens, cost_usd),
     )
 

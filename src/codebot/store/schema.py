@@ -66,6 +66,8 @@ tasks = Table(
     Column("output_tokens", Integer, nullable=False, server_default=text("0")),
     Column("cost_usd", Float, nullable=False, server_default=text("0")),
     Column("description_head", Text, nullable=False),
+    Column("setup_command", Text),
+    Column("verified", Boolean, nullable=False, server_default=text("0")),
     UniqueConstraint("repository_url", "branch_name", name="one_task_per_branch"),
     Index("tasks_by_status", "status", "seq"),
     Index("tasks_by_end", "completed_at", sqlite_where=text("completed_at IS NOT NULL")),

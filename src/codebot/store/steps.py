@@ -37,6 +37,7 @@ class TaskChanges:
     pull_request: PullRequest | None = None
     branch_pushed: bool | None = None
     work_dir: str | None = None
+    verified: bool | None = None
     phase: Phase | None = None
 
     def columns(self) -> dict[Any, Any]:
@@ -44,6 +45,7 @@ class TaskChanges:
         columns: dict[Any, Any] = {
             tasks.c.branch_pushed: self.branch_pushed,
             tasks.c.work_dir: self.work_dir,
+            tasks.c.verified: self.verified,
             tasks.c.phase: None if self.phase is None else self.phase.value,
         }
         if self.pull_request is not None:

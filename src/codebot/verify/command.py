@@ -3,28 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
+from codebot.domain.environment import GIVEN, Recipe, TestCommand
 from codebot.domain.tree import Tree
 
-
-@dataclass(frozen=True, slots=True)
-class TestCommand:
-    """A shell command, and how we came by it: "task", or "detected from Makefile"."""
-
-    __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
-
-    command: str
-    source: str
-
-    @property
-    def is_detected(self) -> bool:
-        """Whether this is our guess, not somebody's word."""
-        return self.source != GIVEN
-
-
-GIVEN = "task"
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
 
@@ -52,15 +35,20 @@ NODE_RUNNERS = {
 """Which program a lock file belongs to; npm where there is none of these."""
 
 
-def find_test_command(given: str | None, tree: Tree) -> TestCommand | None:
+def find_test_command(
+    given: str | None, tree: Tree, recipe: Recipe | None = None
+) -> TestCommand | None:
     """Give the command that runs the tests, or None when nothing says how.
 
+    What the task says comes first, then what the recipe says that set the repository up.
     A repository with several ways is asked in the order in which they include each other: what
     people type (`make test`) comes before the runner that it calls, and that before a language's
     default. What is broken or absurd in a clue counts as not being there.
     """
     if given:
         return TestCommand(given, GIVEN)
+    if recipe is not None and recipe.test:
+        return TestCommand(recipe.test, f"detected from {recipe.source}")
     for detect in DETECTORS:
         if (found := detect(tree)) is not None:
             command, clue = found

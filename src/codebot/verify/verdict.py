@@ -1,20 +1,22 @@
-"""What the end of a test command proves. Nothing here runs anything."""
+"""What the end of a test command proves, beside that of its base. Nothing here runs anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from signal import Signals
 
 from codebot.domain.bounds import SIGNALLED, bound_reached
 from codebot.domain.box import Exit, ExitReason
-from codebot.domain.outcome import Verdict, VerdictState
-from codebot.verify.command import TestCommand
-
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
+from codebot.domain.environment import TestCommand
+from codebot.domain.outcome import Basis, Comparison, Verdict, VerdictState
+from codebot.verify.results import Results
+from codebot.verify.signs import NO_TESTS, NOT_EXECUTABLE, NOT_FOUND, why_not_tried
 
 LONGEST_CLUE = 16 * 1024
 """Characters: what a command says of its end is at the end."""
+
+MOST_NAMES = 200
+"""Tests that a verdict names of each kind."""
 
 NOTHING_TO_RUN = (
     "No test command was given, and none was found in the repository: there is no `test` target "
@@ -22,9 +24,15 @@ NOTHING_TO_RUN = (
 )
 
 
+NEVER_ENDING = (
+    "The tests do not end within their time limit (CODEBOT_TEST_TIMEOUT), not even on the base "
+    "branch."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """A test command that ended: everything seen of it."""
+    """A test command that ended: everything seen of it. `results` are None where nobody told."""
 
     __test__ = False
 
@@ -32,51 +40,148 @@ class TestRun:
     exit: Exit
     duration: timedelta
     output: str
-    commit: str
-    leftovers: Sequence[str]
+    results: Results | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code as shells count: 128 and the number for a signal."""
+        return self.exit.code if self.exit.code >= 0 else SIGNALLED - self.exit.code
+
+    @property
+    def why_not_tried(self) -> str:
+        """Why the command could not do its work, "" where it seems it could."""
+        return why_not_tried(self.exit, self.output, self.results, self.command.command)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it ended as one wants it to."""
+        return self.exit == Exit(ExitReason.EXITED, 0)
 
 
-def not_verified(commit: str) -> Verdict:
+def untested(commit: str, reason: str = NOTHING_TO_RUN) -> Verdict:
     """Give the verdict on a change that there is no test for."""
     return Verdict(
-        state=VerdictState.NOT_VERIFIED,
+        state=VerdictState.UNTESTED,
         command="",
         source="",
         exit_code=None,
         duration=timedelta(0),
-        output=NOTHING_TO_RUN,
+        output="",
         commit=commit,
+        reason=reason,
     )
 
 
-def judge(run: TestRun) -> Verdict:
-    """Give the verdict of a test run; a sentence at the end of the output explains odd endings.
+def judge(run: TestRun, base: TestRun | None, commit: str, *, lacking: str = "") -> Verdict:
+    """Give the verdict of a test run at `commit`, beside the run of its base where there is one.
 
-    `exit_code` is as shells count: 128 and the number for a signal.
+    `lacking` says why the environment could not be set up, "" where it could. A sentence at the
+    end of the output explains odd endings.
     """
-    code = run.exit.code if run.exit.code >= 0 else SIGNALLED - run.exit.code
-    notes = (_explanation(run.exit.reason, code, run.command.command), _of_bound(run))
+    comparison = compare(run, base)
+    state, reason = _judge(run, base, comparison, lacking)
+    notes = (_explanation(run.exit.reason, run.code, run.command.command), _of_bound(run))
     note = "\n".join(filter(None, notes))
     return Verdict(
-        state=_state(run, code),
+        state=state,
         command=run.command.command,
         source=run.command.source,
-        exit_code=code,
+        exit_code=run.code,
         duration=run.duration,
         output=f"{run.output.rstrip()}\n\n{note}\n".lstrip() if note else run.output,
-        commit=run.commit,
-        leftovers=tuple(run.leftovers),
+        commit=commit,
+        reason=reason,
+        tests=None if run.results is None else run.results.count,
+        comparison=comparison,
     )
 
 
-def _state(run: TestRun, code: int) -> VerdictState:
+def compare(run: TestRun, base: TestRun | None) -> Comparison:
+    """Say which of a run's failures its base has as well: test by test where both were told."""
+    if base is None:
+        return Comparison()
+    if run.is_good:
+        return Comparison(base_exit_code=base.code)
+    if _tells(run) and _tells(base) and run.results and base.results:
+        bad = run.results.bad
+        return Comparison(
+            Basis.TESTS, base.code, _named(bad & base.results.bad), _named(bad - base.results.bad)
+        )
+    by = Basis.NOTHING if base.is_good else Basis.EXIT_CODE
+    return Comparison(by, base.code)
+
+
+def _tells(run: TestRun) -> bool:
+    """Say whether the results explain the ending: no failure without its test."""
+    return (
+        run.exit.reason is ExitReason.EXITED
+        and run.results is not None
+        and (run.is_good or bool(run.results.bad))
+    )
+
+
+def _judge(
+    run: TestRun, base: TestRun | None, compared: Comparison, lacking: str
+) -> tuple[VerdictState, str]:
+    """Give the state, and the sentence that says why nothing was tested."""
+    if run.is_good:
+        return VerdictState.PASSED, ""
+    if not_tried := _not_tried(run, base, lacking):
+        return VerdictState.ENVIRONMENT, f"The tests could not run: {not_tried}."
+    if base is not None and ExitReason.TIMEOUT == run.exit.reason == base.exit.reason:
+        return VerdictState.ENVIRONMENT, NEVER_ENDING
+    if _has_no_tests(run) and (base is None or _has_no_tests(base)):
+        return VerdictState.UNTESTED, f"`{run.command.command}` found no test to run."
+    return _blame(run, base, compared), ""
+
+
+def _blame(run: TestRun, base: TestRun | None, compared: Comparison) -> VerdictState:
+    """Say whether the change is to blame for a bad end, or its base.
+
+    A command that the task gave and that says nothing of single tests may be what the task is
+    about: its failing on the base is no excuse then.
+    """
     if run.exit.reason is ExitReason.TIMEOUT:
         return VerdictState.TIMED_OUT
-    if run.exit.reason is ExitReason.EXITED and code == 0:
-        return VerdictState.PASSED
-    if code == NOT_FOUND and run.command.is_detected:
-        return VerdictState.NOT_VERIFIED  # a guess that cannot be tried says nothing of the change
-    return VerdictState.FAILED
+    if compared.by is Basis.TESTS:
+        is_inherited = bool(compared.inherited) and not compared.new
+    else:
+        alike = base is not None and base.exit == run.exit
+        is_inherited = alike and run.command.is_detected
+    return VerdictState.PASSED if is_inherited else VerdictState.FAILED
+
+
+def _not_tried(run: TestRun, base: TestRun | None, lacking: str) -> str:
+    """Say why the command cannot be tried here; the base decides, for an agent could break it.
+
+    Where the base was not tried, a guess of ours gets the benefit of the doubt and a command that
+    somebody gave does not.
+    """
+    if lacking and not _ran(run) and base is not None and not base.is_good and not _ran(base):
+        return lacking
+    why = run.why_not_tried
+    if not why:
+        return ""
+    if base is None:
+        return why if run.command.is_detected else ""
+    return why if base.why_not_tried else ""
+
+
+def _ran(run: TestRun) -> bool:
+    """Say whether a single test is known to have run."""
+    return run.results is not None and bool(run.results.passed or run.results.failed)
+
+
+def _has_no_tests(run: TestRun) -> bool:
+    return (
+        run.exit == Exit(ExitReason.EXITED, NO_TESTS)
+        and "pytest" in run.command.command
+        and run.results is None
+    )
+
+
+def _named(tests: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(tests)[:MOST_NAMES])
 
 
 def _explanation(reason: ExitReason, code: int, command: str) -> str:

@@ -34,14 +34,19 @@ WORKERS = (("checkout.workers", "0"),)
 
 async def make_repositories(git: Git, folders: TaskFolders, *, mirror: Path, branch: str) -> None:
     """Make the agent's `.git`, on `branch`, and the service's own bare repository, both empty."""
-    own = folders.tree / ".git"
     async with at_once() as group:
-        group.create_task(_init(git, f"--initial-branch={branch}", str(folders.tree)))
+        group.create_task(make_own_git(git, folders.tree, branch, mirror))
         group.create_task(_init(git, "--bare", str(folders.repository)))
     with disk_errors():
-        _borrow_from(mirror, own)
-        _borrow_from(mirror, folders.repository)
-        with (own / "config").open("a") as config:
+        _borrow_from(folders.repository, mirror)
+
+
+async def make_own_git(git: Git, tree: Path, branch: str, *lenders: Path) -> None:
+    """Make a `.git` for whoever works in `tree`, on `branch`, that borrows from these."""
+    await _init(git, f"--initial-branch={branch}", str(tree))
+    with disk_errors():
+        _borrow_from(tree / ".git", *lenders)
+        with (tree / ".git" / "config").open("a") as config:
             config.write(AGENT_SETTINGS)
 
 
@@ -92,10 +97,10 @@ async def _init(git: Git, *args: str) -> None:
     await git.run("init", "--quiet", "--template=", *args)
 
 
-def _borrow_from(mirror: Path, repository: Path) -> None:
+def _borrow_from(repository: Path, *lenders: Path) -> None:
     alternates = _alternates(repository)
     alternates.parent.mkdir(exist_ok=True)
-    alternates.write_text(f"{mirror / 'objects'}\n")
+    alternates.write_text("".join(f"{lender / 'objects'}\n" for lender in lenders))
 
 
 def _alternates(repository: Path) -> Path:

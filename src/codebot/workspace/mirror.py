@@ -45,7 +45,7 @@ class Mirrors:
         self._git = git
         self._folder = folder.absolute()
         self._limits = limits
-        self._flights = SingleFlight()
+        self._flights: SingleFlight[None] = SingleFlight()
 
     def path(self, repository: Repository) -> Path:
         """Say where the mirror of a repository is; GitHub's names know no case."""

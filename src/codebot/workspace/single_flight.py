@@ -3,38 +3,47 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Flight:
-    work: asyncio.Task[None]
+class _Flight(Generic[T]):
+    work: asyncio.Task[T]
     waiting: int = 0
 
 
-class SingleFlight:
+class SingleFlight(Generic[T]):
     """Does one piece of work per key at a time.
 
     It goes on when one of its callers is cancelled, and ends when all of them are.
     """
 
     def __init__(self) -> None:
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, _Flight[T]] = {}
 
-    async def join(self, key: str, start: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the work that runs under `key`, or do it; its error is everyone's."""
+    async def join(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
+        """Wait for the work that runs under `key`, or do it; its result or error is everyone's."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, start)))
         flight.waiting += 1
         try:
-            await asyncio.shield(flight.work)
+            return await asyncio.shield(flight.work)
         finally:
             flight.waiting -= 1
             if flight.waiting == 0:
+                self._land(key, flight)  # who comes now must not wait for what is being cancelled
                 flight.work.cancel()  # does nothing when it is done
 
-    async def _fly(self, key: str, start: Callable[[], Awaitable[None]]) -> None:
+    async def _fly(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
+        flight = self._flights[key]
         try:
-            await start()
+            return await start()
         finally:
+            self._land(key, flight)
+
+    def _land(self, key: str, flight: _Flight[T]) -> None:
+        if self._flights.get(key) is flight:
             del self._flights[key]

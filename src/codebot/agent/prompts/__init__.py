@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from codebot.agent.texts import clip, tail_of
+from codebot.domain.environment import Environment, SetUpState, Workplace
 from codebot.domain.outcome import Feedback, Gap, Refusal, Verdict, VerdictState
 from codebot.domain.task import Task
 
@@ -27,30 +28,21 @@ _SUBMODULES = (
 )
 
 
-def task_prompt(
-    task: Task,
-    *,
-    base_branch: str,
-    test_command: str | None = None,
-    gaps: Sequence[Gap] = (),
-    submodules: Sequence[str] = (),
-) -> str:
-    """Give the first words of a task: what to do, and the rules of this house.
-
-    `test_command` is what the service will run afterwards, where it is known; `gaps` and
-    `submodules` are those of the checkout.
-    """
+def task_prompt(task: Task, workplace: Workplace) -> str:
+    """Give the first words of a task: what to do, where, and the rules of this house."""
+    checkout, test = workplace.checkout, workplace.environment.test
     request = task.request
     ticket = " ".join(filter(None, (request.ticket_id, request.ticket_summary)))
     return _fill(
         "task",
         repository=request.repository.full_name,
-        base_branch=_in_line(base_branch),
+        base_branch=_in_line(checkout.base_branch),
         ticket=f"Ticket: {_in_line(ticket)}\n" if ticket else "",
         description=fence(request.description, "task"),
-        gaps=_gaps(gaps),
-        submodules=_SUBMODULES if submodules else "",
-        tests=f"The tests are run with {_in_line(test_command)}.\n" if test_command else "",
+        gaps=_gaps(checkout.gaps),
+        submodules=_SUBMODULES if checkout.submodules else "",
+        environment=_about(workplace.environment),
+        tests=f"The tests are run with {_in_line(test.command)}.\n" if test else "",
     )
 
 
@@ -69,6 +61,21 @@ def change_refused(refusal: Refusal, base_commit: str) -> str:
         remedy=refusal.remedy,
         base_commit=base_commit,
     )
+
+
+def _about(environment: Environment) -> str:
+    """Say what is set up, and what is not."""
+    recipe = environment.recipe
+    match environment.state:
+        case SetUpState.READY if recipe is not None:
+            return f"Its dependencies are installed (from {_in_line(recipe.source)}).\n"
+        case SetUpState.FAILED:
+            return (
+                "Its dependencies could not be installed, so its tests may not run here: "
+                f"{environment.reason}.\n"
+            )
+        case _:
+            return ""
 
 
 def tests_failed(verdict: Verdict) -> str:

@@ -3,32 +3,42 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 
-from codebot.domain.box import BoxSpec, Exit, Network
+from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network
 from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
-from codebot.verify.output import keep_tail
+from codebot.sandbox.output import keep_tail
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command that ended: how, the last part of its stdout, and the bytes cut before that."""
+    """A command that ended: how, the last part of its stdout, and the bytes cut before that.
+
+    `stderr` is the end of its stderr, where it kept one apart.
+    """
 
     exit: Exit
     tail: bytes
     cut: int
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Boxed:
-    """Runs commands in the tree of one task."""
+    """Runs commands in one place of a task: its workspace, or one that was made for the purpose."""
 
     sandbox: Sandbox
     task_id: TaskId
     checkout: Checkout
+
+    @property
+    def paths(self) -> BoxPaths:
+        """Where commands find the place's tree and HOME."""
+        return self.sandbox.paths(self.checkout.tree, self.checkout.home)
 
     async def run(
         self,
@@ -36,10 +46,14 @@ class Boxed:
         limit: timedelta,
         network: Network,
         env: Mapping[str, str] = MappingProxyType({}),
+        path: tuple[str, ...] = (),
+        read_only: tuple[Path, ...] = (),
+        stdin: bytes = b"",
     ) -> Ended:
         """Run one command; nothing of it is left when this returns or is cancelled.
 
-        Raises `SandboxError` when it cannot even be started.
+        Besides the mirror and the task's own repository it can read `read_only`. Raises
+        `SandboxError` when it cannot even be started.
         """
         spec = BoxSpec(
             task_id=self.task_id,
@@ -49,14 +63,16 @@ class Boxed:
             network=network,
             timeout=limit,
             env=env,
-            read_only=(self.checkout.mirror,),
+            read_only=(self.checkout.mirror, self.checkout.repository, *read_only),
+            path=path,
+            stdin=stdin,
         )
         try:
             box = await self.sandbox.start(spec)
         except FileNotFoundError as exc:
-            raise SandboxError(f"There is no {argv[0]} where the tests run.") from exc
+            raise SandboxError(f"There is no {argv[0]} where commands run.") from exc
         try:
             tail, cut = await keep_tail(box.stdout())
-            return Ended(await box.wait(), tail, cut)
+            return Ended(await box.wait(), tail, cut, box.stderr_tail())
         finally:
             await box.kill()

@@ -1,0 +1,153 @@
+"""What a repository needs before its tests can run, who said so, and what became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from codebot.domain.box import BoxPaths
+from codebot.domain.outcome import Checkout
+
+
+class RecipeOrigin(StrEnum):
+    """Who says how a repository is set up, the most trusted first."""
+
+    TASK = "task"
+    OPERATOR = "operator"
+    REPOSITORY = "repository"
+    FOREIGN = "foreign"
+    GUESSED = "guessed"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a repository is set up and tested: commands, and the files that decide about them.
+
+    `source` names where it comes from, as people know it ("uv.lock", ".codebot.toml"). `setup`
+    and `update` are shell scripts, "" for nothing to do; `update` brings a kept environment to a
+    newer commit. `test` is the command that this recipe runs the tests by, "" where it does not
+    say. `path` is the folder of the repository that all of it is about, "" for the top. `env`
+    holds further variables, and `bin` folders that come first on PATH (`~/` is the HOME of the
+    box, anything else is seen from the workspace). `keys` are the paths whose contents decide
+    whether a kept environment still fits; `programs` must be on PATH before there is any use in
+    beginning. `notes` say what of a foreign file was not understood, and `egress` which hosts the
+    recipe asks for.
+    """
+
+    origin: RecipeOrigin
+    source: str
+    setup: str
+    update: str = ""
+    test: str = ""
+    path: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    bin: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    egress: tuple[str, ...] = ()
+
+    def search_path(self, paths: BoxPaths) -> tuple[str, ...]:
+        """Give the folders of a box that come first on PATH.
+
+        >>> recipe = Recipe(RecipeOrigin.GUESSED, "x", "", path="api", bin=("~/venv/bin", "bin"))
+        >>> recipe.search_path(BoxPaths(Path("/workspace"), Path("/home/agent")))
+        ('/home/agent/venv/bin', '/workspace/api/bin')
+        """
+        top = paths.workspace / self.path
+        return tuple(
+            str(paths.home / entry[2:] if entry.startswith("~/") else top / entry)
+            for entry in self.bin
+        )
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a person wrote it for this service: then its failure is the task's."""
+        return self.origin in {RecipeOrigin.TASK, RecipeOrigin.OPERATOR, RecipeOrigin.REPOSITORY}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a set-up left behind: in the tree beside the commit's files, and in HOME.
+
+    `leftovers` are the paths in the tree that the repository does not ignore; they are never part
+    of a change.
+    """
+
+    tree: Path
+    home: Path
+    leftovers: tuple[str, ...] = ()
+
+
+GIVEN = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class TestCommand:
+    """A shell command, and how we came by it: "task", or "detected from Makefile"."""
+
+    __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
+
+    command: str
+    source: str
+
+    @property
+    def is_detected(self) -> bool:
+        """Whether this is our guess, not somebody's word."""
+        return self.source != GIVEN
+
+
+class SetUpState(StrEnum):
+    """What became of setting up."""
+
+    READY = "ready"
+    FAILED = "failed"
+    NOTHING_TO_DO = "nothing_to_do"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Step `set_up`: what the repository's commands find when they run.
+
+    `recipe` and `layer` are None where nothing had to be set up, or nothing could be; `reason`
+    then says why in one sentence. `output` is the tail of what the set-up printed, `failures`
+    what became of recipes that were tried before. `reused` says that a kept layer served. `test`
+    runs the tests, as far as the task and the files of the base commit say.
+    """
+
+    state: SetUpState
+    recipe: Recipe | None = None
+    layer: Layer | None = None
+    reason: str = ""
+    output: str = ""
+    duration: timedelta = timedelta(0)
+    reused: bool = False
+    failures: tuple[str, ...] = ()
+    test: TestCommand | None = None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables that the recipe adds."""
+        return {} if self.recipe is None else self.recipe.env
+
+    @property
+    def path(self) -> str:
+        """The folder of the repository that commands run in, "" for the top."""
+        return "" if self.recipe is None else self.recipe.path
+
+    def search_path(self, paths: BoxPaths) -> tuple[str, ...]:
+        """Give the folders of a box that come first on PATH."""
+        return () if self.recipe is None else self.recipe.search_path(paths)
+
+
+NO_ENVIRONMENT = Environment(SetUpState.NOTHING_TO_DO)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where an agent works, and in which environment."""
+
+    checkout: Checkout
+    environment: Environment

@@ -1,0 +1,67 @@
+"""Runs a recipe in a box: registries, no model, no secret, a time limit of its own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from codebot.domain.box import Exit, ExitReason, Network
+from codebot.domain.environment import Recipe
+from codebot.sandbox.boxed import Boxed, Ended
+from codebot.sandbox.output import as_text
+
+log = structlog.get_logger(__name__)
+
+SHELL = """
+exec 2>&1 </dev/null
+cd -- "./$2"
+if command -v bash >/dev/null; then exec bash -eo pipefail -c "$1"; fi
+exec sh -ec "$1"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpRun:
+    """A recipe's script that ended: why it failed in half a sentence ("" when it did not)."""
+
+    why: str
+    output: str
+    duration: timedelta
+
+
+async def run_recipe(
+    boxed: Boxed, recipe: Recipe, *, limit: timedelta, redact: Callable[[str], str] = str
+) -> SetUpRun:
+    """Run a recipe's set-up in the place of `boxed`; raises `SandboxError` where no box starts."""
+    started = time.monotonic()
+    ended = await boxed.run(
+        "/bin/sh", "-c", SHELL, "sh", recipe.setup, recipe.path,
+        limit=limit,
+        network=Network.REGISTRIES,
+        env=recipe.env,
+        path=recipe.search_path(boxed.paths),
+    )  # fmt: skip
+    run = SetUpRun(
+        why=_why(ended, limit),
+        output=as_text(ended.tail, ended.cut, redact),
+        duration=timedelta(seconds=time.monotonic() - started),
+    )
+    log.info("set_up.ran", source=recipe.source, failure=run.why)
+    return run
+
+
+def _why(ended: Ended, limit: timedelta) -> str:
+    match ended.exit:
+        case Exit(ExitReason.EXITED, 0):
+            return ""
+        case Exit(ExitReason.EXITED, code):
+            return f"ended with exit code {code}"
+        case Exit(ExitReason.TIMEOUT, _):
+            seconds = round(limit.total_seconds())
+            return f"did not end within {seconds} seconds (CODEBOT_SETUP_TIMEOUT)"
+        case Exit(ExitReason.OUTPUT, _):
+            return "printed more than is allowed"
+        case Exit(reason, _):
+            return f"was stopped ({reason.value})"

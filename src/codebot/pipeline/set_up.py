@@ -1,0 +1,102 @@
+"""Step `set_up`: what the repository needs is put in place, by the first recipe that works.
+
+Set-up runs in a place of its own at the base commit, and what it leaves there is a layer, which
+comes under the agent's workspace and under every place in which tests run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from codebot.domain.environment import Environment, Layer, Recipe, SetUpState
+from codebot.domain.outcome import Checkout
+from codebot.domain.ports import Sandbox
+from codebot.domain.task import Task
+from codebot.domain.tree import Tree
+from codebot.environment.recipes import find_recipes
+from codebot.environment.set_up import SetUpRun, run_recipe
+from codebot.errors import SetUpFailed
+from codebot.sandbox.boxed import Boxed
+from codebot.workspace.places import Places
+
+PLACE = "environment"
+LONGEST_OUTPUT = 4_000
+"""Characters of a set-up's output that an error repeats: the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUps:
+    """Sets repositories up."""
+
+    sandbox: Sandbox
+    places: Places
+    timeout: timedelta
+    redact: Callable[[str], str]
+
+    async def provide(self, task: Task, checkout: Checkout, tree: Tree) -> Environment:
+        """Give the environment for the base commit, whose files are `tree`, and furnish the tree.
+
+        Raises `SetUpFailed` when a recipe that a person wrote for this service fails: then no
+        model is asked. A guess that fails is told, and the next one is tried.
+        """
+        failures: list[str] = []
+        environment = Environment(SetUpState.NOTHING_TO_DO)
+        for recipe in find_recipes(tree, setup_command=task.request.setup_command):
+            environment = await self._try(task, checkout, recipe)
+            if environment.state is SetUpState.READY:
+                break
+            _raise_if_written(environment, recipe)
+            failures.append(environment.reason)
+        if environment.layer is not None:
+            await self.places.furnish(task.id, checkout, environment.layer)
+        return replace(environment, failures=tuple(failures))
+
+    async def set_up_anew(
+        self, task: Task, place: Checkout, environment: Environment
+    ) -> Environment:
+        """Run the environment's recipe in a place that its layer does not fit."""
+        if environment.recipe is None:
+            return environment
+        run = await self._run(task, place, environment.recipe)
+        return replace(_ended(environment.recipe, run, None), failures=environment.failures)
+
+    async def _try(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
+        missing = [name for name in recipe.programs if not self.sandbox.has(name)]
+        if missing:
+            reason = f"{recipe.source} needs {' and '.join(missing)}, not found on this machine"
+            return Environment(SetUpState.FAILED, recipe, reason=reason)
+        if not recipe.setup:
+            return Environment(SetUpState.READY, recipe)
+        if not self.sandbox.paths_are_fixed:  # what is set up in one place works in no other
+            return _ended(recipe, await self._run(task, checkout, recipe), None)
+        place = await self.places.open(task.id, checkout, PLACE, checkout.base_commit, None)
+        run = await self._run(task, place, recipe)
+        layer = None if run.why else await self.places.settle(task.id, place)
+        if layer is None:
+            await self.places.close(checkout, PLACE)
+        return _ended(recipe, run, layer)
+
+    async def _run(self, task: Task, place: Checkout, recipe: Recipe) -> SetUpRun:
+        boxed = Boxed(self.sandbox, task.id, place)
+        return await run_recipe(boxed, recipe, limit=self.timeout, redact=self.redact)
+
+
+def _ended(recipe: Recipe, run: SetUpRun, layer: Layer | None) -> Environment:
+    return Environment(
+        SetUpState.FAILED if run.why else SetUpState.READY,
+        recipe,
+        layer,
+        reason=f"the set-up of {recipe.source} {run.why}" if run.why else "",
+        output=run.output,
+        duration=run.duration,
+    )
+
+
+def _raise_if_written(environment: Environment, recipe: Recipe) -> None:
+    if not recipe.is_written:
+        return
+    said = environment.output.strip()[-LONGEST_OUTPUT:]
+    raise SetUpFailed(
+        f"{environment.reason[:1].upper()}{environment.reason[1:]}.",
+        hint=f"No model was asked. The end of its output:\n{said}" if said else "",
+    )

@@ -1,0 +1,145 @@
+"""Step `verify`: tests run where no agent has been, and the base's beside them.
+
+The change is checked out in a clean place, on the layer that the base's set-up left; where it
+touches a file that decides about the environment, set-up runs again, for this change alone. The
+base's own run, made while the agent works, tells which failures were there before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from codebot.domain.environment import Environment, SetUpState, TestCommand
+from codebot.domain.outcome import Change, Checkout, Verdict
+from codebot.domain.ports import Sandbox
+from codebot.domain.task import Task
+from codebot.errors import CodebotError, Untested
+from codebot.pipeline.set_up import SetUps
+from codebot.sandbox.boxed import Boxed
+from codebot.verify.base_runs import BaseRuns, base_key
+from codebot.verify.tests import run_tests
+from codebot.verify.verdict import NOTHING_TO_RUN, TestRun, judge, untested
+from codebot.workspace.places import Places
+from codebot.workspace.single_flight import SingleFlight
+
+log = structlog.get_logger(__name__)
+
+BASE, CHANGE = "base", "change"
+NO_AGENT = "No model was asked. CODEBOT_UNTESTED=draft lets such tasks go on, untested."
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a change is tried by: its task, its base, and the environment."""
+
+    task: Task
+    checkout: Checkout
+    environment: Environment
+
+
+def require_trial(environment: Environment) -> None:
+    """Raise `Untested` where it is known beforehand that no test can tell of a change."""
+    if environment.test is None:
+        raise Untested(NOTHING_TO_RUN, hint=NO_AGENT)
+    if environment.state is SetUpState.FAILED:
+        raise Untested(f"The tests could not run: {environment.reason}.", hint=NO_AGENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Testing:
+    """Runs the tests of changes and of their bases."""
+
+    sandbox: Sandbox
+    places: Places
+    set_ups: SetUps
+    base_runs: BaseRuns
+    timeout: timedelta
+    redact: Callable[[str], str]
+    flights: SingleFlight[TestRun] = field(default_factory=SingleFlight)
+
+    @asynccontextmanager
+    async def beside(self, trial: Trial) -> AsyncIterator["asyncio.Task[TestRun | None]"]:
+        """Give the base's run, which goes on beside what is done in here and ends with it."""
+        running = asyncio.create_task(self._run_base(trial))
+        try:
+            yield running
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def judge(self, trial: Trial, change: Change, base: TestRun | None) -> Verdict:
+        """Give the verdict on a change; raises `SandboxError` and `WorkspaceError`."""
+        command = trial.environment.test
+        if command is None:
+            return untested(change.tip_commit)
+        run = await self._run_change(trial, command, change)
+        lacking = trial.environment.reason
+        return judge(run, base, change.tip_commit, lacking=lacking)
+
+    async def _run_change(self, trial: Trial, command: TestCommand, change: Change) -> TestRun:
+        anew = _decides_about(trial.environment, change)
+        return await self._run_at(trial, CHANGE, change.tip_commit, command, anew=anew)
+
+    async def _run_base(self, trial: Trial) -> TestRun | None:
+        """Give the base's run; None where there is nothing to run, or it came to nothing."""
+        command = trial.environment.test
+        if command is None:
+            return None
+        key = _key(trial, command)
+        kept = await asyncio.to_thread(self.base_runs.find, key)
+        if kept is not None:
+            return kept
+        try:
+            run = await self.flights.join(
+                key, lambda: self._run_at(trial, BASE, trial.checkout.base_commit, command)
+            )
+        except CodebotError as error:
+            log.warning("base.not_tested", code=error.code, detail=self.redact(error.detail))
+            return None
+        await asyncio.to_thread(self.base_runs.keep, key, run)
+        return run
+
+    async def _run_at(
+        self, trial: Trial, name: str, commit: str, command: TestCommand, *, anew: bool = False
+    ) -> TestRun:
+        """Run the tests in a place at a commit; `anew` sets up there what no layer brings."""
+        environment = trial.environment
+        anew = _is_set_up(environment) and (anew or environment.layer is None)
+        layer = None if anew else environment.layer
+        place = await self.places.open(trial.task.id, trial.checkout, name, commit, layer)
+        try:
+            if anew:
+                environment = await self.set_ups.set_up_anew(trial.task, place, environment)
+            boxed = Boxed(self.sandbox, trial.task.id, place)
+            return await run_tests(
+                boxed, command, environment, limit=self.timeout, redact=self.redact
+            )
+        finally:
+            await self.places.close(trial.checkout, name)
+
+
+def _is_set_up(environment: Environment) -> bool:
+    recipe = environment.recipe
+    return environment.state is SetUpState.READY and recipe is not None and bool(recipe.setup)
+
+
+def _decides_about(environment: Environment, change: Change) -> bool:
+    """Say whether the change touches what decides about the environment."""
+    keys = () if environment.recipe is None else environment.recipe.keys
+    return not {file.path for file in change.files}.isdisjoint(keys)
+
+
+def _key(trial: Trial, command: TestCommand) -> str:
+    recipe = trial.environment.recipe
+    return base_key(
+        trial.task.request.repository.url,
+        trial.checkout.base_commit,
+        command.command,
+        "" if recipe is None else f"{recipe.source}\0{recipe.setup}\0{recipe.path}",
+        trial.environment.state.value,
+    )

@@ -1,0 +1,79 @@
+"""Signs in an output that a command could not do its work here at all. Pure.
+
+There is no exit code for it: a shell's 126 and 127 get lost in `make` (2), and a runner that lacks
+a module ends like one whose tests fail. So the words of the programs are read, and never believed
+alone: the base of the change must have shown the same sign (`verdict.py`).
+"""
+
+import re
+
+from codebot.domain.box import Exit, ExitReason
+from codebot.verify.results import Results
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+USAGE = 4
+NO_TESTS = 5
+"""Of pytest: https://docs.pytest.org/en/stable/reference/exit-codes.html"""
+
+_TAIL = 20_000
+"""Characters at the end of an output that are looked at."""
+
+_SIGNS: tuple[tuple[str, str], ...] = (
+    (r"\b(?:/bin/)?(?:ba|da)?sh: (?:line )?\d*:? ?(?P<what>[\w.+/-]+): (?:command )?not found",
+     "the program {what} is not installed where the tests run"),
+    (r"make(?:\[\d+\])?: (?P<what>[\w.+/-]+): No such file or directory",
+     "the program {what} is not installed where the tests run"),
+    (r"env: .(?P<what>[\w.+-]+).: No such file or directory",
+     "the program {what} is not installed where the tests run"),
+    (r"(?P<what>[\w.+/-]+): Permission denied\n(?:.*\n)*?make.*Error 126",
+     "{what} may not be executed"),
+    (r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<what>[\w.]+)",
+     "the Python module {what} is not installed where the tests run"),
+    (r"No module named (?P<what>[\w.]+)\n?$",
+     "the Python module {what} is not installed where the tests run"),
+    (r"error: unrecognized arguments: (?P<what>--[\w-]+)",
+     "the plugin of pytest that knows {what} is not installed where the tests run"),
+    (r"Error: Cannot find (?:module|package) '(?P<what>[@\w./-]+)'",
+     "the package {what} is not installed where the tests run"),
+    (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
+     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
+    (r"Could not resolve host: (?P<what>[\w.-]+)",
+     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
+    (r"No interpreter found for (?P<what>Python [\w.<>=, *]+)",
+     "{what} is not on this machine"),
+    (r"requires rustc (?P<what>[\d.]+) or newer", "it needs rustc {what} or newer"),
+    (r"go: go\.mod requires go >= (?P<what>[\d.]+)", "it needs Go {what} or newer"),
+)  # fmt: skip
+_PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in _SIGNS)
+
+
+def why_not_tried(ended: Exit, output: str, results: Results | None, command: str) -> str:
+    """Say in half a sentence why the command could not do its work, "" where it seems it could.
+
+    Tests that ran are the proof that it could; with none of them, the words of the output tell.
+
+    >>> why_not_tried(Exit(ExitReason.EXITED, 2), "make: tox: No such file or directory", None, "")
+    'the program tox is not installed where the tests run'
+    """
+    if ended.reason is not ExitReason.EXITED or ended.code == 0:
+        return ""
+    if results is not None and (results.passed or results.failed):
+        return ""
+    told = _first_sign(output)
+    if told:
+        return told
+    if ended.code == NOT_FOUND:
+        return f"a program of `{command}` is not installed where the tests run"
+    if ended.code == NOT_EXECUTABLE:
+        return f"`{command}` names a file that may not be executed"
+    return ""
+
+
+def _first_sign(output: str) -> str:
+    tail = output[-_TAIL:]
+    for pattern, words in _PATTERNS:
+        found = pattern.search(tail)
+        if found:
+            return words.format(what=found["what"])
+    return ""

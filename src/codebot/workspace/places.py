@@ -1,0 +1,147 @@
+"""Places: clean trees of a task beside the agent's own, for what the agent must have no part in.
+
+A place is filled in its own box, from the service's repository and from the layer that a set-up
+left: nothing that an agent did outside its commits can be in it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+
+from codebot.domain.box import Exit, ExitReason, Network
+from codebot.domain.environment import Layer
+from codebot.domain.outcome import Checkout
+from codebot.domain.ports import Sandbox
+from codebot.domain.task import TaskId
+from codebot.errors import DiskFull, WorkspaceError
+from codebot.git.environment import numbered
+from codebot.git.git import Git
+from codebot.git.trouble import Trouble, trouble_in
+from codebot.sandbox.boxed import Boxed, Ended
+from codebot.workspace.checkout import make_own_git
+from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
+
+FILL_TIMEOUT = timedelta(minutes=5)
+MOST_LEFTOVERS = 1000
+"""Paths that a set-up may leave beside what the repository ignores, before it counts as broken."""
+
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    **numbered((("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Makes and removes places; they lie below the task's own folder and go with it."""
+
+    git: Git
+    sandbox: Sandbox
+
+    async def open(
+        self, task_id: TaskId, checkout: Checkout, name: str, commit: str, layer: Layer | None
+    ) -> Checkout:
+        """Give a clean place at `commit`, with what `layer` holds; one of that name goes first.
+
+        Raises `WorkspaceError` and `DiskFull`.
+        """
+        top = _top(checkout, name)
+        await self.close(checkout, name)
+        place = replace(checkout, tree=top / "tree", home=top / "home")
+        with disk_errors():
+            for folder in (top, place.tree, place.home):
+                folder.mkdir(mode=PRIVATE)
+        lenders = (checkout.mirror, checkout.repository)
+        await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
+        await self._run(task_id, place, "place", commit, *_named(layer), read_only=_folders(layer))
+        return place
+
+    async def furnish(self, task_id: TaskId, checkout: Checkout, layer: Layer) -> None:
+        """Put what `layer` holds into the workspace of an agent that has not begun."""
+        ignored = "".join(f"{as_pattern(path)}\n" for path in layer.leftovers)
+        await self._run(
+            *(task_id, checkout, "layer", *_named(layer)),
+            read_only=_folders(layer),
+            stdin=ignored.encode(errors="surrogateescape"),
+        )
+
+    async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
+        """Make a layer of the place, which is one no longer; its folders stay where they are."""
+        ended = await self._run(task_id, place, "settle")
+        return Layer(place.tree, place.home, read_leftovers(ended.tail))
+
+    async def close(self, checkout: Checkout, name: str) -> None:
+        """Remove a place; fine when it is not there."""
+        with disk_errors():
+            await asyncio.to_thread(delete_folder, _top(checkout, name))
+
+    async def _run(
+        self,
+        task_id: TaskId,
+        place: Checkout,
+        script: str,
+        *args: str,
+        read_only: tuple[Path, ...] = (),
+        stdin: bytes = b"",
+    ) -> Ended:
+        words = files("codebot.workspace").joinpath(f"{script}.sh").read_text()
+        ended = await Boxed(self.sandbox, task_id, place).run(
+            *("/bin/sh", "-c", words, script, *args),
+            limit=FILL_TIMEOUT,
+            network=Network.NONE,
+            env=ENVIRONMENT,
+            read_only=read_only,
+            stdin=stdin,
+        )
+        if ended.exit != Exit(ExitReason.EXITED, 0):
+            raise _failure(script, ended)
+        return ended
+
+
+def as_pattern(path: str) -> str:
+    r"""Give the line of .gitignore that means this one path.
+
+    >>> as_pattern("build/"), as_pattern("#odd [1].txt ")
+    ('/build/', '/#odd \\[1].txt\\ ')
+    """
+    escaped = "".join(f"\\{letter}" if letter in "\\*?[" else letter for letter in path)
+    trailing = len(escaped) - len(escaped.rstrip(" "))
+    return "/" + escaped[: len(escaped) - trailing] + "\\ " * trailing
+
+
+def read_leftovers(listed: bytes) -> tuple[str, ...]:
+    r"""Read what git lists; a path with a line break in it, which no pattern can mean, is left out.
+
+    >>> read_leftovers(b"build/\0notes.txt\0")
+    ('build/', 'notes.txt')
+    """
+    return tuple(_usable(listed.decode(errors="surrogateescape").split("\0")))
+
+
+def _usable(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path and not set("\n\r") & set(path)][:MOST_LEFTOVERS]
+
+
+def _top(checkout: Checkout, name: str) -> Path:
+    return checkout.repository.parent / name
+
+
+def _folders(layer: Layer | None) -> tuple[Path, ...]:
+    return () if layer is None else (layer.tree, layer.home)
+
+
+def _named(layer: Layer | None) -> tuple[str, str]:
+    return ("", "") if layer is None else (str(layer.tree), str(layer.home))
+
+
+def _failure(name: str, ended: Ended) -> WorkspaceError:
+    said = ended.stderr.strip()
+    if ended.exit.reason is ExitReason.DISK or trouble_in(said) is Trouble.DISK_FULL:
+        return DiskFull("The disk is full.", hint="Free some space, then retry.")
+    why = said or f"it ended with {ended.exit.reason} {ended.exit.code}"
+    return WorkspaceError(f"A place for the tests could not be made ({name}): {why}")

@@ -1,0 +1,107 @@
+"""A repository is set up in a real box, and its tests run where no agent has been."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from codebot.domain.environment import SetUpState
+from codebot.domain.outcome import Basis, Verdict, VerdictState
+from codebot.domain.ports import Sandbox
+from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.program import find_bubblewrap
+from fakes.egress import NoEgress
+from fakes.story import Act, Story, open_story
+
+INSTALLS = """\
+mkdir -p "$HOME/tool" node_modules junk
+printf '#!/bin/sh\\ngrep -q "$1" shop.py\\n' >"$HOME/tool/check"
+chmod +x "$HOME/tool/check"
+echo >node_modules/dependency; echo >junk/cache
+"""
+MENDS = "echo '# mended' >> shop.py"
+CHECKS = 'test -e node_modules/dependency && "$HOME/tool/check" mended'
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    return BubblewrapSandbox(
+        find_bubblewrap(), path="/usr/bin", mark=str(tmp_path), egress=NoEgress()
+    )
+
+
+def act(script: str) -> Act:
+    return Act(script, turns=0)
+
+
+def verdict_of(story: Story, round_: int = 1) -> Verdict:
+    recorded = story.store.steps.result(story.run.id, "verify", round_)
+    assert recorded is not None
+    return TypeAdapter(Verdict).validate_json(recorded)
+
+
+async def test_what_set_up_leaves_serves_agent_and_tests_and_is_no_part_of_the_change(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    works = f'test -x "$HOME/tool/check" && test -e junk/cache && {MENDS}'
+    async with open_story(
+        tmp_path, act(works), test_command=CHECKS, setup_command=INSTALLS, sandbox=box
+    ) as story:
+        result = await story.tell()
+
+        assert result.failure is None
+        assert verdict_of(story).state == VerdictState.PASSED
+        environment = story.data("environment.set_up")
+        assert (environment["state"], environment["source"]) == (SetUpState.READY, "the task")
+        assert story.data("change.collected")["files"] == 1
+
+
+async def test_what_an_agent_leaves_outside_its_commits_helps_no_test(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    cheats = (
+        'printf "#!/bin/sh\\n" >"$HOME/tool/check"; chmod +x "$HOME/tool/check"; '
+        "echo >node_modules/dependency; echo '# broken' >> shop.py"
+    )
+    async with open_story(
+        tmp_path,
+        *[act(cheats)] * 3,
+        test_command=CHECKS,
+        setup_command=INSTALLS,
+        sandbox=box,
+    ) as story:
+        await story.tell()
+        assert verdict_of(story, 3).state == VerdictState.FAILED
+
+
+async def test_a_set_up_that_the_task_names_and_that_fails_costs_nothing(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    async with open_story(
+        tmp_path,
+        Act(MENDS),
+        setup_command="echo no such mirror; exit 7",
+        sandbox=box,
+    ) as story:
+        error = await story.fail()
+        assert error.code == "set_up_failed"
+        assert error.detail == "The set-up of the task ended with exit code 7."
+        assert "no such mirror" in error.hint
+        assert story.agent.jobs == []
+
+
+async def test_the_bases_failures_are_not_the_changes(tmp_path: Path) -> None:
+    tests = "def test_good(): pass\ndef test_old(): assert 0\n"
+    async with open_story(
+        tmp_path,
+        Act(MENDS),
+        test_command=f"{sys.executable} -m pytest -q",
+        files={"test_all.py": tests},
+    ) as story:
+        result = await story.tell()
+
+        assert result.failure is None
+        compared = verdict_of(story).comparison
+        assert compared.by == Basis.TESTS
+        assert compared.inherited == ("test_all.test_old",)
