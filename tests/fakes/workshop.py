@@ -8,21 +8,30 @@ async with open_workshop(tmp_path) as shop:
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codebot.domain.naming import branch_name
 from codebot.domain.outcome import Change, Checkout
+from codebot.domain.ports import Sandbox
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.secret import Secret
 from codebot.domain.task import TaskId
 from codebot.git.git import Git
+from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.direct import DirectSandbox
+from codebot.sandbox.program import find_bubblewrap
 from codebot.workspace.limits import Limits
+from codebot.workspace.means import Means
+from codebot.workspace.shelf import Shelf
 from codebot.workspace.submodules import FindSource
+from codebot.workspace.template import Templates
 from codebot.workspace.workspaces import Workspaces
+from fakes.egress import NoEgress
 from fakes.forge import MemoryForge
 from fakes.git_http import GitServer, git
 
@@ -47,15 +56,18 @@ class Workshop:
     root: Path
     server: GitServer
     limits: Limits = QUICK
+    boxed: bool = False
+    means: Means = Means.COPY
     forge: MemoryForge = field(default_factory=MemoryForge)
     find_source: FindSource | None = None
 
     def __post_init__(self) -> None:
         self.forge.token = Secret(self.server.token)
         self.git = Git(home=self.root / "git-home")
-        self.sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(self.root))
+        self.sandbox = self._sandbox()
         self.mirrors = self.root / "mirrors"
         self.work_dir = self.root / "work"
+        self.shelf = Shelf(self.root / "templates")
         self.workspaces = self.open_workspaces()
 
     def open_workspaces(self) -> Workspaces:
@@ -67,7 +79,15 @@ class Workshop:
             work_dir=self.work_dir,
             limits=self.limits,
             find_source=self.find_source,
+            means=self.means,
+            templates=Templates(self.git, self.shelf),
         )
+
+    def _sandbox(self) -> Sandbox:
+        path, mark = os.environ["PATH"], str(self.root)
+        if not self.boxed:
+            return DirectSandbox(path=path, mark=mark)
+        return BubblewrapSandbox(find_bubblewrap(), path=path, mark=mark, egress=NoEgress())
 
     @property
     def repository(self) -> Repository:
@@ -111,13 +131,27 @@ async def open_workshop(
     root: Path,
     files: Mapping[str, str | bytes] | None = FILES,
     limits: Limits = QUICK,
+    **more: Any,
 ) -> AsyncIterator[Workshop]:
     """Serve a repository with these files (None: without a commit), and set the parts up."""
     async with GitServer(root / "remote", token="ghs_cAnArYtOkEn1234567890") as server:
         await asyncio.to_thread(server.create, OWNER, NAME, files)
-        yield Workshop(root, server, limits)
+        yield Workshop(root, server, limits, **more)
 
 
 def run_in(tree: Path, *args: str) -> str:
     """Run git in a tree as the agent would; give its stdout."""
     return git("-C", str(tree), *args)
+
+
+def add_gitlink(remote: str, listing: str, base: str) -> None:
+    """Add to a commit of a served repository a submodule that nobody can fetch."""
+    made = subprocess.run(
+        ["git", "-C", remote, "mktree"],
+        input=f"{listing}\n160000 commit {base}\ts\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commit = git("-C", remote, "commit-tree", made.stdout.strip(), "-p", base, "-m", "submodule")
+    git("-C", remote, "update-ref", "refs/heads/main", commit)

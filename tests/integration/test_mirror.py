@@ -17,6 +17,7 @@ from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
 from codebot.workspace.clone_errors import clone_failed
 from codebot.workspace.fetching import OLD_SINS
+from codebot.workspace.file_lock import file_lock
 from codebot.workspace.limits import Limits
 from codebot.workspace.mirror import MOST_REPLACEMENTS
 from fakes.forge import MemoryForge
@@ -369,3 +370,33 @@ async def wait_until(condition: object) -> None:
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
+
+
+# --- Room ---------------------------------------------------------------------------------------
+
+
+async def test_a_mirror_that_no_task_stands_on_can_be_removed_for_room(shop: Workshop) -> None:
+    await shop.prepare(1)
+    (kept,) = shop.workspaces.kept_mirrors()
+    assert kept.size > 0
+    assert not kept.evict(), "a task's base is kept there"
+    await shop.workspaces.remove(task_id(1))
+    assert kept.evict()
+    assert not shop.mirror.exists()
+    assert (await shop.prepare(2)).mirror == shop.mirror
+
+
+async def test_a_mirror_that_is_being_fetched_is_left_alone(shop: Workshop) -> None:
+    await shop.prepare(1)
+    await shop.workspaces.remove(task_id(1))
+    (kept,) = shop.workspaces.kept_mirrors()
+    async with file_lock(shop.mirror.with_suffix(".lock")):
+        assert not kept.evict()
+    assert kept.evict()
+
+
+async def test_a_base_that_is_kept_among_packed_names_counts(shop: Workshop) -> None:
+    await shop.prepare(1)
+    git("-C", str(shop.mirror), "pack-refs", "--all")
+    (kept,) = shop.workspaces.kept_mirrors()
+    assert not kept.evict()

@@ -9,7 +9,7 @@ from codebot.errors import ForgeBroken
 from codebot.workspace.folders import delete_folder
 from fakes.deep import make_deep
 from fakes.git_http import Fault, git
-from fakes.workshop import FILES, NAME, OWNER, Workshop, open_workshop, run_in, task_id
+from fakes.workshop import FILES, NAME, OWNER, Workshop, add_gitlink, open_workshop, run_in, task_id
 
 
 @pytest.fixture
@@ -134,27 +134,13 @@ async def test_submodules_and_lfs_files_are_left_as_they_are(shop: Workshop) -> 
     remote = str(shop.server.path(OWNER, NAME))
     base = git("-C", remote, "rev-parse", "main")
     listing = git("-C", remote, "ls-tree", "main")
-    _add_gitlink(remote, listing, base)
+    add_gitlink(remote, listing, base)
     checkout = await shop.prepare(1)
     assert (checkout.tree / "big.bin").read_text() == pointer
     assert list((checkout.tree / "s").iterdir()) == []
     (checkout.tree / "README.md").write_text("changed")
     change = await shop.collect(checkout)
     assert [file.path for file in change.files] == ["README.md"]
-
-
-def _add_gitlink(remote: str, listing: str, base: str) -> None:
-    import subprocess
-
-    made = subprocess.run(
-        ["git", "-C", remote, "mktree"],
-        input=f"{listing}\n160000 commit {base}\ts\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    commit = git("-C", remote, "commit-tree", made.stdout.strip(), "-p", base, "-m", "submodule")
-    git("-C", remote, "update-ref", "refs/heads/main", commit)
 
 
 async def test_links_in_a_repository_stay_links(shop: Workshop, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ async def _start(
         argv=start.argv,
         workspace=checkout.tree,
         home=checkout.home,
+        layers=checkout.layers,
+        home_layers=checkout.home_layers,
         network=Network.MODEL,
         # The runner's own clock stops the agent gently; the box's is for a runner that hangs.
         timeout=limits.timeout + 2 * (INTERRUPT_GRACE + TERMINATE_GRACE),

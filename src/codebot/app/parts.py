@@ -14,6 +14,7 @@ from codebot.agent.claude import ClaudeAgent
 from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits
 from codebot.agent.work import AgentWork
+from codebot.app.ground import Ground, open_ground, try_ground
 from codebot.domain.box import BoxLimits
 from codebot.domain.budget import Caps
 from codebot.domain.egress import Access
@@ -58,6 +59,7 @@ from codebot.settings.proxy import proxy_for
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.verify.base_runs import BaseRuns
+from codebot.workspace.budget import Budget
 from codebot.workspace.limits import Limits
 from codebot.workspace.places import Places
 from codebot.workspace.submodules import FindSource
@@ -79,6 +81,7 @@ class Parts:
     store: Store
     queue: EmbeddedQueue
     sandbox: Sandbox
+    ground: Ground
     workspaces: Workspaces
     pipeline: Pipeline
     outside: Sequence[Agent | GitHubForge]
@@ -96,6 +99,12 @@ class Parts:
             remove_workspace=self.workspaces.remove,
             workspace_ids=self.workspaces.task_ids,
         )
+
+    def budget(self) -> Budget:
+        """Give what holds all that is kept to save time to its room on disk."""
+        ground = self.ground
+        caches = (ground.templates.shelf.kept, ground.layers.kept, self.workspaces.kept_mirrors)
+        return Budget(self.settings.cache_mb * MEBIBYTE, caches)
 
     async def recover(self) -> None:
         """At start: end what a dead service left running, and put its runs back."""
@@ -130,7 +139,8 @@ async def open_parts(
         egress = _egress(settings, gateway.application, ledger.record)
         stack.push_async_callback(egress.close)
         sandbox, agent = _sandbox(settings, egress, _groups(settings)), _agent(settings)
-        workspaces = _workspaces(settings, git, sandbox, redactor)
+        ground = await open_ground(settings, git, sandbox)
+        workspaces = _workspaces(settings, git, sandbox, redactor, ground)
         places = Places(git, sandbox)
         set_ups = SetUps(sandbox, places, settings.setup_timeout, redactor)
         yield Parts(
@@ -140,6 +150,7 @@ async def open_parts(
                 store, max_pending=settings.max_queue_size, now=utc_now, new_id=new_uuid7
             ),
             sandbox,
+            ground,
             workspaces,
             Pipeline(
                 Tools(
@@ -236,7 +247,9 @@ def _egress(
     )
 
 
-def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor) -> Workspaces:
+def _workspaces(
+    settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor, ground: Ground
+) -> Workspaces:
     return Workspaces(
         git,
         sandbox,
@@ -246,6 +259,8 @@ def _workspaces(settings: Settings, git: Git, sandbox: Sandbox, redactor: Redact
         holds_secret=redactor.is_betrayed_by,
         tame=partial(wording.own_message, redact=redactor),
         find_source=_find_source(settings),
+        means=ground.chosen.means,
+        templates=ground.templates,
     )
 
 
@@ -341,7 +356,8 @@ async def _try_sandbox(settings: Settings) -> Sequence[Finding]:
     """
     egress = _egress(settings, lambda _: _nothing_here, lambda _, __: None)
     try:
-        return await _sandbox(settings, egress, None).check()
+        sandbox = _sandbox(settings, egress, None)
+        return [*await sandbox.check(), await try_ground(settings, sandbox)]
     except SandboxUnavailable as missing:
         return [Finding("sandbox", ok=False, detail=missing.detail, remedy=missing.hint)]
     finally:

@@ -73,6 +73,7 @@ async def run_task(
             task = await _do(parts, request, show)
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
+            await parts.budget().hold_down()
             return _keep_words(parts, task, own.work_dir / task.id)
 
 

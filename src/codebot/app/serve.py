@@ -31,6 +31,7 @@ from codebot.web.pages import add_pages
 log = structlog.get_logger(__name__)
 
 SHORTEST_SWEEP_PAUSE = timedelta(seconds=1)
+BUDGET_PAUSE = timedelta(minutes=1)
 LONGEST_SWEEP_PAUSE = timedelta(minutes=10)
 
 MOST_OPEN_FILES = 65_536
@@ -80,6 +81,7 @@ async def _serve(
         pause = max(SHORTEST_SWEEP_PAUSE, min(settings.task_retention / 4, LONGEST_SWEEP_PAUSE))
         async with (
             _meanwhile(parts.retention().keep_sweeping(pause)),
+            _meanwhile(parts.budget().keep_holding_down(BUDGET_PAUSE)),
             _meanwhile(_look_around(parts, findings)),
         ):
             worker.start()

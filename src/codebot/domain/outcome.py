@@ -71,6 +71,9 @@ class Checkout:
     everything that runs in it; `repository` the service's own bare repository of the task, which
     borrows its objects from `mirror` and never sees the agent's files. `submodules` are the paths
     of those that are there, to be read; `gaps` say what is not as it should be.
+
+    With `layers`, the topmost first, the tree is what a box sees of them and of `tree` above them:
+    that folder then holds only what was changed. `home_layers` are the same for `home`.
     """
 
     tree: Path
@@ -81,6 +84,8 @@ class Checkout:
     base_commit: str
     submodules: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    layers: tuple[Path, ...] = ()
+    home_layers: tuple[Path, ...] = ()
 
 
 class AgentOutcome(StrEnum):

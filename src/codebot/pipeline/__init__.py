@@ -46,6 +46,7 @@ class Pipeline:
         try:
             return await _tell(TaskSteps(self.tools, journal, run, task, forge))
         finally:  # nothing is told of a task after its end, however it came
+            self.tools.workspaces.release(run.task_id)
             await self.tools.flush_egress()
 
 

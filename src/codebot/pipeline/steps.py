@@ -102,7 +102,7 @@ class TaskSteps:
                 work_branch=self.task.branch_name,
             )
 
-        return await self.journal.once(
+        checkout = await self.journal.once(
             Step("prepare", Phase.PREPARING),
             Checkout,
             prepare,
@@ -112,6 +112,8 @@ class TaskSteps:
             ),
             still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
         )
+        await self.tools.workspaces.hold(self.task.id, checkout)
+        return checkout
 
     async def set_up(self, checkout: Checkout) -> Environment:
         """Put in place what the repository needs to run its tests, under the agent's tree.
@@ -229,7 +231,8 @@ class TaskSteps:
         if refusal.tip_commit is not None:
             with suppress(GitFailed):  # what is refused need not even be a commit
                 await self._keep_diff(checkout, refusal.tip_commit)
-        kept = f"The work is kept in {checkout.tree} for as long as the task."
+        only = " (only what was changed; the rest is the base commit)" if checkout.layers else ""
+        kept = f"The work is kept in {checkout.tree}{only} for as long as the task."
         refusal.hint = f"{refusal.hint} {kept}".lstrip()
 
     async def verify(

@@ -60,6 +60,8 @@ class Boxed:
             argv=argv,
             workspace=self.checkout.tree,
             home=self.checkout.home,
+            layers=self.checkout.layers,
+            home_layers=self.checkout.home_layers,
             network=network,
             timeout=limit,
             env=env,

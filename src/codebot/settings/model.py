@@ -89,6 +89,8 @@ class Settings:
     sandbox_paths: tuple[Path, ...] = ()
     memory_mb: int
     disk_mb: int
+    overlay: bool = True
+    cache_mb: int = 20_480
     max_processes: int
     protected_paths: tuple[str, ...]
     submodules: str

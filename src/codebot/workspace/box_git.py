@@ -104,6 +104,8 @@ def _spec(
         ),
         workspace=checkout.tree,
         home=checkout.home,
+        layers=checkout.layers,
+        home_layers=checkout.home_layers,
         network=Network.NONE,
         timeout=limits.collect_timeout,
         env={

@@ -3,8 +3,8 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 PAUSE = 0.05
@@ -19,6 +19,16 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
         while not _try_to_lock(descriptor):  # noqa: ASYNC110 - another process wakes nobody here
             await asyncio.sleep(PAUSE)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[bool]:
+    """Hold the same lock for the block if it is free right now; say whether it is."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _try_to_lock(descriptor)
     finally:
         os.close(descriptor)
 

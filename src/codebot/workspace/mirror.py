@@ -5,6 +5,7 @@ every pull request as well, and with `--prune` delete the refs that keep the bas
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +22,8 @@ from codebot.workspace.fetching import WHOLE, Way, by_name, ways_to
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
 from codebot.workspace.limits import Limits
+from codebot.workspace.mirror_room import KEPT_REFS, kept_mirrors
+from codebot.workspace.shelf import Kept
 from codebot.workspace.single_flight import SingleFlight
 from codebot.workspace.sound_tree import require_sound_tree
 
@@ -95,8 +98,7 @@ class Mirrors:
         There is nothing to do where each object was checked as it came. `borrower` is a repository
         that borrows from the mirror.
         """
-        if not self.is_checked(mirror):
-            await require_sound_tree(self._git, mirror, commit, borrower)
+        await check_tree(self._git, mirror, commit, borrower)
 
     async def bring_commit(self, repository: Repository, forge: Readable, commit: str) -> bool:
         """Say whether the mirror has a commit; one that no branch leads to is asked for by name."""
@@ -124,6 +126,10 @@ class Mirrors:
         if _is_there(mirror):
             await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
 
+    def kept(self) -> list[Kept]:
+        """Give all mirrors as what could be removed for room: one that no task stands on."""
+        return kept_mirrors(self._folder)
+
     async def _refresh(
         self, branch: str, repository: Repository, forge: Readable, ways: Sequence[Way]
     ) -> Path:
@@ -143,6 +149,8 @@ class Mirrors:
                 fetched = await self._fetch_in_turn(ways, mirror, repository, forge)
         if fetched.code != 0:
             raise clone_failed(repository, fetched)
+        with disk_errors():
+            os.utime(mirror)  # when it was last used
 
     async def _fetch_in_turn(
         self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Readable
@@ -210,8 +218,14 @@ class Mirrors:
         )
 
 
+async def check_tree(git: Git, mirror: Path, commit: str, borrower: Path) -> None:
+    """Raise `CloneFailed` for a commit whose files no checkout should be made of."""
+    if (mirror / UNCHECKED).exists():
+        await require_sound_tree(git, mirror, commit, borrower)
+
+
 def _keep_ref(task_id: TaskId) -> str:
-    return f"refs/codebot/keep/{task_id}"
+    return f"{KEPT_REFS}/{task_id}"
 
 
 def _is_there(mirror: Path) -> bool:

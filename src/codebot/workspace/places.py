@@ -52,7 +52,7 @@ class Places:
         """
         top = _top(checkout, name)
         await self.close(checkout, name)
-        place = replace(checkout, tree=top / "tree", home=top / "home")
+        place = replace(checkout, tree=top / "tree", home=top / "home", layers=(), home_layers=())
         with disk_errors():
             for folder in (top, place.tree, place.home):
                 folder.mkdir(mode=PRIVATE)

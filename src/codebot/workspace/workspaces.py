@@ -18,6 +18,7 @@ from codebot.workspace.border import Border
 from codebot.workspace.box_git import bundle_file, write_bundle
 from codebot.workspace.checkout import mirror_of
 from codebot.workspace.folders import (
+    TaskFolders,
     check_folders,
     delete_folder,
     disk_errors,
@@ -25,14 +26,19 @@ from codebot.workspace.folders import (
     folders_of,
 )
 from codebot.workspace.limits import Limits
+from codebot.workspace.means import Means
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.prepare import Preparation
+from codebot.workspace.shelf import Hold, Kept
+from codebot.workspace.standing import Standing
 from codebot.workspace.submodules import FindSource
+from codebot.workspace.template import Templates
 
 
 class Workspaces:
     """Makes, reads and removes the folders of tasks; `mirrors` and `work_dir` are its own.
 
+    `means` say how a tree comes to be; all but a copy stand on `templates`.
     `holds_secret` says of some bytes whether a change must not carry them out; `tame` takes
     secrets, and what would act, out of the messages of its commits. `find_source` says which
     repository a submodule's address means; without it, no submodule is brought.
@@ -49,6 +55,8 @@ class Workspaces:
         holds_secret: Callable[[bytes], bool] = lambda _: False,
         tame: Callable[[str], str] = mask_tokens,
         find_source: FindSource | None = None,
+        means: Means = Means.COPY,
+        templates: Templates | None = None,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -58,6 +66,9 @@ class Workspaces:
         self._holds_secret = holds_secret
         self._tame = tame
         self._find_source = find_source
+        self._means = means
+        self._templates = templates
+        self._holds: dict[TaskId, list[Hold]] = {}
 
     async def prepare(
         self,
@@ -79,12 +90,37 @@ class Workspaces:
         preparation = Preparation(
             *(self._git, self._mirrors, folders, task_id, repository, forge, work_branch),
             find_source=self._find_source,
+            standing=self._standing(task_id, folders),
         )
         try:
             return await preparation.prepare(base_branch)
         except CodebotError:
             await self.remove(task_id)
             raise
+
+    def _standing(self, task_id: TaskId, folders: TaskFolders) -> Standing | None:
+        """Say on what the tree of a task stands."""
+        if self._templates is None or self._means is Means.COPY:
+            return None
+        on_hold = self._holds.setdefault(task_id, []).append
+        return Standing(self._templates, self._means, folders, on_hold)
+
+    async def hold(self, task_id: TaskId, checkout: Checkout) -> None:
+        """Have what lies below a task's tree stay until `release`; made again if it is gone.
+
+        A run that goes on after a restart begins with it: whoever held it then is dead.
+        """
+        if not checkout.layers or self._templates is None or self._holds.get(task_id):
+            return
+        held = await self._templates.hold(
+            checkout.mirror, checkout.base_branch, checkout.base_commit
+        )
+        self._holds.setdefault(task_id, []).append(held)
+
+    def release(self, task_id: TaskId) -> None:
+        """Let go of what lies below a task's tree; fine when nothing is held."""
+        for held in self._holds.pop(task_id, []):
+            held.release()
 
     async def collect(
         self, task_id: TaskId, checkout: Checkout, *, message: str, author: Identity
@@ -111,6 +147,10 @@ class Workspaces:
             change = await border.take_in(bundle, author=author, message=message)
             return replace(change, left_out=left_out)
 
+    def kept_mirrors(self) -> list[Kept]:
+        """Give the mirrors as what could be removed for room."""
+        return self._mirrors.kept()
+
     async def diff(self, checkout: Checkout, tip_commit: str, max_bytes: int) -> str:
         """Give a change as a unified diff; cut at `max_bytes`, it says so."""
         return await contents.read_diff(
@@ -129,6 +169,7 @@ class Workspaces:
 
     async def remove(self, task_id: TaskId) -> None:
         """Delete all that the workspace of a task left; fine when there is nothing."""
+        self.release(task_id)
         folders = folders_of(self._work_dir, task_id)
         mirror = mirror_of(folders.repository)
         if mirror is not None:
