@@ -14,6 +14,7 @@ import yaml
 
 from codebot.forge.github.checks import CREDENTIAL, INSTALLATION, PERMISSIONS
 from codebot.intake.openapi import openapi_document
+from codebot.sandbox.marks import MARK
 from codebot.settings.table import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,8 +23,9 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 NOT_OURS = {"CODEBOT_URL", "CODEBOT_API_KEY", "CODEBOT_REPOSITORY", "CODEBOT_DESCRIPTION"} | {
     "GITHUB_ENV",
     "GITHUB_STEP_SUMMARY",
+    MARK,
 }
-"""Variables of the callers in the examples, and of the runner that they run on."""
+"""Variables of the callers in the examples, of the runner that they run on, and within boxes."""
 A_BLOCK = re.compile(r"(?ms)^```(?P<kind>\w*).*?\n(?P<text>.*?)^```$")
 
 
