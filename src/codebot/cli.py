@@ -168,7 +168,7 @@ def _add_run(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "--task-prompt",
         metavar="TEXT",
         help="The task in JSON or YAML: repository_url (a local directory is fine), description,"
-        " and if need be ticket_id, ticket_summary, test_command, base_branch.",
+        " and if need be ticket_id, ticket_summary, test_command, base_branch, setup_command.",
     )
     prompt.add_argument(
         "--task-prompt-file", metavar="FILE", type=Path, help="The same from a file."

@@ -27,6 +27,8 @@ from fakes.clock import START
 from fakes.tokens import PROOF
 
 SUBMIT = "/api/tasks/submit"
+V1 = "/api/v1/tasks"
+both_doors = pytest.mark.parametrize("door", [SUBMIT, V1])
 JSON = {"Content-Type": "application/json"}
 
 
@@ -72,7 +74,9 @@ async def test_a_completed_task_shows_its_pull_request(api: Api) -> None:
     task_id = await submit(api)
     run = await api.service.queue.claim(QueueName.TASKS)
     pull_request = PullRequest(123, "https://github.com/user/repo/pull/123", "open", draft=False)
-    changes = TaskChanges(pull_request=pull_request, branch_pushed=True, work_dir="/path")
+    changes = TaskChanges(
+        pull_request=pull_request, branch_pushed=True, work_dir="/path", verified=True
+    )
     await api.store.steps.finish(run, "publish", 0, "{}", changes)
     await api.service.queue.finish(run, RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST))
     body = (await api.client.get(f"/api/tasks/{task_id}/status")).json()
@@ -83,6 +87,7 @@ async def test_a_completed_task_shows_its_pull_request(api: Api) -> None:
         "pr_url": pull_request.url,
         "branch_name": task.branch_name,
         "work_dir": "/path",
+        "verified": True,
     }
     assert "error" not in body
     whole = (await api.client.get(f"/api/v1/tasks/{task_id}")).json()
@@ -137,6 +142,43 @@ async def test_texts_of_any_language_and_size_come_back_as_they_went_in(api: Api
     task_id = await submit(api, description=description)
     whole = (await api.client.get(f"/api/v1/tasks/{task_id}")).json()
     assert whole["description"] == description
+
+
+async def test_the_richer_door_takes_a_setup_command_too(api: Api) -> None:
+    answer = await api.client.post(V1, json={**TASK, "setup_command": "make deps"})
+    accepted = answer.json()
+    assert answer.status_code == 202
+    assert accepted == {
+        "task_id": accepted["task_id"],
+        "status": "pending",
+        "message": "Task queued successfully",
+    }
+    assert answer.headers["Location"] == f"/api/v1/tasks/{accepted['task_id']}"
+    whole = (await api.client.get(answer.headers["Location"])).json()
+    assert whole["setup_command"] == "make deps"
+    assert whole["test_command"] is None
+
+
+async def test_a_bad_setup_command_is_refused_like_a_bad_test_command(api: Api) -> None:
+    for bad in ("a\0b", "x" * 100_001, 1, ["make"]):
+        answer = await api.client.post(V1, json={**TASK, "setup_command": bad})
+        assert answer.status_code == 400
+        assert [problem["field"] for problem in answer.json()["errors"]] == ["setup_command"]
+    blank = await api.client.post(V1, json={**TASK, "setup_command": " "})
+    assert blank.status_code == 202
+
+
+async def test_the_frozen_door_keeps_its_six_fields(api: Api) -> None:
+    answer = await api.client.post(SUBMIT, json={**TASK, "setup_command": "make deps"})
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {
+            "field": "setup_command",
+            "message": "is not known; the fields are repository_url, description, ticket_id, "
+            "ticket_summary, test_command, base_branch",
+        }
+    ]
+    assert api.stored() == 0
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(tmp_path: Path) -> None:
@@ -247,6 +289,7 @@ async def test_head_is_answered_like_get_and_other_methods_name_what_is_allowed(
         assert answer.status_code == 405
         assert answer.headers["Allow"] == "GET"
         assert answer.json()["code"] == "method_not_allowed"
+    assert (await api.client.get(V1)).headers["Allow"] == "POST"
 
 
 # --- Who may come in -------------------------------------------------------------------------
@@ -347,9 +390,10 @@ async def test_an_optional_field_that_is_null_or_blank_is_not_given(
     assert {shown[name] for name in optional} == {None}
 
 
-async def test_every_bad_field_is_named_at_once(api: Api) -> None:
+@both_doors
+async def test_every_bad_field_is_named_at_once(api: Api, door: str) -> None:
     for fields, named in BAD_FIELDS:
-        answer = await api.client.post(SUBMIT, content=json.dumps(fields), headers=JSON)
+        answer = await api.client.post(door, content=json.dumps(fields), headers=JSON)
         assert answer.status_code == 400, fields
         body = answer.json()
         assert {problem["field"] for problem in body["errors"]} == named
@@ -378,18 +422,20 @@ BAD_BODIES = [
 ]
 
 
-async def test_a_body_that_is_no_json_object_is_refused(api: Api) -> None:
+@both_doors
+async def test_a_body_that_is_no_json_object_is_refused(api: Api, door: str) -> None:
     for content in BAD_BODIES:
-        answer = await api.client.post(SUBMIT, content=content, headers=JSON)
+        answer = await api.client.post(door, content=content, headers=JSON)
         assert answer.status_code == 400, content[:50]
         assert answer.json()["errors"]
     assert api.stored() == 0
 
 
-async def test_a_body_not_declared_as_json_is_415(api: Api) -> None:
+@both_doors
+async def test_a_body_not_declared_as_json_is_415(api: Api, door: str) -> None:
     for kind in ("", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
         headers = {"Content-Type": kind} if kind else {}
-        answer = await api.client.post(SUBMIT, content=json.dumps(TASK).encode(), headers=headers)
+        answer = await api.client.post(door, content=json.dumps(TASK).encode(), headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (415, "not_json"), kind
     assert api.stored() == 0
 
@@ -400,13 +446,14 @@ async def test_a_charset_beside_the_type_is_fine(api: Api) -> None:
     assert answer.status_code == 202
 
 
-async def test_the_checks_come_in_their_order(api: Api) -> None:
+@both_doors
+async def test_the_checks_come_in_their_order(api: Api, door: str) -> None:
     large = b"x" * (1024 * 1024 + 1)
     async with api.anonymous() as anyone:
-        assert (await anyone.post(SUBMIT, content=large)).status_code == 401
-    assert (await api.client.post(SUBMIT, content=large)).status_code == 413
-    assert (await api.client.post(SUBMIT, content=b"{")).status_code == 415
-    assert (await api.client.post(SUBMIT, content=b"{", headers=JSON)).status_code == 400
+        assert (await anyone.post(door, content=large)).status_code == 401
+    assert (await api.client.post(door, content=large)).status_code == 413
+    assert (await api.client.post(door, content=b"{")).status_code == 415
+    assert (await api.client.post(door, content=b"{", headers=JSON)).status_code == 400
     assert api.stored() == 0
 
 

@@ -5,8 +5,11 @@ import pytest
 
 from codebot.errors import InvalidRequest
 from codebot.intake.prompt_file import LARGEST, read_prompt, read_prompt_file
+from codebot.intake.repository_url import RepositoryRules
+from codebot.intake.submission import task_request
 
 URL = "https://github.com/user/repo.git"
+RULES = RepositoryRules("github.com")
 
 
 def test_json_and_yaml_say_the_same() -> None:
@@ -31,6 +34,13 @@ def test_a_yaml_null_is_not_given_but_a_quoted_one_is_a_text() -> None:
     document = 'description: "null"\nticket_id: null\ntest_command: ~\nbase_branch: NULL\n'
 
     assert read_prompt(document.encode(), Path("/")) == {"description": "null"}
+
+
+def test_a_file_may_say_how_the_repository_is_set_up() -> None:
+    document = f"repository_url: {URL}\ndescription: Mend\nsetup_command: make deps\n"
+    request = task_request(read_prompt(document.encode(), Path("/")), RULES)
+
+    assert request.setup_command == "make deps"
 
 
 def test_a_local_directory_is_seen_from_the_file(tmp_path: Path) -> None:

@@ -57,6 +57,16 @@ def test_every_operation_but_health_wants_a_key() -> None:
             assert ("401" in operation["responses"]) == (path != "/health")
 
 
+def test_only_the_richer_door_documents_a_setup_command() -> None:
+    schemas = openapi_document()["components"]["schemas"]
+    fields = {name: set(schemas[name]["properties"]) for name in schemas if "Submission" in name}
+    assert len(fields["TaskSubmission"]) == 6
+    assert fields["WholeTaskSubmission"] - fields["TaskSubmission"] == {"setup_command"}
+    operation = openapi_document()["paths"]["/api/v1/tasks"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/WholeTaskSubmission"}
+
+
 async def test_real_answers_are_what_the_document_says(api: Api) -> None:
     spec = OpenAPI.from_dict(openapi_document(), config=CONFIG)
     submitted = await api.client.post("/api/tasks/submit", json=TASK)

@@ -54,7 +54,7 @@ async def run_task(
     redactor: Redactor,
     show: Callable[[Event], None],
 ) -> Ended:
-    """Do one task from its six fields and give it as it ended; `show` hears of every event.
+    """Do one task from its fields and give it as it ended; `show` hears of every event.
 
     A local directory may be worked on without further ado: who can start this can change it. The
     mirrors are shared with a running service; the rest is this run's own and goes with it. What

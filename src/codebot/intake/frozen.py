@@ -11,7 +11,8 @@ from starlette.responses import Response
 from codebot.domain.run import QueueName
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import TaskId
-from codebot.errors import NotFound, NotJson, StoreUnavailable
+from codebot.errors import NotFound, StoreUnavailable
+from codebot.intake.accepting import PROBLEMS, accept_task
 from codebot.intake.bodies import Json, json_response, task_state, task_summary
 from codebot.intake.gate import key_fingerprint
 from codebot.intake.operations import (
@@ -24,8 +25,7 @@ from codebot.intake.operations import (
 from codebot.intake.queries import Query
 from codebot.intake.schemas import Health, TaskAccepted, TaskList, TaskState
 from codebot.intake.service import Service, service_of
-from codebot.intake.submission import read_object, task_request
-from codebot.queue.submit import submit_task
+from codebot.intake.submission import FROZEN
 
 STATUSES = {
     "pending": (TaskStatus.PENDING,),
@@ -47,34 +47,11 @@ router = APIRouter(route_class=PlainRoute, generate_unique_id_function=operation
     status_code=HTTPStatus.ACCEPTED,
     response_model=TaskAccepted,
     tags=["tasks"],
-    **operation(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        body="TaskSubmission",
-    ),
+    **operation(*PROBLEMS, body="TaskSubmission"),
 )
 async def submit(request: Request) -> Response:
     """Submit a task. The answer is a promise: the task is on disk by then."""
-    body = await request.body()  # before the next check: 413 comes before 415
-    if _media_type(request) != "application/json":
-        raise NotJson("The body is not declared to be JSON.")
-    service = service_of(request)
-    new = await submit_task(
-        service.queue,
-        task_request(read_object(body), service.rules),
-        key_fingerprint=key_fingerprint(request) or "",
-        now=service.now,
-        new_id=service.new_id,
-    )
-    accepted = {
-        "task_id": new.id,
-        "status": TaskStatus.PENDING,
-        "message": "Task queued successfully",
-    }
-    return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": f"/api/tasks/{new.id}/status"})
+    return await accept_task(request, optional=FROZEN, location="/api/tasks/{}/status")
 
 
 @router.get(
@@ -142,10 +119,6 @@ def unknown_task() -> NotFound:
         "There is no task with this id.",
         hint="Finished tasks are deleted after CODEBOT_TASK_RETENTION seconds.",
     )
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _take_note(attempt: asyncio.Future[None]) -> None:

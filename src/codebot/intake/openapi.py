@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from codebot.intake import frozen, v1
 from codebot.intake.operations import API_KEY, BEARER
-from codebot.intake.schemas import Problem, TaskSubmission
+from codebot.intake.schemas import Problem, TaskSubmission, WholeTaskSubmission
 
 DESCRIPTION = """A coding task goes in, a tested pull request comes out.
 
@@ -43,8 +43,9 @@ def openapi_document() -> dict[str, Any]:
 
 def _further_schemas() -> dict[str, Any]:
     """Give the schemas of bodies that no route declares as its model."""
+    bodies = (Problem, TaskSubmission, WholeTaskSubmission)
     _, schemas = models_json_schema(
-        [(Problem, "validation"), (TaskSubmission, "validation")],
+        [(body, "validation") for body in bodies],
         ref_template="#/components/schemas/{model}",
     )
     definitions: dict[str, Any] = schemas["$defs"]

@@ -1,4 +1,4 @@
-"""The door of `codebot run`: a task as a file or a text, in JSON or YAML, with the six fields."""
+"""The door of `codebot run`: a task as a file or a text, in JSON or YAML."""
 
 import re
 from collections.abc import Mapping

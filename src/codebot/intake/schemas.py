@@ -23,6 +23,7 @@ _SUBMITTED = {
     "ticket_id": "FEAT-123",
     "ticket_summary": "add-dark-mode",
 }
+_SET_UP = "pip install -e .[test]"
 _TASK_ID = "0193a5d2-7b5e-7c3a-9f10-52d0babc1234"
 _STATUS = {
     "task_id": _TASK_ID,
@@ -84,6 +85,21 @@ class TaskSubmission(BaseModel):
         "Branch to start from and to open the pull request against; "
         "unless given, the repository's default branch",
         max_length=LONGEST_BRANCH,
+    )
+
+
+class WholeTaskSubmission(TaskSubmission):
+    """A task to be worked on, with all that it may say. Other fields are refused.
+
+    An optional field that is null or blank counts as not given.
+    """
+
+    model_config = _shown({**_SUBMITTED, "setup_command": _SET_UP}, closed=True)
+
+    setup_command: str | None = _optional(
+        "Shell command that installs what the tests need, in place of the detected one; "
+        "it runs in a box, before the agent works",
+        max_length=LONGEST_COMMAND,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -13,7 +13,13 @@ from codebot.errors import FieldProblem, InvalidRequest, InvalidTask
 from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 
 REQUIRED = ("repository_url", "description")
-OPTIONAL = ("ticket_id", "ticket_summary", "test_command", "base_branch")
+FROZEN = ("ticket_id", "ticket_summary", "test_command", "base_branch")
+"""The optional fields of the surface that does not change; with the required ones there are six."""
+
+OPTIONAL = (*FROZEN, "setup_command")
+"""The optional fields at every other door."""
+
+COMMANDS = ("test_command", "setup_command")
 
 LONGEST_COMMAND = 100_000
 """In bytes. Linux takes no single argument of a command beyond 128 KiB."""
@@ -40,14 +46,17 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskRequest:
-    """Check the six fields of a task, from whichever door; raises `InvalidTask` with all problems.
+def task_request(
+    fields: Mapping[str, Any], rules: RepositoryRules, *, optional: Sequence[str] = OPTIONAL
+) -> TaskRequest:
+    """Check the fields of a task, from whichever door; raises `InvalidTask` with all problems.
 
-    An optional field that is null or blank counts as not given: templates and shells produce that
-    from a value that nobody set.
+    `optional` are those that the door takes beside the required ones. One that is null or blank
+    counts as not given: templates and shells produce that from a value that nobody set.
     """
-    given = {name: value for name, value in fields.items() if not _is_left_out(name, value)}
-    problems = [*_unknown(given), *_texts(given), *_shapes(given)]
+    known = (*REQUIRED, *optional)
+    given = {name: value for name, value in fields.items() if not _is_left_out(name, value, known)}
+    problems = [*_unknown(given, known), *_texts(given, known), *_shapes(given, known)]
     try:
         repository = _repository(given, rules)
     except InvalidTask as error:
@@ -58,7 +67,7 @@ def task_request(fields: Mapping[str, Any], rules: RepositoryRules) -> TaskReque
     return TaskRequest(
         repository,
         given["description"],
-        **{name: given.get(name) for name in OPTIONAL},
+        **{name: given.get(name) for name in optional},
     )
 
 
@@ -73,20 +82,21 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _is_left_out(name: str, value: object) -> bool:
-    return name in OPTIONAL and (value is None or (isinstance(value, str) and not value.strip()))
+def _is_left_out(name: str, value: object, known: Sequence[str]) -> bool:
+    is_nothing = value is None or (isinstance(value, str) and not value.strip())
+    return is_nothing and name in known and name not in REQUIRED
 
 
-def _unknown(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+def _unknown(fields: Mapping[str, Any], known: Sequence[str]) -> Iterator[FieldProblem]:
     for name in fields:
-        if name not in REQUIRED and name not in OPTIONAL:
-            known = ", ".join((*REQUIRED, *OPTIONAL))
-            yield FieldProblem(str(name)[:_LONGEST_NAME], f"is not known; the fields are {known}")
+        if name not in known:
+            message = f"is not known; the fields are {', '.join(known)}"
+            yield FieldProblem(str(name)[:_LONGEST_NAME], message)
 
 
-def _texts(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+def _texts(fields: Mapping[str, Any], known: Sequence[str]) -> Iterator[FieldProblem]:
     """Every field is a text that can be stored; the required ones say something."""
-    for name in (*REQUIRED, *OPTIONAL):
+    for name in known:
         if name not in fields:
             if name in REQUIRED:
                 yield FieldProblem(name, "is required")
@@ -100,11 +110,11 @@ def _texts(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
             yield FieldProblem(name, "must not be blank")
 
 
-def _shapes(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
+def _shapes(fields: Mapping[str, Any], known: Sequence[str]) -> Iterator[FieldProblem]:
     """Check what only some texts must look like."""
-    ticket_id, base_branch, command = (
+    ticket_id, base_branch, *commands = (
         value if isinstance(value := fields.get(name), str) and _is_storable(value) else None
-        for name in ("ticket_id", "base_branch", "test_command")
+        for name in ("ticket_id", "base_branch", *COMMANDS)
     )
     if ticket_id is not None and not is_valid_ticket_id(ticket_id):
         yield FieldProblem(
@@ -114,8 +124,9 @@ def _shapes(fields: Mapping[str, Any]) -> Iterator[FieldProblem]:
         )
     if base_branch is not None and not is_valid_branch(base_branch):
         yield FieldProblem("base_branch", "is not the name of a branch")
-    if command is not None and len(command.encode()) > LONGEST_COMMAND:
-        yield FieldProblem("test_command", f"must not be longer than {LONGEST_COMMAND:,} bytes")
+    for name, command in zip(COMMANDS, commands, strict=True):
+        if name in known and command is not None and len(command.encode()) > LONGEST_COMMAND:
+            yield FieldProblem(name, f"must not be longer than {LONGEST_COMMAND:,} bytes")
 
 
 def _repository(fields: Mapping[str, Any], rules: RepositoryRules) -> Repository | None:

@@ -1,4 +1,4 @@
-"""The richer surface, `/api/v1`: one task whole, its events, log, diff and egress."""
+"""The richer surface, `/api/v1`: submit, one task whole, its events, log, diff and egress."""
 
 from http import HTTPStatus
 
@@ -7,31 +7,44 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from codebot.domain.task import Task, TaskId
+from codebot.intake.accepting import PROBLEMS, accept_task
 from codebot.intake.bodies import access_body, event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
 from codebot.intake.operations import PlainRoute, number_parameter, operation, operation_id
 from codebot.intake.queries import Query
-from codebot.intake.schemas import AccessList, EventList, TaskDetails
+from codebot.intake.schemas import AccessList, EventList, TaskAccepted, TaskDetails
 from codebot.intake.service import service_of
+from codebot.intake.submission import OPTIONAL
 
 AFTER = {"default": 0, "lowest": 0, "highest": 10**18}
 
 router = APIRouter(
-    prefix="/api/v1/tasks/{task_id}",
+    prefix="/api/v1/tasks",
     tags=["tasks, whole"],
     route_class=PlainRoute,
     generate_unique_id_function=operation_id,
 )
 
 
-@router.get("", response_model=TaskDetails, **operation(HTTPStatus.NOT_FOUND))
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=TaskAccepted,
+    **operation(*PROBLEMS, body="WholeTaskSubmission"),
+)
+async def submit_whole_task(request: Request) -> Response:
+    """Submit a task with all that it may say. The task is on disk by the time of the answer."""
+    return await accept_task(request, optional=OPTIONAL, location="/api/v1/tasks/{}")
+
+
+@router.get("/{task_id}", response_model=TaskDetails, **operation(HTTPStatus.NOT_FOUND))
 async def read_task(request: Request, task_id: str) -> Response:
     """Read a task with its phase, outcome, failure, pull request and usage."""
     return json_response(task_details(_task(request, task_id)))
 
 
 @router.get(
-    "/events",
+    "/{task_id}/events",
     response_model=EventList,
     **operation(
         HTTPStatus.BAD_REQUEST,
@@ -53,20 +66,20 @@ async def read_events(request: Request, task_id: str) -> Response:
     return json_response({"items": [event_body(each) for each in found], "next_after": next_after})
 
 
-@router.get("/log", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+@router.get("/{task_id}/log", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
 async def read_log(request: Request, task_id: str) -> Response:
     """Read what the agent printed so far: empty until it prints."""
     return PlainTextResponse(service_of(request).store.logs.text(_task(request, task_id).id))
 
 
-@router.get("/diff", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+@router.get("/{task_id}/diff", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
 async def read_diff(request: Request, task_id: str) -> Response:
     """Read what the task changed, as a unified diff: empty until it changed something."""
     found = service_of(request).store.diffs.get(_task(request, task_id).id)
     return PlainTextResponse(found or "")
 
 
-@router.get("/egress", response_model=AccessList, **operation(HTTPStatus.NOT_FOUND))
+@router.get("/{task_id}/egress", response_model=AccessList, **operation(HTTPStatus.NOT_FOUND))
 async def read_egress(request: Request, task_id: str) -> Response:
     """Read what a task's boxes reached and were refused; the last second may still be missing."""
     found = service_of(request).store.egress.of_task(_task(request, task_id).id)
