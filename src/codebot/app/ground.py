@@ -12,7 +12,7 @@ from codebot.domain.ports import Finding, Sandbox
 from codebot.git.git import Git
 from codebot.settings import Settings
 from codebot.workspace.layers import Layers
-from codebot.workspace.means import Chosen, find_means
+from codebot.workspace.means import Chosen, Means, find_means
 from codebot.workspace.shelf import Shelf, remove_left_behind
 from codebot.workspace.template import Templates
 
@@ -26,6 +26,11 @@ class Ground:
     chosen: Chosen
     templates: Templates
     layers: Layers
+
+    @property
+    def lays_below(self) -> bool:
+        """Whether a layer can be laid below a workspace."""
+        return self.chosen.means is Means.OVERLAY
 
 
 async def open_ground(settings: Settings, git: Git, sandbox: Sandbox) -> Ground:

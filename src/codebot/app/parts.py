@@ -41,6 +41,7 @@ from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
 from codebot.network.client import trust_in
 from codebot.pipeline import Pipeline
+from codebot.pipeline.kept_layers import KeptLayers
 from codebot.pipeline.set_up import SetUps
 from codebot.pipeline.steps import Tools
 from codebot.pipeline.testing import Testing
@@ -142,7 +143,8 @@ async def open_parts(
         ground = await open_ground(settings, git, sandbox)
         workspaces = _workspaces(settings, git, sandbox, redactor, ground)
         places = Places(git, sandbox)
-        set_ups = SetUps(sandbox, places, settings.setup_timeout, redactor)
+        kept = KeptLayers(ground.layers, places, ground.lays_below, settings.path, workspaces.holds)
+        set_ups = SetUps(sandbox, places, settings.setup_timeout, redactor, kept)
         yield Parts(
             settings,
             store,

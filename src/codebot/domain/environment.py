@@ -1,7 +1,7 @@
 """What a repository needs before its tests can run, who said so, and what became of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -73,12 +73,23 @@ class Layer:
     """What a set-up left behind: in the tree beside the commit's files, and in HOME.
 
     `leftovers` are the paths in the tree that the repository does not ignore; they are never part
-    of a change.
+    of a change. `below` tells whether it is laid below a workspace, instead of copied into it.
     """
 
     tree: Path
     home: Path
     leftovers: tuple[str, ...] = ()
+    below: bool = False
+
+    def under(self, checkout: Checkout) -> Checkout:
+        """Give a checkout as a box sees it with this layer."""
+        if not self.below:
+            return checkout
+        return replace(
+            checkout,
+            layers=(self.tree, *checkout.layers),
+            home_layers=(self.home, *checkout.home_layers),
+        )
 
 
 GIVEN = "task"
@@ -126,6 +137,10 @@ class Environment:
     reused: bool = False
     failures: tuple[str, ...] = ()
     test: TestCommand | None = None
+
+    def under(self, checkout: Checkout) -> Checkout:
+        """Give the workspace of an agent as its boxes see it: with the layer below, if any."""
+        return checkout if self.layer is None else self.layer.under(checkout)
 
     @property
     def variables(self) -> Mapping[str, str]:

@@ -64,7 +64,10 @@ async def _tell(steps: TaskSteps) -> RunResult:
             is_last = round_ == ROUNDS or not is_done(report) or not steps.can_afford(round_ + 1)
             with _work_at_stake():
                 change = await steps.collect(
-                    round_, checkout, report, is_final=is_last or isinstance(feedback, Refusal)
+                    round_,
+                    environment.under(checkout),
+                    report,
+                    is_final=is_last or isinstance(feedback, Refusal),
                 )
             if isinstance(change, Refusal):
                 feedback = change

@@ -16,6 +16,7 @@ from codebot.domain.tree import Tree
 from codebot.environment.recipes import find_recipes
 from codebot.environment.set_up import SetUpRun, run_recipe
 from codebot.errors import SetUpFailed
+from codebot.pipeline.kept_layers import KeptLayers
 from codebot.sandbox.boxed import Boxed
 from codebot.workspace.places import Places
 
@@ -32,6 +33,7 @@ class SetUps:
     places: Places
     timeout: timedelta
     redact: Callable[[str], str]
+    kept: KeptLayers | None = None
 
     async def provide(self, task: Task, checkout: Checkout, tree: Tree) -> Environment:
         """Give the environment for the base commit, whose files are `tree`, and furnish the tree.
@@ -69,12 +71,34 @@ class SetUps:
             return Environment(SetUpState.READY, recipe)
         if not self.sandbox.paths_are_fixed:  # what is set up in one place works in no other
             return _ended(recipe, await self._run(task, checkout, recipe), None)
+        if self.kept is not None:
+            return await self._provide(self.kept, task, checkout, recipe)
         place = await self.places.open(task.id, checkout, PLACE, checkout.base_commit, None)
         run = await self._run(task, place, recipe)
         layer = None if run.why else await self.places.settle(task.id, place)
         if layer is None:
             await self.places.close(checkout, PLACE)
         return _ended(recipe, run, layer)
+
+    async def _provide(
+        self, kept: KeptLayers, task: Task, checkout: Checkout, recipe: Recipe
+    ) -> Environment:
+        async def run(place: Checkout) -> SetUpRun:
+            return await self._run(task, place, recipe)
+
+        provided = await kept.provide(task.id, checkout, recipe, run)
+        if provided.run is None:
+            return Environment(SetUpState.READY, recipe, provided.layer, reused=True)
+        return _ended(recipe, provided.run, provided.layer)
+
+    def hold(self, task: Task, environment: Environment) -> bool:
+        """Say whether what was set up for a task is still there, and have it stay for its run."""
+        layer = environment.layer
+        if layer is None:
+            return True
+        if self.kept is not None:
+            return self.kept.hold(task.id, layer)
+        return layer.tree.is_dir() and layer.home.is_dir()
 
     async def _run(self, task: Task, place: Checkout, recipe: Recipe) -> SetUpRun:
         boxed = Boxed(self.sandbox, task.id, place)

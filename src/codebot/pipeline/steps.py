@@ -132,7 +132,7 @@ class TaskSteps:
             Environment,
             _within(checkout, set_up),
             lambda environment: Noted(events=[environment_set_up(environment)]),
-            still_holds=_is_kept,
+            still_holds=lambda environment: self.tools.set_ups.hold(self.task, environment),
         )
 
     def trial(self, checkout: Checkout, environment: Environment) -> Trial:
@@ -143,7 +143,7 @@ class TaskSteps:
 
     async def work(self, round_: int, trial: Trial, feedback: Feedback | None) -> AgentReport:
         """Let the agent work in the tree: on the task, or on what came of its work."""
-        checkout = trial.checkout
+        checkout = trial.environment.under(trial.checkout)
 
         async def work() -> AgentReport:
             rules = await self.tools.workspaces.read_texts(
@@ -287,12 +287,6 @@ class TaskSteps:
 
 def _work_step(round_: int) -> Step:
     return Step("work", Phase.AGENT, round_)
-
-
-def _is_kept(environment: Environment) -> bool:
-    """Say whether a layer that was set up is still there."""
-    layer = environment.layer
-    return layer is None or (layer.tree.is_dir() and layer.home.is_dir())
 
 
 def _is_there(checkout: Checkout) -> bool:

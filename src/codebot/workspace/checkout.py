@@ -38,14 +38,14 @@ async def make_repositories(git: Git, folders: TaskFolders, *, mirror: Path, bra
         group.create_task(make_own_git(git, folders.tree, branch, mirror))
         group.create_task(_init(git, "--bare", str(folders.repository)))
     with disk_errors():
-        _borrow_from(folders.repository, mirror)
+        borrow_from(folders.repository, mirror)
 
 
 async def make_own_git(git: Git, tree: Path, branch: str, *lenders: Path) -> None:
     """Make a `.git` for whoever works in `tree`, on `branch`, that borrows from these."""
     await _init(git, f"--initial-branch={branch}", str(tree))
     with disk_errors():
-        _borrow_from(tree / ".git", *lenders)
+        borrow_from(tree / ".git", *lenders)
         with (tree / ".git" / "config").open("a") as config:
             config.write(AGENT_SETTINGS)
 
@@ -97,9 +97,10 @@ async def _init(git: Git, *args: str) -> None:
     await git.run("init", "--quiet", "--template=", *args)
 
 
-def _borrow_from(repository: Path, *lenders: Path) -> None:
+def borrow_from(repository: Path, *lenders: Path) -> None:
+    """Let a repository of ours use the objects of others."""
     alternates = _alternates(repository)
-    alternates.parent.mkdir(exist_ok=True)
+    alternates.parent.mkdir(parents=True, exist_ok=True)
     alternates.write_text("".join(f"{lender / 'objects'}\n" for lender in lenders))
 
 

@@ -5,7 +5,7 @@ left: nothing that an agent did outside its commits can be in it.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
@@ -21,7 +21,7 @@ from codebot.git.environment import numbered
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble, trouble_in
 from codebot.sandbox.boxed import Boxed, Ended
-from codebot.workspace.checkout import make_own_git
+from codebot.workspace.checkout import borrow_from, make_own_git
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
 
 FILL_TIMEOUT = timedelta(minutes=5)
@@ -52,23 +52,60 @@ class Places:
         """
         top = _top(checkout, name)
         await self.close(checkout, name)
-        place = replace(checkout, tree=top / "tree", home=top / "home", layers=(), home_layers=())
+        place = replace(checkout, tree=top / "tree", home=top / "home")
         with disk_errors():
             for folder in (top, place.tree, place.home):
                 folder.mkdir(mode=PRIVATE)
-        lenders = (checkout.mirror, checkout.repository)
-        await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
+        if layer is not None and layer.below:
+            place, layer = layer.under(place), None
+        await self._make_own_git(checkout, place)
         await self._run(task_id, place, "place", commit, *_named(layer), read_only=_folders(layer))
         return place
 
+    async def open_in(
+        self, task_id: TaskId, checkout: Checkout, tree: Path, home: Path
+    ) -> Checkout:
+        """Give a clean place at the base in two empty folders, that stands on nothing."""
+        place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
+        await self._make_own_git(place, place)
+        await self._run(task_id, place, "place", checkout.base_commit, "", "")
+        return place
+
+    async def object_ids(
+        self, checkout: Checkout, paths: Sequence[str]
+    ) -> tuple[tuple[str, str], ...]:
+        """Give the object of each path that the base commit has: it is another where it differs."""
+        listed = await self.git.run(
+            *("ls-tree", "-r", "-z", "--full-tree", checkout.base_commit, "--", *paths),
+            cwd=checkout.repository,
+        )
+        lines = listed.stdout.decode(errors="surrogateescape").split("\0")
+        told = (line.partition("\t") for line in lines if line)
+        return tuple((path, about.split(" ")[2]) for about, _, path in told)
+
     async def furnish(self, task_id: TaskId, checkout: Checkout, layer: Layer) -> None:
-        """Put what `layer` holds into the workspace of an agent that has not begun."""
+        """Put what `layer` holds into the workspace of an agent that has not begun.
+
+        Of one that is laid below it, only what must be ignored is written there.
+        """
+        if layer.below and not layer.leftovers:
+            return
         ignored = "".join(f"{as_pattern(path)}\n" for path in layer.leftovers)
+        script, seen = ("exclude", None) if layer.below else ("layer", layer)
         await self._run(
-            *(task_id, checkout, "layer", *_named(layer)),
-            read_only=_folders(layer),
+            *(task_id, layer.under(checkout), script, *_named(seen)),
+            read_only=_folders(seen),
             stdin=ignored.encode(errors="surrogateescape"),
         )
+
+    async def _make_own_git(self, checkout: Checkout, place: Checkout) -> None:
+        """Give a place a `.git` of its own: above that of a template, where it stands on one."""
+        lenders = (checkout.mirror, checkout.repository)
+        if not checkout.layers:
+            await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
+            return
+        with disk_errors():
+            borrow_from(place.tree / ".git", *lenders)
 
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
         """Make a layer of the place, which is one no longer; its folders stay where they are."""

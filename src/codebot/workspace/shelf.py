@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from codebot.domain.task import TaskId
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors, make_private
 from codebot.workspace.single_flight import SingleFlight
 
@@ -70,6 +71,26 @@ class Hold:
     def release(self) -> None:
         """Let it go; to be called once."""
         os.close(self.descriptor)
+
+
+class Holds:
+    """What each task holds, until it is released."""
+
+    def __init__(self) -> None:
+        self._held: dict[TaskId, list[Hold]] = {}
+
+    def add(self, task_id: TaskId, hold: Hold) -> None:
+        """Note that a task holds this, too."""
+        self._held.setdefault(task_id, []).append(hold)
+
+    def has(self, task_id: TaskId, folder: Path) -> bool:
+        """Say whether a task holds an entry."""
+        return any(hold.folder == folder for hold in self._held.get(task_id, ()))
+
+    def release(self, task_id: TaskId) -> None:
+        """Let go of all that a task holds; fine when that is nothing."""
+        for hold in self._held.pop(task_id, ()):
+            hold.release()
 
 
 class Shelf:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from codebot.domain.outcome import Change, Checkout
@@ -29,7 +30,7 @@ from codebot.workspace.limits import Limits
 from codebot.workspace.means import Means
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.prepare import Preparation
-from codebot.workspace.shelf import Hold, Kept
+from codebot.workspace.shelf import Holds, Kept
 from codebot.workspace.standing import Standing
 from codebot.workspace.submodules import FindSource
 from codebot.workspace.template import Templates
@@ -57,6 +58,7 @@ class Workspaces:
         find_source: FindSource | None = None,
         means: Means = Means.COPY,
         templates: Templates | None = None,
+        holds: Holds | None = None,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -68,7 +70,7 @@ class Workspaces:
         self._find_source = find_source
         self._means = means
         self._templates = templates
-        self._holds: dict[TaskId, list[Hold]] = {}
+        self.holds = Holds() if holds is None else holds
 
     async def prepare(
         self,
@@ -102,7 +104,7 @@ class Workspaces:
         """Say on what the tree of a task stands."""
         if self._templates is None or self._means is Means.COPY:
             return None
-        on_hold = self._holds.setdefault(task_id, []).append
+        on_hold = partial(self.holds.add, task_id)
         return Standing(self._templates, self._means, folders, on_hold)
 
     async def hold(self, task_id: TaskId, checkout: Checkout) -> None:
@@ -110,17 +112,15 @@ class Workspaces:
 
         A run that goes on after a restart begins with it: whoever held it then is dead.
         """
-        if not checkout.layers or self._templates is None or self._holds.get(task_id):
+        if self._templates is None or not checkout.layers:
             return
-        held = await self._templates.hold(
-            checkout.mirror, checkout.base_branch, checkout.base_commit
-        )
-        self._holds.setdefault(task_id, []).append(held)
+        if not self.holds.has(task_id, checkout.layers[-1].parent):
+            tip = (checkout.mirror, checkout.base_branch, checkout.base_commit)
+            self.holds.add(task_id, await self._templates.hold(*tip))
 
     def release(self, task_id: TaskId) -> None:
         """Let go of what lies below a task's tree; fine when nothing is held."""
-        for held in self._holds.pop(task_id, []):
-            held.release()
+        self.holds.release(task_id)
 
     async def collect(
         self, task_id: TaskId, checkout: Checkout, *, message: str, author: Identity

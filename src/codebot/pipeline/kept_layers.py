@@ -1,0 +1,130 @@
+"""Environments that are set up once and kept, for every task that begins with the same ones.
+
+Set-up runs at a commit of the base branch, before any agent: what an agent commits is set up in the
+task's own folder and never kept, so that nobody's change can poison another's tests.
+"""
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from codebot.domain.environment import Layer, Recipe
+from codebot.domain.outcome import Checkout
+from codebot.domain.task import TaskId
+from codebot.environment.set_up import SetUpRun
+from codebot.workspace.layers import HeldLayer, LayerKey, Layers
+from codebot.workspace.places import Places
+from codebot.workspace.shelf import Holds
+
+LEFTOVERS = "leftovers"
+
+RunIn = Callable[[Checkout], Awaitable[SetUpRun]]
+"""Runs a recipe in a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """What became of a recipe: a layer, unless its run failed; no run where the layer was kept."""
+
+    run: SetUpRun | None
+    layer: Layer | None
+
+
+class _SetUpEndedBadly(Exception):
+    """Says that nothing is to be kept, to all who wait for the layer."""
+
+    def __init__(self, run: SetUpRun) -> None:
+        super().__init__(run.why)
+        self.run = run
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLayers:
+    """Gives layers of base branches; `path` is where programs are found, for their versions.
+
+    With `below` a layer is laid below a workspace, else copied into it.
+    """
+
+    layers: Layers
+    places: Places
+    below: bool
+    path: str
+    holds: Holds = field(default_factory=Holds)
+
+    async def provide(
+        self, task_id: TaskId, checkout: Checkout, recipe: Recipe, run: RunIn
+    ) -> Provided:
+        """Give the layer of a recipe at the base, set up now if none is kept that fits.
+
+        Two tasks that want one at once wait for one set-up. The task holds what it gets.
+        """
+        key = await self._key(checkout, recipe)
+        runs: list[SetUpRun] = []
+        make = partial(self._make, task_id, checkout, recipe, run, runs)
+        try:
+            held = await self.layers.hold(key, make)
+        except _SetUpEndedBadly as ended:
+            return Provided(ended.run, None)
+        self.holds.add(task_id, held.hold)
+        return Provided(next(iter(runs), None), self._as_layer(held))
+
+    def hold(self, task_id: TaskId, layer: Layer) -> bool:
+        """Hold a layer that a task was given before; say whether it is still there."""
+        folder = layer.tree.parent
+        if folder.parent != self.layers.shelf.folder:  # it lies in the task's own folder
+            return layer.tree.is_dir() and layer.home.is_dir()
+        if self.holds.has(task_id, folder):
+            return True
+        held = self.layers.shelf.take(folder.name)
+        if held is None:
+            return False
+        self.holds.add(task_id, held)
+        return True
+
+    async def _make(
+        self,
+        task_id: TaskId,
+        checkout: Checkout,
+        recipe: Recipe,
+        run: RunIn,
+        runs: list[SetUpRun],
+        tree: Path,
+        home: Path,
+    ) -> Mapping[str, str]:
+        place = await self.places.open_in(task_id, checkout, tree, home)
+        ended = await run(place)
+        if ended.why:
+            raise _SetUpEndedBadly(ended)
+        runs.append(ended)
+        layer = await self.places.settle(task_id, place)
+        return {"recipe": recipe.source, LEFTOVERS: json.dumps(layer.leftovers)}
+
+    async def _key(self, checkout: Checkout, recipe: Recipe) -> LayerKey:
+        """Say what decides; where a recipe names no files that do, every commit decides."""
+        keys = await self.places.object_ids(checkout, recipe.keys) if recipe.keys else ()
+        told = (recipe.setup, recipe.path, sorted(recipe.env.items()), recipe.bin)
+        return LayerKey(
+            repository=str(checkout.mirror),
+            branch=checkout.base_branch,
+            recipe=json.dumps([recipe.source, *told]),
+            keys=keys or (("", checkout.base_commit),),
+            tools=tuple(_versions(recipe.programs, self.path)),
+        )
+
+    def _as_layer(self, held: HeldLayer) -> Layer:
+        leftovers = tuple(json.loads(held.facts.get(LEFTOVERS, "[]")))
+        return Layer(held.tree, held.home, leftovers, below=self.below)
+
+
+def _versions(programs: tuple[str, ...], path: str) -> list[tuple[str, str]]:
+    """Tell the programs of now from those of another version, without starting any."""
+    found = []
+    for name in programs:
+        program = shutil.which(name, path=path)
+        if program is not None:
+            seen = Path(program).stat()
+            found.append((str(Path(program).resolve()), f"{seen.st_size} {seen.st_mtime_ns}"))
+    return found

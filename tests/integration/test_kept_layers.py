@@ -1,0 +1,176 @@
+"""Environments that are set up once: laid below a tree, or copied into it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from codebot.domain.box import Network
+from codebot.domain.environment import Layer, Recipe, RecipeOrigin
+from codebot.domain.outcome import Checkout
+from codebot.environment.set_up import SetUpRun, run_recipe
+from codebot.pipeline.kept_layers import KeptLayers, Provided
+from codebot.sandbox.boxed import Boxed
+from codebot.workspace.layers import Layers
+from codebot.workspace.means import Means
+from codebot.workspace.places import Places
+from codebot.workspace.shelf import Shelf
+from fakes.workshop import NAME, OWNER, Workshop, open_workshop, task_id
+
+FILES: dict[str, str | bytes] = {
+    "README.md": "hello\n",
+    "package-lock.json": "{}",
+    ".gitignore": "node_modules/\n",
+}
+RECIPE = Recipe(
+    RecipeOrigin.GUESSED,
+    "package-lock.json",
+    setup="mkdir -p node_modules junk; echo x > node_modules/m; echo x > junk/j; echo x > ~/tool; "
+    "echo changed > README.md",
+    keys=("package-lock.json",),
+)
+PATH = "/usr/bin:/bin"
+
+
+@dataclass
+class Keeping:
+    """Kept layers above real boxes, and how often a set-up ran."""
+
+    shop: Workshop
+    below: bool
+    ran: int = 0
+    kept: KeptLayers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Places(self.shop.git, self.shop.sandbox)
+        self.restart()
+
+    def restart(self) -> None:
+        self.shelf = Shelf(self.shop.root / "environments")
+        holds = self.shop.open_workspaces().holds
+        self.kept = KeptLayers(Layers(self.shelf), self.places, self.below, PATH, holds)
+
+    async def provide(self, number: int, checkout: Checkout, recipe: Recipe = RECIPE) -> Provided:
+        async def run(place: Checkout) -> SetUpRun:
+            self.ran += 1
+            boxed = Boxed(self.shop.sandbox, task_id(number), place)
+            return await run_recipe(boxed, recipe, limit=timedelta(seconds=60))
+
+        return await self.kept.provide(task_id(number), checkout, recipe, run)
+
+    async def layer(self, number: int, checkout: Checkout) -> Layer:
+        layer = (await self.provide(number, checkout)).layer
+        assert layer is not None
+        return layer
+
+    async def sh(self, place: Checkout, script: str) -> str:
+        ended = await Boxed(self.shop.sandbox, task_id(1), place).run(
+            *("sh", "-c", f"exec 2>&1; {script}"),
+            limit=timedelta(seconds=30),
+            network=Network.NONE,
+            env={},
+        )
+        return ended.tail.decode()
+
+
+@pytest.fixture(params=[Means.OVERLAY, Means.COPY])
+async def keeping(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Keeping]:
+    async with open_workshop(tmp_path, FILES, boxed=True, means=request.param) as shop:
+        yield Keeping(shop, below=request.param is Means.OVERLAY)
+
+
+async def furnished(keeping: Keeping, number: int) -> Checkout:
+    checkout = await keeping.shop.prepare(number)
+    layer = await keeping.layer(number, checkout)
+    await keeping.places.furnish(task_id(number), checkout, layer)
+    return layer.under(checkout)
+
+
+async def test_the_second_task_finds_what_the_first_one_set_up(keeping: Keeping) -> None:
+    for number in (1, 2):
+        checkout = await furnished(keeping, number)
+        said = await keeping.sh(
+            checkout, "cat node_modules/m junk/j ~/tool README.md; git status -s"
+        )
+        assert said == "x\nx\nx\nhello\n"
+    assert keeping.ran == 1
+
+
+async def test_what_set_up_left_is_no_part_of_a_change(keeping: Keeping) -> None:
+    checkout = await furnished(keeping, 1)
+    await keeping.sh(checkout, "echo more >> README.md; echo own > node_modules/own; echo > ~/own")
+    change = await keeping.shop.collect(checkout)
+    assert [file.path for file in change.files] == ["README.md"]
+
+
+async def test_tests_see_the_change_and_the_layer_and_nothing_of_the_agent(
+    keeping: Keeping,
+) -> None:
+    base = await keeping.shop.prepare(1)
+    layer = await keeping.layer(1, base)
+    await keeping.places.furnish(task_id(1), base, layer)
+    agent = layer.under(base)
+    await keeping.sh(agent, "echo more >> README.md; echo fake > node_modules/m; rm ~/tool")
+    change = await keeping.shop.collect(agent)
+    place = await keeping.places.open(task_id(1), base, "change", change.tip_commit, layer)
+    said = await keeping.sh(place, "cat README.md node_modules/m ~/tool; git status -s")
+    assert said == "hello\nmore\nx\nx\n?? junk/\n"
+    assert await keeping.sh(place, "git rev-parse HEAD") == f"{change.tip_commit}\n"
+
+
+async def test_two_tasks_that_begin_at_once_wait_for_one_set_up(keeping: Keeping) -> None:
+    checkouts = [await keeping.shop.prepare(number) for number in (1, 2)]
+    provided = await asyncio.gather(
+        *(keeping.provide(number, checkout) for number, checkout in enumerate(checkouts, 1))
+    )
+    assert keeping.ran == 1
+    assert len({one.layer for one in provided}) == 1
+
+
+async def test_of_a_set_up_that_fails_all_who_wait_are_told_and_nothing_is_kept(
+    keeping: Keeping,
+) -> None:
+    checkout = await keeping.shop.prepare(1)
+    broken = Recipe(RecipeOrigin.GUESSED, "x", setup="echo > ~/half; echo no such package; exit 3")
+    provided = await asyncio.gather(*(keeping.provide(1, checkout, broken) for _ in range(2)))
+    for one in provided:
+        assert one.layer is None
+        assert one.run is not None
+        assert (one.run.why, one.run.output) == ("ended with exit code 3", "no such package\n")
+    assert list(keeping.shelf.folder.iterdir()) == []
+
+
+async def test_only_the_files_that_decide_make_a_layer_anew(keeping: Keeping) -> None:
+    await furnished(keeping, 1)
+    keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})
+    assert "other" in await keeping.sh(await furnished(keeping, 2), "cat README.md")
+    assert keeping.ran == 1
+    keeping.shop.server.commit(OWNER, NAME, {"package-lock.json": "{1}"})
+    await furnished(keeping, 3)
+    assert keeping.ran == 2
+
+
+async def test_without_files_that_decide_every_commit_does(keeping: Keeping) -> None:
+    recipe = Recipe(RecipeOrigin.TASK, "the task", setup="echo > ~/x")
+    await keeping.provide(1, await keeping.shop.prepare(1), recipe)
+    keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})
+    await keeping.provide(2, await keeping.shop.prepare(2), recipe)
+    assert keeping.ran == 2
+
+
+async def test_a_layer_stays_for_the_run_and_is_missed_after_a_restart_if_it_went(
+    keeping: Keeping,
+) -> None:
+    layer = await keeping.layer(1, await keeping.shop.prepare(1))
+    name = layer.tree.parent.name
+    assert not keeping.shelf.evict(name)
+    keeping.kept.holds.release(task_id(1))
+    keeping.restart()
+    assert keeping.kept.hold(task_id(1), layer)
+    assert not keeping.shelf.evict(name)
+    keeping.kept.holds.release(task_id(1))
+    assert keeping.shelf.evict(name)
+    assert not keeping.kept.hold(task_id(1), layer)
