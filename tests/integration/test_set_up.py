@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from codebot.domain.environment import SetUpState
+from codebot.domain.environment import Recipe, RecipeOrigin, SetUpState
 from codebot.domain.outcome import Basis, Verdict, VerdictState
 from codebot.domain.ports import Sandbox
+from codebot.pipeline import set_up
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
@@ -89,6 +90,47 @@ async def test_a_set_up_that_the_task_names_and_that_fails_costs_nothing(
         assert error.detail == "The set-up of the task ended with exit code 7."
         assert "no such mirror" in error.hint
         assert story.agent.jobs == []
+
+
+async def test_what_is_set_up_is_told_while_it_is(tmp_path: Path, box: Sandbox) -> None:
+    async with open_story(tmp_path, act(MENDS), setup_command=INSTALLS, sandbox=box) as story:
+        await story.tell()
+        kinds = story.kinds()
+        begun = kinds.index("set_up.started")
+        assert story.events()[begun].data == {"source": "the task"}
+        assert kinds.index("environment.set_up") > begun
+
+
+async def test_the_agents_box_has_the_environments_programs_first_and_a_python(
+    tmp_path: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installs = "mkdir -p tools; printf '#!/bin/sh\\necho its own\\n' >tools/ls; chmod +x tools/ls"
+    recipe = Recipe(RecipeOrigin.GUESSED, "a lock file", installs, bin=("tools",))
+    monkeypatch.setattr(set_up, "find_recipes", lambda _, **__: (recipe,))
+    works = "ls >told; python -c 'print(6 * 7)' >>told; python3 -c 'print(7 * 7)' >>told"
+    async with open_story(tmp_path, act(works), sandbox=box, test_command="cat told") as story:
+        await story.tell()
+        assert verdict_of(story).output == "its own\n42\n49\n"
+
+
+async def test_what_fails_on_the_base_is_told_to_the_agent_once_that_is_known(
+    tmp_path: Path,
+) -> None:
+    tests = "def test_good(): pass\ndef test_old(): assert 0\n"
+    breaks = "printf 'def test_good(): assert 0\\ndef test_old(): assert 0\\n' >test_all.py"
+    async with open_story(
+        tmp_path,
+        Act(breaks),
+        Act(MENDS),
+        test_command=f"{sys.executable} -m pytest -q",
+        files={"test_all.py": tests},
+    ) as story:
+        await story.tell()
+        told = story.agent.jobs[1]
+        assert "These fail now, and not on the base branch: `test_all.test_good`." in told.prompt
+        assert "`test_all.test_old`" in told.prompt
+        assert "These fail before your change" in told.opening
+        assert "`test_all.test_old`" in told.opening
 
 
 async def test_the_bases_failures_are_not_the_changes(tmp_path: Path) -> None:

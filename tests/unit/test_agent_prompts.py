@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from codebot.agent import prompts
 from codebot.domain.environment import (
     NO_ENVIRONMENT,
+    BaseTests,
     Environment,
     Recipe,
     RecipeOrigin,
@@ -20,7 +21,7 @@ from codebot.domain.environment import (
     TestCommand,
     Workplace,
 )
-from codebot.domain.outcome import Checkout, Verdict, VerdictState
+from codebot.domain.outcome import Basis, Checkout, Comparison, Verdict, VerdictState
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId, TaskRequest
@@ -109,6 +110,27 @@ def test_what_is_set_up_and_what_is_not_is_told() -> None:
     assert "could not be installed, so its tests may not run here: uv.lock needs uv." in told
 
 
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        (None, ""),
+        (BaseTests(passed=True), "They pass before your change."),
+        (BaseTests(passed=False), "They fail before your change already: find out which."),
+        (
+            BaseTests(passed=False, failing=("test_a.test_old", "test_b")),
+            "These fail before your change, and need no mending unless the task says so: `test_a",
+        ),
+    ],
+)
+def test_how_the_tests_end_on_the_base_is_told_where_it_is_known(
+    base: BaseTests | None, told: str
+) -> None:
+    workplace = replace(a_workplace(test_command="pytest"), base=base)
+    text = prompts.task_prompt(a_task(), workplace)
+    assert f"The tests are run with `pytest`.\n{told}" in text
+    assert ("They " in text or "These " in text) == (base is not None)
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_description_stays_word_for_word_in_its_fence(text: str) -> None:
     assert fenced(prompts.task_prompt(a_task(text), a_workplace())) == [text + "\n"]
@@ -143,6 +165,32 @@ def test_a_failed_test_names_command_exit_code_and_the_end_of_the_output() -> No
     assert "ended with 2" in told
     assert "AssertionError: 1 != 2" in told
     assert len(told) < 20_000
+
+
+def test_failures_of_the_change_are_told_apart_from_those_of_the_base() -> None:
+    compared = Comparison(Basis.TESTS, 1, inherited=("test_old",), new=("test_`new`",))
+    told = prompts.tests_failed(a_verdict(comparison=compared))
+    assert "These fail now, and not on the base branch: `test_'new'`." in told
+    assert "These failed before your change, and need no mending unless the task says so" in told
+    assert "`test_old`" in told
+
+
+def test_a_command_that_passes_on_the_base_is_told_as_such() -> None:
+    told = prompts.tests_failed(a_verdict(comparison=Comparison(base_exit_code=0)))
+    assert "On the base branch the command passes." in told
+    assert "base branch" not in prompts.tests_failed(a_verdict())
+
+
+def test_of_many_failures_the_first_are_named() -> None:
+    new = tuple(f"test_{number}" for number in range(prompts.MOST_TESTS + 7))
+    told = prompts.tests_failed(a_verdict(comparison=Comparison(Basis.TESTS, 0, (), new)))
+    assert "and 7 more" in told
+
+
+def test_an_agent_whose_tests_fail_learns_where_they_ran() -> None:
+    told = prompts.tests_failed(a_verdict())
+    assert "a clean checkout of the commit" in told
+    assert "When they pass for you and not there" in told
 
 
 def test_tests_that_hang_are_told_as_such() -> None:

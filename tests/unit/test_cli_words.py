@@ -99,6 +99,56 @@ def test_progress_says_how_a_budget_stands(kind: str, used: float, words: str) -
     assert progress_line(kind, data) == f"  {words}"
 
 
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"state": "passed", "tests": 490}, "passed (`uv run pytest`, 490 tests)"),
+        ({"state": "passed"}, "passed (`uv run pytest`)"),
+        (
+            {"state": "passed", "tests": 1, "compared_by": "tests", "inherited": 4},
+            "passed but for 4 that fail on the base branch, too (`uv run pytest`, 1 test)",
+        ),
+        (
+            {"state": "passed", "compared_by": "exit code"},
+            "failed as on the base branch, not told apart (`uv run pytest`)",
+        ),
+        ({"state": "failed", "exit_code": 2}, "failed with exit code 2 (`uv run pytest`)"),
+        (
+            {"state": "failed", "compared_by": "tests", "new": 2, "inherited": 1, "tests": 9},
+            "failed, 2 that passed before and 1 that did not (`uv run pytest`, 9 tests)",
+        ),
+        ({"state": "timed_out", "seconds": 20.2}, "did not end within 20 s (`uv run pytest`)"),
+        ({"state": "environment", "reason": "It needs Go."}, "not tested: It needs Go."),
+        ({"state": "untested", "reason": "There is none."}, "not tested: There is none."),
+    ],
+)
+def test_progress_says_what_is_true_of_the_tests(said: dict[str, Any], line: str) -> None:
+    data = {"command": "uv run pytest", "compared_by": "", "inherited": 0, "new": 0, **said}
+    assert progress_line("tests.finished", data) == f"  Tests: {line}"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"state": "ready"}, "Set up from uv.lock in 3.2 s"),
+        ({"state": "ready", "reused": True}, "Set up before, and kept"),
+        (
+            {"state": "ready", "failures": ["tox.ini needs tox"]},
+            "Set up from uv.lock in 3.2 s; before that tox.ini needs tox",
+        ),
+        (
+            {"state": "failed", "failures": ["tox.ini needs tox", "uv.lock needs uv"]},
+            "Not set up, the tests may lack something: tox.ini needs tox; uv.lock needs uv",
+        ),
+        ({"state": "nothing_to_do"}, "Nothing says what they need"),
+    ],
+)
+def test_progress_says_what_was_set_up(said: dict[str, Any], line: str) -> None:
+    data = {"source": "uv.lock", "seconds": 3.21, "reused": False, "failures": [], **said}
+    assert progress_line("environment.set_up", data) == f"  {line}"
+    assert progress_line("set_up.started", data) == "  Setting up from uv.lock"
+
+
 def test_progress_cannot_steer_the_terminal_and_stays_short() -> None:
     line = progress_line("agent.said", {"text": "a\x1b[2J\r\n\x9bb" + "c" * 1000})
 
@@ -188,6 +238,7 @@ def task(**changes: Any) -> Task:
         submitted_at=NOW,
         branch_pushed=True,
         pull_request=PullRequest(1, "https://github.com/o/r/pull/1", "open", draft=False),
+        verified=True,
         usage=Usage(turns=3, cost_usd=0.125),
     )
     return replace(whole, **changes)
@@ -197,6 +248,7 @@ def test_a_local_task_ends_with_its_branch_and_how_to_look_at_it() -> None:
     assert closing_lines(task()) == [
         "Branch: u/codebot/abc1234/mend-it",
         "Look at it: git -C '/a repo' log --patch HEAD..u/codebot/abc1234/mend-it",
+        "Truly tested: yes",
         "Used: 3 turns, $0.12",
     ]
 
@@ -214,6 +266,12 @@ def test_a_task_on_github_ends_with_its_pull_request_also_when_it_failed() -> No
         "Failed: `make test` failed. Look there.",
         "Pull request: https://github.com/o/r/pull/1",
     ]
+
+
+def test_a_task_that_was_not_truly_tested_says_so_at_the_end() -> None:
+    assert "Truly tested: NO. The pull request says why at its top." in closing_lines(
+        task(verified=False)
+    )
 
 
 def test_a_task_that_left_nothing_says_why() -> None:

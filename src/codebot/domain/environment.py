@@ -161,8 +161,20 @@ NO_ENVIRONMENT = Environment(SetUpState.NOTHING_TO_DO)
 
 
 @dataclass(frozen=True, slots=True)
+class BaseTests:
+    """How the tests of a base commit ended; `failing` names those that failed, where known."""
+
+    passed: bool
+    failing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where an agent works, and in which environment."""
+    """Where an agent works, in which environment, and how the tests stand before it begins.
+
+    `base` is None where that is not known yet: the base's tests run while the agent works.
+    """
 
     checkout: Checkout
     environment: Environment
+    base: BaseTests | None = None

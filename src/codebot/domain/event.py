@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from codebot.domain.budget import Cap, Caps
-from codebot.domain.environment import Environment
+from codebot.domain.environment import Environment, Recipe
 from codebot.domain.outcome import Change, Gap, Publication, Refusal, Usage, Verdict
 from codebot.domain.run import RunId
 from codebot.domain.task import TaskId
@@ -39,6 +39,7 @@ class EventType(StrEnum):
     MODEL_UNMETERED = "model.unmetered"
     EGRESS_REFUSED = "egress.refused"
     CHECKOUT_INCOMPLETE = "checkout.incomplete"
+    SET_UP_STARTED = "set_up.started"
     ENVIRONMENT_SET_UP = "environment.set_up"
     CHANGE_COLLECTED = "change.collected"
     CHANGE_REFUSED = "change.refused"
@@ -91,6 +92,11 @@ def checkout_incomplete(gaps: Sequence[Gap]) -> EventData:
     return EventType.CHECKOUT_INCOMPLETE, {"gaps": told, "count": len(gaps)}
 
 
+def set_up_started(recipe: Recipe) -> EventData:
+    """Tell which recipe is tried now; an earlier one may have failed."""
+    return EventType.SET_UP_STARTED, {"source": recipe.source}
+
+
 def environment_set_up(environment: Environment) -> EventData:
     """Tell what the repository needed, and what became of it."""
     recipe = environment.recipe
@@ -133,7 +139,10 @@ def tests_finished(verdict: Verdict) -> EventData:
         "seconds": verdict.duration.total_seconds(),
         "reason": verdict.reason,
         "tests": verdict.tests,
+        "compared_by": verdict.comparison.by.value,
         "inherited": len(verdict.comparison.inherited),
+        "new": len(verdict.comparison.new),
+        "verified": verdict.is_proof,
     }
 
 

@@ -48,7 +48,8 @@ async def run_recipe(
         output=as_text(ended.tail, ended.cut, redact),
         duration=timedelta(seconds=time.monotonic() - started),
     )
-    log.info("set_up.ran", source=recipe.source, failure=run.why)
+    seconds = round(run.duration.total_seconds(), 1)
+    log.info("set_up.ran", source=recipe.source, seconds=seconds, failure=run.why)
     return run
 
 

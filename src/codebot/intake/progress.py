@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from codebot.domain.environment import SetUpState
 from codebot.domain.event import EventType
+from codebot.domain.outcome import Basis, VerdictState
 from codebot.domain.repository import ForgeKind
+from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task
 
 Data = Mapping[str, Any]
@@ -27,8 +30,11 @@ _MOST_GAPS = 3
 _STEERING = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 """Line ends, control characters, and the marks that turn the direction of what follows."""
 
+_UNTESTED = "Truly tested: NO. The pull request says why at its top."
+
 _STEPS = {
     "prepare": "Preparing a clean workspace",
+    "set_up": "Setting up what the tests need",
     "work": "The agent works",
     "verify": "Running the tests",
     "publish": "Publishing",
@@ -68,6 +74,8 @@ def closing_lines(task: Task) -> list[str]:
         lines += _local_branch(task) if task.branch_pushed else []
     elif task.pull_request:
         lines.append(f"Pull request: {task.pull_request.url}")
+    if task.status is TaskStatus.COMPLETED:
+        lines.append("Truly tested: yes" if task.verified else _UNTESTED)
     if task.usage.turns:
         lines.append(f"Used: {task.usage.turns} turns, ${task.usage.cost_usd:.2f}")
     return lines
@@ -106,10 +114,51 @@ def _agent_used_tool(data: Data) -> str | None:
     return f"  {data.get('tool')}: {summary}" if summary else None
 
 
+def _environment_set_up(data: Data) -> str | None:
+    """Say what serves now and what failed before; a recipe that served is named already."""
+    seconds, failures = data.get("seconds", 0), "; ".join(data.get("failures", ()))
+    match data.get("state"):
+        case SetUpState.READY:
+            kept = "  Set up before, and kept" if data.get("reused") else None
+            ready = kept or f"  Set up from {data.get('source')} in {seconds:.1f} s"
+            return f"{ready}; before that {failures}" if failures else ready
+        case SetUpState.FAILED:
+            return f"  Not set up, the tests may lack something: {failures}"
+        case _:
+            return "  Nothing says what they need"
+
+
 def _tests_finished(data: Data) -> str:
-    state = str(data.get("state", "")).replace("_", " ")
-    command = data.get("command")
-    return f"  Tests: {state}" + (f" (`{command}`)" if command else "")
+    """Say what is true of the tests, and no more."""
+    match data.get("state"):
+        case VerdictState.PASSED:
+            ended = _passed(data)
+        case VerdictState.TIMED_OUT:
+            ended = f"did not end within {data.get('seconds', 0):.0f} s"
+        case VerdictState.ENVIRONMENT | VerdictState.UNTESTED:
+            return f"  Tests: not tested: {data.get('reason', '')}"
+        case _:
+            ended = f"failed{_compared(data)}"
+    tests = data.get("tests")
+    counted = "" if tests is None else f", {tests:,} test{'' if tests == 1 else 's'}"
+    return f"  Tests: {ended} (`{data.get('command', '')}`{counted})"
+
+
+def _passed(data: Data) -> str:
+    if data.get("compared_by") == Basis.EXIT_CODE:
+        return "failed as on the base branch, not told apart"
+    inherited = data.get("inherited", 0)
+    return (
+        f"passed but for {inherited:,} that fail on the base branch, too" if inherited else "passed"
+    )
+
+
+def _compared(data: Data) -> str:
+    if data.get("compared_by") != Basis.TESTS:
+        return f" with exit code {data.get('exit_code')}"
+    return (
+        f", {data.get('new', 0):,} that passed before and {data.get('inherited', 0):,} that did not"
+    )
 
 
 def _used(data: Data) -> str:
@@ -159,6 +208,8 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.CHECKOUT_INCOMPLETE: _checkout_incomplete,
     EventType.CHANGE_COLLECTED: _change_collected,
     EventType.CHANGE_REFUSED: lambda data: f"  Not taken: {data.get('detail', '')}",
+    EventType.SET_UP_STARTED: lambda data: f"  Setting up from {data.get('source', '')}",
+    EventType.ENVIRONMENT_SET_UP: _environment_set_up,
     EventType.TESTS_FINISHED: _tests_finished,
     EventType.BRANCH_PUSHED: lambda data: f"  Branch: {data.get('branch_name', '')}",
     EventType.PULL_REQUEST_OPENED: _pull_request_opened,

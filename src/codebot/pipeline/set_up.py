@@ -4,7 +4,7 @@ Set-up runs in a place of its own at the base commit, and what it leaves there i
 comes under the agent's workspace and under every place in which tests run.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -25,6 +25,14 @@ LONGEST_OUTPUT = 4_000
 """Characters of a set-up's output that an error repeats: the end."""
 
 
+Tell = Callable[[Recipe], Awaitable[None]]
+"""Hears of each recipe when it is begun."""
+
+
+async def tell_nobody(recipe: Recipe) -> None:
+    """Let a recipe begin in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetUps:
     """Sets repositories up."""
@@ -35,7 +43,9 @@ class SetUps:
     redact: Callable[[str], str]
     kept: KeptLayers | None = None
 
-    async def provide(self, task: Task, checkout: Checkout, tree: Tree) -> Environment:
+    async def provide(
+        self, task: Task, checkout: Checkout, tree: Tree, tell: Tell = tell_nobody
+    ) -> Environment:
         """Give the environment for the base commit, whose files are `tree`, and furnish the tree.
 
         Raises `SetUpFailed` when a recipe that a person wrote for this service fails: then no
@@ -44,6 +54,7 @@ class SetUps:
         failures: list[str] = []
         environment = Environment(SetUpState.NOTHING_TO_DO)
         for recipe in find_recipes(tree, setup_command=task.request.setup_command):
+            await tell(recipe)
             environment = await self._try(task, checkout, recipe)
             if environment.state is SetUpState.READY:
                 break

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 from codebot.agent.prompts import INSTRUCTION_FILES
 from codebot.agent.work import AgentWork
 from codebot.domain.conclusion import WhenUntested, unchanged
-from codebot.domain.environment import Environment, Workplace
+from codebot.domain.environment import Environment, Recipe, Workplace
 from codebot.domain.event import (
     branch_pushed,
     change_collected,
@@ -17,6 +17,7 @@ from codebot.domain.event import (
     checkout_incomplete,
     environment_set_up,
     pull_request_opened,
+    set_up_started,
     tests_finished,
 )
 from codebot.domain.outcome import (
@@ -123,7 +124,7 @@ class TaskSteps:
 
         async def set_up() -> Environment:
             tree = await self.tools.workspaces.read_tree(checkout, checkout.base_commit)
-            environment = await self.tools.set_ups.provide(self.task, checkout, tree)
+            environment = await self.tools.set_ups.provide(self.task, checkout, tree, self._tell_of)
             given = self.task.request.test_command
             return replace(environment, test=find_test_command(given, tree, environment.recipe))
 
@@ -134,6 +135,9 @@ class TaskSteps:
             lambda environment: Noted(events=[environment_set_up(environment)]),
             still_holds=lambda environment: self.tools.set_ups.hold(self.task, environment),
         )
+
+    async def _tell_of(self, recipe: Recipe) -> None:
+        await self.tools.store.steps.note(self.run, TaskChanges(), [set_up_started(recipe)])
 
     def trial(self, checkout: Checkout, environment: Environment) -> Trial:
         """Say what the change will be tried by; raises `Untested` where nothing can, if it must."""
@@ -152,7 +156,7 @@ class TaskSteps:
             return await self.tools.agent.do_round(
                 self.run,
                 self.task,
-                Workplace(checkout, trial.environment),
+                Workplace(checkout, trial.environment, await self.tools.testing.known_base(trial)),
                 rules=rules,
                 spent=self.spent(),
                 feedback=feedback,

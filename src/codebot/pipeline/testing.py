@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from codebot.domain.environment import Environment, SetUpState, TestCommand
+from codebot.domain.environment import BaseTests, Environment, SetUpState, TestCommand
 from codebot.domain.outcome import Change, Checkout, Verdict
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import Task
@@ -22,7 +22,7 @@ from codebot.pipeline.set_up import SetUps
 from codebot.sandbox.boxed import Boxed
 from codebot.verify.base_runs import BaseRuns, base_key
 from codebot.verify.tests import run_tests
-from codebot.verify.verdict import NOTHING_TO_RUN, TestRun, judge, untested
+from codebot.verify.verdict import NOTHING_TO_RUN, TestRun, as_base, judge, untested
 from codebot.workspace.places import Places
 from codebot.workspace.single_flight import SingleFlight
 
@@ -72,6 +72,14 @@ class Testing:
             with suppress(asyncio.CancelledError):
                 await running
 
+    async def known_base(self, trial: Trial) -> BaseTests | None:
+        """Say how the base's tests end, where an earlier run tells; nothing is run for it."""
+        command = trial.environment.test
+        if command is None:
+            return None
+        run = await asyncio.to_thread(self.base_runs.find, _key(trial, command))
+        return None if run is None else as_base(run)
+
     async def judge(self, trial: Trial, change: Change, base: TestRun | None) -> Verdict:
         """Give the verdict on a change; raises `SandboxError` and `WorkspaceError`."""
         command = trial.environment.test
@@ -79,7 +87,9 @@ class Testing:
             return untested(change.tip_commit)
         run = await self._run_change(trial, command, change)
         lacking = trial.environment.reason
-        return judge(run, base, change.tip_commit, lacking=lacking)
+        verdict = judge(run, base, change.tip_commit, lacking=lacking)
+        log.info("tests.judged", state=verdict.state.value, verified=verdict.is_proof)
+        return verdict
 
     async def _run_change(self, trial: Trial, command: TestCommand, change: Change) -> TestRun:
         anew = _decides_about(trial.environment, change)

@@ -7,7 +7,7 @@ from signal import Signals
 
 from codebot.domain.bounds import SIGNALLED, bound_reached
 from codebot.domain.box import Exit, ExitReason
-from codebot.domain.environment import TestCommand
+from codebot.domain.environment import BaseTests, TestCommand
 from codebot.domain.outcome import Basis, Comparison, Verdict, VerdictState
 from codebot.verify.results import Results
 from codebot.verify.signs import NO_TESTS, NOT_EXECUTABLE, NOT_FOUND, why_not_tried
@@ -94,6 +94,12 @@ def judge(run: TestRun, base: TestRun | None, commit: str, *, lacking: str = "")
         tests=None if run.results is None else run.results.count,
         comparison=comparison,
     )
+
+
+def as_base(run: TestRun) -> BaseTests:
+    """Give what of a base's run an agent is told before it begins."""
+    bad = run.results.bad if _tells(run) and run.results else ()
+    return BaseTests(run.is_good, _named(bad))
 
 
 def compare(run: TestRun, base: TestRun | None) -> Comparison:

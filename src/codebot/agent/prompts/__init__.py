@@ -10,8 +10,8 @@ from importlib.resources import files
 from string import Template
 
 from codebot.agent.texts import clip, tail_of
-from codebot.domain.environment import Environment, SetUpState, Workplace
-from codebot.domain.outcome import Feedback, Gap, Refusal, Verdict, VerdictState
+from codebot.domain.environment import BaseTests, Environment, SetUpState, TestCommand, Workplace
+from codebot.domain.outcome import Basis, Comparison, Feedback, Gap, Refusal, Verdict, VerdictState
 from codebot.domain.task import Task
 
 INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
@@ -19,6 +19,7 @@ INSTRUCTION_FILES = ("CLAUDE.md", "AGENTS.md")
 
 LONGEST_INSTRUCTIONS = 64 * 1024
 MOST_GAPS = 50
+MOST_TESTS = 50
 LONGEST_OUTPUT = 16 * 1024
 """Characters of a test run that the agent is shown: the end, where the failures are."""
 
@@ -42,7 +43,7 @@ def task_prompt(task: Task, workplace: Workplace) -> str:
         gaps=_gaps(checkout.gaps),
         submodules=_SUBMODULES if checkout.submodules else "",
         environment=_about(workplace.environment),
-        tests=f"The tests are run with {_in_line(test.command)}.\n" if test else "",
+        tests=_tests(test, workplace.base) if test else "",
     )
 
 
@@ -78,6 +79,41 @@ def _about(environment: Environment) -> str:
             return ""
 
 
+def _tests(test: TestCommand, base: BaseTests | None) -> str:
+    """Say how the tests are run, and how they end before the change where that is known."""
+    command = f"The tests are run with {_in_line(test.command)}.\n"
+    if base is None:
+        return command
+    if base.passed:
+        return f"{command}They pass before your change.\n"
+    if not base.failing:
+        return f"{command}They fail before your change already: find out which.\n"
+    return (
+        f"{command}These fail before your change, and need no mending unless the task says so: "
+        f"{_named(base.failing)}.\n"
+    )
+
+
+def _compared(comparison: Comparison) -> str:
+    """Say which failures are the change's and which the base's."""
+    told = []
+    if comparison.by is Basis.TESTS:
+        told.append(f"These fail now, and not on the base branch: {_named(comparison.new)}.")
+    elif comparison.base_exit_code == 0:
+        told.append("On the base branch the command passes.")
+    if comparison.inherited:
+        told.append(
+            "These failed before your change, and need no mending unless the task says so: "
+            f"{_named(comparison.inherited)}."
+        )
+    return "".join(f"{words}\n\n" for words in told)
+
+
+def _named(tests: Sequence[str]) -> str:
+    shown = ", ".join(map(_in_line, tests[:MOST_TESTS]))
+    return f"{shown} and {len(tests) - MOST_TESTS} more" if len(tests) > MOST_TESTS else shown
+
+
 def tests_failed(verdict: Verdict) -> str:
     """Give the words for another round: which command failed, how, and the end of its output."""
     timed_out = verdict.state is VerdictState.TIMED_OUT
@@ -87,6 +123,7 @@ def tests_failed(verdict: Verdict) -> str:
         command=fence(verdict.command, "sh"),
         ending=f"was stopped after {seconds} s" if timed_out else f"ended with {verdict.exit_code}",
         output=fence(tail_of(verdict.output, LONGEST_OUTPUT), "text"),
+        compared=_compared(verdict.comparison),
     )
 
 
