@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -20,20 +22,40 @@ from cryptography.x509.oid import NameOID
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from codebot.domain.box import NPM_HOST, PYPI_HOST, Network
+from codebot.domain.box import Network
 from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.ports import Doors
 from codebot.domain.task import TaskId
 from codebot.gateway.egress import dial
 from codebot.gateway.egress.dial import Dialler
-from codebot.gateway.egress.fetch import Fetcher
 from codebot.gateway.egress.policy import AllowList
 from codebot.gateway.egress.service import BoxEgress
-from codebot.gateway.egress.upstreams import Registry
+from codebot.gateway.registries.authority import Authority, open_authority
+from codebot.gateway.registries.cache import Cache
+from codebot.gateway.registries.fetch import Fetcher, Gate
+from codebot.gateway.registries.library import Library
+from codebot.gateway.registries.table import NPM, PYTHON_FILES, PYTHON_INDEX
+from codebot.gateway.registries.upstreams import Registry
 from fakes.registry import FakeRegistry
 
 TASK = TaskId("task-1")
 HOST = "files.example.com"
+INDEX, FILES, PACKAGES = PYTHON_INDEX.host, PYTHON_FILES.host, NPM.host
+"""The real names of registries, which a box uses."""
+
+LARGE = 10**9
+
+
+@cache
+def authority() -> Authority:
+    """Give whom boxes of these tests trust."""
+    with TemporaryDirectory() as folder:
+        return open_authority(Path(folder, "authority.pem"), lambda: datetime.now(UTC))
+
+
+def trusting() -> ssl.SSLContext:
+    """Give how a program in a box sees TLS."""
+    return ssl.create_default_context(cadata=authority().pem.decode())
 
 
 def make_certificate(folder: Path) -> Path:
@@ -73,21 +95,27 @@ class Outside:
     """The way out of one box, and what lies beyond it."""
 
     port: int
+    tls_port: int
+    library: Library
+    folder: Path
     records: list[Access] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def say(self, *pieces: bytes) -> bytes:
-        """Send pieces one after the other, and give all that comes back."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def say(self, *pieces: bytes, host: str = "", port: int = 0) -> bytes:
+        """Send pieces one after the other, and give all that comes back; in TLS for a `host`."""
+        secure = {"ssl": trusting(), "server_hostname": host} if host else {}
+        at = port or (self.tls_port if host else self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", at, **secure)  # type: ignore[arg-type]
         with suppress(OSError):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0.02)
-            writer.write_eof()
+            if writer.can_write_eof():
+                writer.write_eof()
         try:
             async with asyncio.timeout(20):
                 return await reader.read()
@@ -98,9 +126,11 @@ class Outside:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def ask(self, host: str, path: str) -> bytes:
+    async def ask(self, host: str, path: str, *headers: str, named: str = "") -> bytes:
         """Ask for a path just as it is spelled: a client of a library would tidy it up."""
-        return await self.say(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        lines = [f"GET {path} HTTP/1.1", f"Host: {named or host}", "Connection: close", *headers]
+        request = "\r\n".join([*lines, "", ""]).encode()
+        return await self.say(request, host="" if host == "127.0.0.1" else host)
 
     async def connect(self, authority: str) -> bytes:
         return await self.say(f"CONNECT {authority} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -121,9 +151,13 @@ async def outside(
     registry: FakeRegistry | None = None,
     application: ASGIApp = model,
     proxy: str | None = None,
+    budget: int = LARGE,
+    folder: Path | None = None,
 ) -> AsyncIterator[Outside]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    place = Outside(listener.getsockname()[1])
+    doors = Doors(*(socket.create_server(("127.0.0.1", 0)) for _ in range(2)))
+    assert doors.tls
+    own = TemporaryDirectory()
+    kept = folder or Path(own.name)
 
     async def resolve(_: str, __: int) -> Sequence[str]:
         return resolved
@@ -134,23 +168,34 @@ async def outside(
 
         return ask
 
+    library = Library(
+        ask_pip=shelf("/simple"),
+        ask_npm=shelf("/npm"),
+        names=("python", "npm"),
+        further=(),
+        fetcher=Fetcher(lambda _: None, Gate(resolve)),
+        cache=Cache(kept, budget),
+    )
+    ports = [door.getsockname()[1] for door in (doors.proxy, doors.tls)]
+    place = Outside(*ports, library, kept)
     egress = BoxEgress(
         model=lambda task_id: application if task_id == TASK else _nobody,
         record=lambda _, access: place.records.append(access),
         allowed=AllowList(frozenset({HOST})),
         dialler=Dialler(lambda _: proxy, resolve),
-        fetcher=Fetcher(lambda _: None, resolve),
-        ask_pip=shelf("/simple"),
-        ask_npm=shelf("/npm"),
+        library=library,
+        open_authority=authority,
+        trusted=lambda pem: {"/run/registries.pem": pem},
         port=place.port,
     )
-    served = await egress.serve(TASK, network, Doors(listener))
+    served = await egress.serve(TASK, network, doors)
     try:
         yield place
     finally:
         await served.close()
         await egress.close()
         await asyncio.sleep(0.01)  # clients of the test hear that their connection is gone
+        own.cleanup()
 
 
 async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,18 +243,22 @@ def client_hello(name: str | None) -> bytes:
     return out.read()
 
 
-def in_box(place: Outside) -> dict[str, str]:
-    """Give the environment of a box, with its names known by a proxy instead of /etc/hosts."""
-    index = f"http://{PYPI_HOST}:{place.port}/simple/"
+def in_box(place: Outside, folder: Path) -> dict[str, str]:
+    """Give the environment of a box, with names known by its proxy instead of /etc/hosts."""
+    bundle = folder / "bundle.pem"
+    bundle.write_bytes(authority().pem)
     return {
         "PATH": os.environ["PATH"],
-        "HOME": os.environ["HOME"],
-        "http_proxy": place.url,
-        "PIP_INDEX_URL": index,
-        "PIP_TRUSTED_HOST": PYPI_HOST,
+        "HOME": str(folder),
+        "HTTPS_PROXY": place.url,
+        "https_proxy": place.url,
+        "SSL_CERT_FILE": str(bundle),
+        "PIP_CERT": str(bundle),
+        "NODE_EXTRA_CA_CERTS": str(bundle),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "npm_config_registry": f"http://{NPM_HOST}:{place.port}/",
+        "npm_config_userconfig": str(folder / "npmrc"),
+        "npm_config_globalconfig": str(folder / "npmrc-of-all"),
         "npm_config_replace_registry_host": "always",
         "npm_config_audit": "false",
     }
@@ -225,7 +274,12 @@ async def run(*argv: str, env: dict[str, str], cwd: Path) -> None:
 
 @asynccontextmanager
 async def client_of(place: Outside, host: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of a registry, by the proxy of the box."""
     async with httpx.AsyncClient(
-        base_url=place.url, headers={"Host": f"{host}:{place.port}"}, follow_redirects=False
+        base_url=f"https://{host}",
+        proxy=place.url,
+        verify=trusting(),
+        trust_env=False,
+        timeout=30,
     ) as client:
         yield client

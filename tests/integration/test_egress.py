@@ -1,9 +1,6 @@
 """What a box can reach, over real sockets: a port of loopback stands for the box's own."""
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,23 +8,12 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from codebot.domain.box import NPM_HOST, PYPI_HOST, Network
+from codebot.domain.box import Network
 from codebot.domain.egress import AccessVerdict
 from codebot.gateway.egress import dial, doorman, tunnel
 from codebot.gateway.egress.hello import HelloReader
 from codebot.gateway.egress.service import MOST_CONNECTIONS
-from codebot.gateway.egress.upstreams import Registry, ask_npm, ask_pip
-from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
-from fakes.way_out import (
-    HOST,
-    client_hello,
-    client_of,
-    in_box,
-    make_certificate,
-    outside,
-    run,
-    tls_server,
-)
+from fakes.way_out import HOST, client_hello, make_certificate, outside, tls_server
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +24,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the test's own server stand for a host of the open internet."""
-    monkeypatch.setattr(dial, "check_addresses", lambda _, addresses: list(addresses))
+    monkeypatch.setattr(dial, "check_addresses", lambda _, addresses, __: list(addresses))
 
 
 # --- CONNECT ---------------------------------------------------------------------------------
@@ -67,7 +53,7 @@ async def test_a_named_host_is_reached_by_tls_and_counted(
 @pytest.mark.parametrize(
     ("authority", "host", "reason"),
     [
-        ("evil.example:443", "evil.example", "not in CODEBOT_EGRESS"),
+        ("evil.example:443", "evil.example", "not in CODEBOT_EGRESS, and no registry"),
         (f"{HOST}:22", HOST, "only port 443 is open"),
         ("127.0.0.1:443", "127.0.0.1", "an address, not a host name"),
         ("[::1]:443", "[::1]:443", "not a host name and a port"),
@@ -241,139 +227,3 @@ async def test_the_end_of_a_box_cuts_everything() -> None:
         await asyncio.sleep(0.1)
     async with asyncio.timeout(5):
         assert await waiting == b""
-
-
-# --- Registries ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [JSON, HTML])
-async def test_pip_installs_from_an_index_of_either_kind(tmp_path: Path, kind: str) -> None:
-    async with FakeRegistry(kind) as registry, outside(registry=registry) as place:
-        await run(
-            *(sys.executable, "-m", "pip", "install", "--target", "here", "--no-cache-dir"),
-            PROJECT,
-            env=in_box(place),
-            cwd=tmp_path,
-        )
-    assert "hello" in (tmp_path / "here" / f"{PROJECT}.py").read_text()
-    assert {method for method, _, _ in registry.asked} == {"GET"}
-    assert place.refused() == []
-
-
-async def test_npm_installs_and_its_lock_file_keeps_the_registrys_addresses(tmp_path: Path) -> None:
-    (tmp_path / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
-    async with FakeRegistry() as registry, outside(registry=registry) as place:
-        await run("npm", "install", PROJECT, env=in_box(place), cwd=tmp_path)
-        lock = json.loads((tmp_path / "package-lock.json").read_text())
-        resolved = lock["packages"][f"node_modules/{PROJECT}"]["resolved"]
-        assert resolved == f"{registry.url}/npm/{PROJECT}/-/{PROJECT}-1.0.0.tgz"
-    assert (tmp_path / "node_modules" / PROJECT / "index.js").exists()
-
-
-async def test_others_than_npm_are_told_our_address_of_an_archive() -> None:
-    async with (
-        FakeRegistry() as registry,
-        outside(registry=registry) as place,
-        client_of(place, NPM_HOST) as client,
-    ):
-        told = (await client.get(f"/{PROJECT}", headers={"User-Agent": "pnpm/9"})).json()
-        tarball = told["versions"]["1.0.0"]["dist"]["tarball"]
-        assert tarball == f"http://{NPM_HOST}:{place.port}/{PROJECT}/-/{PROJECT}-1.0.0.tgz"
-        archive = await client.get(httpx.URL(tarball).raw_path.decode())
-        assert archive.content == registry.archive
-
-
-@pytest.mark.parametrize("host", [PYPI_HOST, NPM_HOST])
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_nothing_is_written_to_a_registry(host: str, method: str) -> None:
-    async with (
-        FakeRegistry() as registry,
-        outside(registry=registry) as place,
-        client_of(place, host) as client,
-    ):
-        answer = await client.request(method, f"/{PROJECT}", content=b"stolen")
-        assert answer.status_code == 405
-        assert registry.asked == []
-    assert [why for _, _, why in place.refused()] == ["registries are for reading"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/simple/../secret/",
-        "/simple/%2e%2e/",
-        "/simple/a%2fb/",
-        "/simple/a/b/",
-        "/file/" + "0" * 32 + "/aHR0cDovLzEyNy4wLjAuMS8=/x.whl",
-        "/file/x/y/z",
-        "/",
-    ],
-)
-async def test_the_python_index_has_only_what_it_named(path: str) -> None:
-    async with FakeRegistry() as registry, outside(registry=registry) as place:
-        said = await place.ask(PYPI_HOST, path)
-        assert said.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 404 "))
-        assert registry.asked == []
-
-
-@pytest.mark.parametrize("path", ["/../x", "/@a/../x", "/a/-/../../x.tgz", "/-/user/x", "/a/b/c/d"])
-async def test_the_npm_registry_has_only_packages(path: str) -> None:
-    async with FakeRegistry() as registry, outside(registry=registry) as place:
-        assert (await place.ask(NPM_HOST, path)).startswith(b"HTTP/1.1 404 ")
-        assert registry.asked == []
-
-
-async def test_the_mirrors_credentials_go_to_the_mirror_and_to_no_box() -> None:
-    async with (
-        FakeRegistry() as registry,
-        outside(registry=registry) as place,
-        client_of(place, PYPI_HOST) as client,
-    ):
-        page = await client.get(f"/simple/{PROJECT}/", headers={"Cookie": "c", "X-Exfil": "data"})
-        sent = registry.asked[0][2]
-    assert sent["authorization"] == "Basic bWU6c2VjcmV0"
-    assert not {"cookie", "x-exfil"} & sent.keys()
-    assert "secret" not in page.text
-    assert "bWU6" not in page.text
-
-
-@pytest.mark.parametrize("where", ["http://127.0.0.1:1/", "https://evil.example/", "file:///etc"])
-async def test_a_registry_leads_nobody_into_the_companys_network(where: str) -> None:
-    async with (
-        FakeRegistry(redirect=where) as registry,
-        outside(registry=registry, resolved=["10.0.0.1"]) as place,
-        client_of(place, PYPI_HOST) as client,
-    ):
-        answer = await client.get(f"/simple/{PROJECT}/")
-        assert answer.status_code == 502
-        assert "The registry points to" in answer.text
-        assert "location" not in answer.headers
-
-
-async def test_a_broken_registry_is_told_as_such() -> None:
-    async with (
-        FakeRegistry(status=500) as registry,
-        outside(registry=registry) as place,
-        client_of(place, PYPI_HOST) as client,
-    ):
-        assert (await client.get(f"/simple/{PROJECT}/")).status_code == 500
-
-
-async def test_without_a_registry_the_box_is_told_so() -> None:
-    async with outside() as place, client_of(place, NPM_HOST) as client:
-        answer = await client.get("/left-pad")
-    assert answer.status_code == 404
-    assert "no npm" in answer.text
-
-
-async def test_pip_and_npm_know_where_they_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    default = await ask_pip()
-    assert default is not None
-    assert default.url.startswith("https://")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://me:pw@mirror.example/simple/")
-    monkeypatch.setenv("npm_config_registry", "https://mirror.example/npm/")
-    assert await ask_pip() == Registry("https://mirror.example/simple", ("me", "pw"))
-    assert await ask_npm(os.environ["PATH"]) == Registry("https://mirror.example/npm")
-    assert await ask_npm("/no/such/folder") is None

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from codebot.gateway.egress.fetch import Fetcher, Unfetchable
+from codebot.gateway.egress.upstreams import Registry
 
 from codebot.domain.secret import Secret
 from codebot.forge.github.connect import TokenCredential, connect
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler
-from codebot.gateway.egress.fetch import Fetcher, Unfetchable
 from codebot.gateway.egress.policy import NotLetOut, Target
-from codebot.gateway.egress.upstreams import Registry
 from codebot.gateway.upstream import MESSAGES, Call
 from codebot.git.git import Git
 from codebot.settings import Command, Settings, load_settings

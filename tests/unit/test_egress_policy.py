@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codebot.gateway.addresses import is_public
 from codebot.gateway.egress.policy import (
     AllowList,
     NotLetOut,
     Target,
     check_addresses,
-    is_public,
     parse_target,
 )
-from codebot.gateway.egress.upstreams import Registry, read_registry
+from codebot.gateway.registries.upstreams import Registry, read_registry
 
 ALLOWED = AllowList(frozenset({"files.example.com"}))
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 import structlog
@@ -28,12 +29,16 @@ from codebot.forge.github.forge import GitHubForge
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler, resolve
-from codebot.gateway.egress.fetch import Fetcher
 from codebot.gateway.egress.ledger import EgressLedger
 from codebot.gateway.egress.policy import AllowList
 from codebot.gateway.egress.service import BoxEgress
-from codebot.gateway.egress.upstreams import ask_npm, ask_pip
 from codebot.gateway.gateway import Gateway
+from codebot.gateway.registries.authority import open_authority
+from codebot.gateway.registries.cache import Cache
+from codebot.gateway.registries.fetch import Fetcher, Gate
+from codebot.gateway.registries.library import Library
+from codebot.gateway.registries.trust import trust_files
+from codebot.gateway.registries.upstreams import ask_npm, ask_pip
 from codebot.gateway.scripted import ScriptedUpstream
 from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
@@ -69,6 +74,8 @@ from codebot.workspace.workspaces import Workspaces
 log = structlog.get_logger(__name__)
 
 MEBIBYTE = 1024**2
+CACHE_BYTES = 10 * 1024 * MEBIBYTE
+"""What is kept of registries."""
 
 
 # --- The parts -------------------------------------------------------------------------------
@@ -238,14 +245,29 @@ def _egress(
 ) -> BoxEgress:
     """Give the way out of boxes; registries are asked for when a box first needs one."""
     proxy_of = partial(proxy_for, proxies=settings.proxies)
+    private = tuple(map(ip_network, settings.egress_private))
+    gate = Gate(resolve, private)
+    kept = settings.data_dir / "registries"
     return BoxEgress(
         model=model,
         record=record,
         allowed=AllowList(frozenset(settings.egress)),
-        dialler=Dialler(proxy_of, trust=trust_in(settings.certificate_file)),
-        fetcher=Fetcher(proxy_of, resolve, settings.certificate_file),
+        dialler=Dialler(proxy_of, private=private, trust=trust_in(settings.certificate_file)),
+        library=_library(settings, Fetcher(proxy_of, gate, settings.certificate_file)),
+        open_authority=partial(open_authority, kept / "authority.pem", utc_now),
+        trusted=partial(trust_files, company=settings.certificate_file),
+    )
+
+
+def _library(settings: Settings, fetcher: Fetcher) -> Library:
+    """Give what reads the registries, with the cache for all tasks."""
+    return Library(
         ask_pip=ask_pip,
         ask_npm=partial(ask_npm, settings.path),
+        names=[name for name in settings.registries if "://" not in name],
+        further=[name for name in settings.registries if "://" in name],
+        fetcher=fetcher,
+        cache=Cache(settings.data_dir / "registries" / "cache", CACHE_BYTES),
     )
 
 

@@ -96,6 +96,8 @@ class Settings:
     submodules: str
     filters: tuple[str, ...] = ()
     egress: tuple[str, ...] = ()
+    registries: tuple[str, ...] = ()
+    egress_private: tuple[str, ...] = ()
     github: GitHubSettings = field(default_factory=GitHubSettings)
     webhook_secret: Secret | None = None
     enable_polling: bool

@@ -4,6 +4,7 @@ The message of the error completes the sentence "NAME ...", and never holds the 
 that may be a secret in the wrong place. Only what raises `NotPlain` can be shown.
 """
 
+import ipaddress
 import math
 import re
 import shlex
@@ -174,6 +175,39 @@ def egress_host(value: str) -> str:
     if not _DNS_NAME.fullmatch(name) or len(name) > 253 or name.rpartition(".")[2].isdigit():  # noqa: PLR2004 - DNS
         raise ValueError("must be full host names like files.example.com, without port or wildcard")
     return name
+
+
+ECOSYSTEMS = ("python", "npm", "go", "rust", "java", "ruby", "dotnet", "php", "elixir")
+"""The names of the table of registries, which a test holds against it."""
+
+
+def registry(value: str) -> str:
+    """Take the name of an ecosystem, or the address of one more registry.
+
+    >>> registry("Python"), registry("https://repo.example/maven/")
+    ('python', 'https://repo.example/maven')
+    """
+    if "://" not in value:
+        if value.lower() not in ECOSYSTEMS:
+            raise ValueError(f"must name {', '.join(ECOSYSTEMS)}, or addresses of https")
+        return value.lower()
+    parts = urlsplit(value)
+    egress_host(parts.hostname or "")
+    if parts.scheme != "https" or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be addresses of https, without a password or a query")
+    return value.rstrip("/")
+
+
+def network(value: str) -> str:
+    """Take a network of IP addresses.
+
+    >>> network("10.1.0.0/16"), network("192.0.2.7")
+    ('10.1.0.0/16', '192.0.2.7/32')
+    """
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("must be networks like 10.0.0.0/8") from None
 
 
 def protected_path(value: str) -> str:

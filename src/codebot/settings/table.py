@@ -130,6 +130,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CODEBOT_EGRESS", "egress", parse.listed(parse.egress_host), "",
             "Further hosts that the agent and the tests may reach by https (port 443), exactly as "
             "named, comma-separated; the package registries are always there, for reading."),
+    Setting("CODEBOT_REGISTRIES", "registries", parse.listed(parse.registry),
+            "python, npm, go, rust, java, ruby, dotnet, php, elixir",
+            "The ecosystems whose public registries boxes may read, and addresses of further "
+            "registries (`https://repo.example/maven`), comma-separated."),
+    Setting("CODEBOT_EGRESS_PRIVATE", "egress_private", parse.listed(parse.network), "",
+            "Networks (`10.0.0.0/8`) that registries and hosts of CODEBOT_EGRESS may be in though "
+            "they are not public, comma-separated; never this machine itself or its link."),
     Setting("CODEBOT_PROTECTED_PATHS", "protected_paths", parse.listed(parse.protected_path),
             ".github/workflows/**, .github/actions/**, **/CODEOWNERS, .github/dependabot.yml, "
             ".gitlab-ci.yml, .circleci/**, azure-pipelines.yml, Jenkinsfile, .gitmodules",

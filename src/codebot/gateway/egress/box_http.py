@@ -22,9 +22,15 @@ _LOG.parent = logging.getLogger("uvicorn.error")
 class BoxHttp(HttpToolsProtocol):
     """One connection. A request has to begin in time, and its head to be of a bearable size."""
 
-    def __init__(self, config: Config, state: ServerState) -> None:
-        """Serve the application of `config`; `state` knows every connection of the box."""
+    def __init__(self, config: Config, state: ServerState, authority: str | None = None) -> None:
+        """Serve the application of `config`; `state` knows every connection of the box.
+
+        With an `authority` (a host, and a port that is not the usual one), this is inside of TLS
+        for it: requests for any other get no host at all.
+        """
         super().__init__(config=config, server_state=state, app_state={})
+        self._authority = authority
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.logger = _LOG
         self._unread = 0
         self._has_moved = False
@@ -42,6 +48,8 @@ class BoxHttp(HttpToolsProtocol):
         """Stop waiting for a head."""
         self._forget_clock()
         super().connection_lost(exc)
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     def on_message_begin(self) -> None:
         """Give the head its time."""
@@ -57,10 +65,23 @@ class BoxHttp(HttpToolsProtocol):
         """
         self._has_moved = True
         self._forget_clock()
-        if not self.url.startswith(b"/"):
-            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
-            self.headers.append((b"host", _host_of(self.url)))
+        if self._authority is not None:
+            self._put_host(self._inner_host(self._authority))
+        elif not self.url.startswith(b"/"):
+            self._put_host(_host_of(self.url))
         super().on_headers_complete()
+
+    def _put_host(self, host: bytes) -> None:
+        self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
+        self.headers.append((b"host", host))
+
+    def _inner_host(self, authority: str) -> bytes:
+        """Give the authority if all that a request says of its host is that; else nothing."""
+        host = authority.partition(":")[0]
+        port = authority.partition(":")[2] or "443"
+        named = [value.decode("latin-1").lower() for name, value in self.headers if name == b"host"]
+        is_same = len(named) == 1 and named[0] in {authority, f"{host}:{port}"}
+        return authority.encode() if is_same and self.url.startswith(b"/") else b""
 
     def on_body(self, body: bytes) -> None:
         """Take note that there is more to come of the body."""

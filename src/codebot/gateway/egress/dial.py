@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from codebot.gateway.addresses import Network
 from codebot.gateway.egress.policy import NotLetOut, Target, check_addresses
 from codebot.network.causes import place_of, why_unreachable
 from codebot.network.client import trust_in
@@ -39,6 +40,7 @@ class Dialler:
     proxy_of: Callable[[str], str | None]
     resolve: Resolve = resolve
     trust: ssl.SSLContext = field(default_factory=lambda: trust_in(None))
+    private: tuple[Network, ...] = ()
 
     async def open(self, target: Target) -> Streams:
         """Give a connection; raises `NotLetOut` for where it may not lead, and `OSError`."""
@@ -46,7 +48,7 @@ class Dialler:
         addresses = await self.resolve(target.host, target.port)
         if proxy is not None and not addresses:
             return await self._through(proxy, target)
-        checked = check_addresses(target, addresses)
+        checked = check_addresses(target, addresses, self.private)
         if proxy is not None:
             return await self._through(proxy, target)
         return await _first_of(checked, target.port)

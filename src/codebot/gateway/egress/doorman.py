@@ -1,16 +1,22 @@
-"""The first to meet a connection from a box: CONNECT goes to the tunnel, the rest is HTTP."""
+"""The first to meet a connection from a box: CONNECT, TLS for a registry, or plain HTTP."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from typing import cast
 
+import structlog
+
 from codebot.gateway.egress.dial import LONGEST_HEAD
+
+log = structlog.get_logger(__name__)
 
 CONNECT = b"CONNECT "
 SILENCE_SECONDS = 10
 """A connection that has said nothing by then is closed; clients open them when they need them."""
 
 Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+Serve = Callable[[socket.socket], Coroutine[None, None, None]]
 
 
 class Connections:
@@ -21,6 +27,18 @@ class Connections:
         self._most = most
         self._open: set[asyncio.Transport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reserved = 0
+
+    def reserve(self) -> bool:
+        """Keep a place for one that is not entered, unless there are too many; see `leave`."""
+        if len(self._open) + self._reserved >= self._most:
+            return False
+        self._reserved += 1
+        return True
+
+    def leave(self) -> None:
+        """Give a place back that was reserved."""
+        self._reserved -= 1
 
     def enter(self, transport: asyncio.Transport) -> bool:
         """Take a connection in, unless there are too many.
@@ -31,7 +49,7 @@ class Connections:
         self._open = {
             one for one in self._open if not one.is_closing() or one.get_write_buffer_size()
         }
-        if len(self._open) >= self._most:
+        if len(self._open) + self._reserved >= self._most:
             return False
         self._open.add(transport)
         return True
@@ -112,3 +130,30 @@ class Doorman(asyncio.Protocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+async def open_tls_door(listener: socket.socket, connections: Connections, serve: Serve) -> None:
+    """Let in who comes, until this is cancelled: TLS begins with the first byte.
+
+    A transport would read that before anybody could take it for TLS.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def serve_one(client: socket.socket) -> None:
+        try:
+            await serve(client)
+        finally:
+            connections.leave()
+
+    with listener:
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                log.warning("egress.not_accepted", error=error.strerror)
+                await asyncio.sleep(1)
+                continue
+            if connections.reserve():
+                connections.keep(loop.create_task(serve_one(client)))
+            else:
+                client.close()

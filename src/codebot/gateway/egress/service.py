@@ -1,6 +1,7 @@
 """The way out of every box: one listening socket each, with the box's own rules behind it."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,34 +14,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from codebot.domain.box import (
-    HOST_ADDRESS,
-    HOSTNAME,
-    NPM_HOST,
-    PROXY_PORT,
-    PYPI_HOST,
-    Network,
-    Outfit,
-)
+from codebot.domain.box import PROXY_PORT, Network, Outfit
 from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.ports import Doors
 from codebot.domain.task import TaskId
 from codebot.gateway.egress.box_http import BoxHttp
 from codebot.gateway.egress.dial import HTTP, Dialler
-from codebot.gateway.egress.doorman import Connections, Doorman
-from codebot.gateway.egress.fetch import Fetcher
-from codebot.gateway.egress.npm_registry import NpmRegistry
+from codebot.gateway.egress.doorman import Connections, Doorman, open_tls_door
 from codebot.gateway.egress.policy import AllowList
-from codebot.gateway.egress.python_index import PythonIndex
-from codebot.gateway.egress.replies import plain
-from codebot.gateway.egress.shelf import Ask, Reader, Shelf
+from codebot.gateway.egress.tls_end import TlsEnd
 from codebot.gateway.egress.tunnel import Tunnels
+from codebot.gateway.egress.variables import box_variables
+from codebot.gateway.registries.authority import Authority
+from codebot.gateway.registries.catalog import origin_of
+from codebot.gateway.registries.library import Library
+from codebot.gateway.registries.reader import Reader
+from codebot.gateway.registries.replies import plain
 from codebot.gateway.server import LONGEST_IDLE
 
 log = structlog.get_logger(__name__)
 
 MOST_CONNECTIONS = 64
 OURSELVES = frozenset({"127.0.0.1", "localhost"})
+_NAMED = re.compile(r"[a-z0-9._-]{1,253}(?::[0-9]{1,5})?")
 
 Record = Callable[[TaskId, Access], None]
 
@@ -49,7 +45,8 @@ class BoxEgress:
     """Serves the boxes of all tasks (an `Egress`).
 
     `model` gives what answers for the model to the boxes of one task. `record` hears of every
-    host that was reached or refused. `ask_pip` and `ask_npm` say which registries there are.
+    host that was reached or refused. `open_authority` gives whom boxes trust, when the first one
+    is to begin, and `trusted` what they have for it in place of the system's files.
     """
 
     def __init__(
@@ -59,77 +56,68 @@ class BoxEgress:
         record: Record,
         allowed: AllowList,
         dialler: Dialler,
-        fetcher: Fetcher,
-        ask_pip: Ask,
-        ask_npm: Ask,
+        library: Library,
+        open_authority: Callable[[], Authority],
+        trusted: Callable[[bytes], Mapping[str, bytes]],
         port: int = PROXY_PORT,
     ) -> None:
         self._model = model
         self._record = record
         self._allowed = allowed
         self._dialler = dialler
-        self._fetcher = fetcher
+        self._library = library
+        self._open_authority = open_authority
+        self._trusted = trusted
         self._port = port
-        self._shelves = {
-            PYPI_HOST: Shelf(
-                ask_pip,
-                PythonIndex(fetcher, self._url(PYPI_HOST)).answer,
-                "The service knows no Python index: its pip names none that can be reached.",
-            ),
-            NPM_HOST: Shelf(
-                ask_npm,
-                NpmRegistry(fetcher, self._url(NPM_HOST)).answer,
-                "The service knows no npm registry: there is no npm beside it.",
-            ),
-        }
+        self._trust: asyncio.Task[_Trust] | None = None
 
     async def outfit(self, network: Network) -> Outfit:
-        """Give what a box needs so that its programs find proxy and registries."""
+        """Give what a box needs so that its programs find proxy and registries, and trust them."""
         if network is Network.NONE:
             return Outfit()
-        return Outfit(self._environment(), hosts=(PYPI_HOST, NPM_HOST))
-
-    def _environment(self) -> Mapping[str, str]:
-        proxy = f"http://127.0.0.1:{self._port}"
-        direct = f"localhost,127.0.0.1,::1,{HOSTNAME},{HOST_ADDRESS},{PYPI_HOST},{NPM_HOST}"
-        index = f"{self._url(PYPI_HOST)}/simple/"
-        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-        return proxies | {
-            "NO_PROXY": direct,
-            "no_proxy": direct,
-            "PIP_INDEX_URL": index,
-            "PIP_TRUSTED_HOST": PYPI_HOST,
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PIP_NO_INPUT": "1",
-            "UV_DEFAULT_INDEX": index,
-            "npm_config_registry": f"{self._url(NPM_HOST)}/",
-            "npm_config_replace_registry_host": "always",
-            "npm_config_audit": "false",
-            "npm_config_fund": "false",
-            "npm_config_update_notifier": "false",
-        }
+        catalog, trust = await self._library.catalog(), await self._trust_of_boxes()
+        env = box_variables(self._port, catalog)
+        return Outfit(env, trust.files, tuple(sorted(set(catalog.hosts) - self._allowed.hosts)))
 
     async def serve(self, task_id: TaskId, network: Network, doors: Doors) -> "ServedBox":
         """Serve a box's own listening sockets, which this owns from now on."""
-        if doors.tls is not None:
-            doors.tls.close()
-        listener = doors.proxy
         record = partial(self._record, task_id)
-        tunnels = Tunnels(self._allowed, self._dialler, record)
         model = self._model(task_id) if network is Network.MODEL else None
-        config = _config(partial(self._answer, model, Reader(record)))
+        reader = Reader(self._library, record)
+        config = _config(partial(self._answer, model, reader))
         state = ServerState()
         connections = Connections(MOST_CONNECTIONS)
-        listener.setblocking(False)  # noqa: FBT003 - its only parameter
+        end = TlsEnd(
+            await self._library.catalog(),
+            (await self._trust_of_boxes()).authority,
+            partial(BoxHttp, config, state),
+            record,
+        )
+        tunnels = Tunnels(self._allowed, self._dialler, record, end)
+        doors.proxy.setblocking(False)  # noqa: FBT003 - its only parameter
         server = await asyncio.get_running_loop().create_server(
             lambda: Doorman(connections, tunnels.serve, partial(BoxHttp, config, state)),
-            sock=listener,
+            sock=doors.proxy,
         )
+        if doors.tls is not None:
+            doors.tls.setblocking(False)  # noqa: FBT003 - its only parameter
+            opened = open_tls_door(doors.tls, connections, end.serve_any)
+            connections.keep(asyncio.ensure_future(opened))
         return ServedBox(server, connections, state)
 
     async def close(self) -> None:
         """Close what is kept open to the registries."""
-        await self._fetcher.close()
+        await self._library.close()
+
+    async def _trust_of_boxes(self) -> "_Trust":
+        """Give the authority and the files for it: made once, when the first box begins."""
+        if self._trust is None or (self._trust.done() and self._trust.exception() is not None):
+            self._trust = asyncio.ensure_future(asyncio.to_thread(self._make_trust))
+        return await asyncio.shield(self._trust)
+
+    def _make_trust(self) -> "_Trust":
+        authority = self._open_authority()
+        return _Trust(authority, self._trusted(authority.pem))
 
     async def _answer(
         self,
@@ -147,18 +135,30 @@ class BoxEgress:
         self, model: ASGIApp | None, reader: Reader, scope: Scope, receive: Receive, send: Send
     ) -> None:
         request = Request(scope, receive)
-        host = request.headers.get("host", "").partition(":")[0].lower()
-        if host in OURSELVES and model is not None:
+        authority = request.headers.get("host", "").lower()
+        host, is_secure = authority.partition(":")[0], scope["scheme"] == "https"
+        if not is_secure and host in OURSELVES and model is not None:
             await model(scope, receive, send)
             return
-        shelf = self._shelves.get(host)
-        if shelf is not None:
-            await reader.read(shelf, request, host, send)
+        origin = (
+            origin_of(f"{scope['scheme']}://{authority}") if _NAMED.fullmatch(authority) else None
+        )
+        if origin is not None and origin in (await self._library.catalog()).places:
+            await reader.read(origin, request, send)
+        elif is_secure:
+            await plain(421, "Inside of TLS for one host, another one is asked for.")(
+                scope, receive, send
+            )
         else:
             await _refused(request, host, reader.record)(scope, receive, send)
 
-    def _url(self, host: str) -> str:
-        return f"http://{host}:{self._port}"
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """Whom boxes trust, and the files that say so."""
+
+    authority: Authority
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class ServedBox:
     state: ServerState
 
     async def close(self) -> None:
-        """Cut every connection and close the listening socket."""
+        """Cut every connection and close the listening sockets."""
         self.server.close()
         await self.connections.close()
         for task in tuple(self.state.tasks):

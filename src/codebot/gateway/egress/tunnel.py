@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -11,12 +12,15 @@ from codebot.domain.egress import Access, AccessVerdict
 from codebot.gateway.egress.dial import LONGEST_HEAD, Dialler
 from codebot.gateway.egress.hello import LONGEST_HELLO, HelloReader
 from codebot.gateway.egress.policy import AllowList, NotLetOut, Target, WrongName, parse_target
+from codebot.gateway.egress.tls_end import TlsEnd
+from codebot.gateway.registries.catalog import Origin
 
 log = structlog.get_logger(__name__)
 
 HEAD_SECONDS = 10
 IDLE_SECONDS = 600
 PIECE = 64 * 1024
+CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 Record = Callable[[Access], None]
 
@@ -29,11 +33,15 @@ class _Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Tunnels:
-    """Serves CONNECT for one box; `record` hears of each, when it is over."""
+    """Serves CONNECT for one box; `record` hears of each, when it is over.
+
+    `end` is the far end of TLS for the hosts of registries: what is said to these is read.
+    """
 
     allowed: AllowList
     dialler: Dialler
     record: Record
+    end: TlsEnd
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection from its first byte to its end."""
@@ -52,6 +60,9 @@ class Tunnels:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = parse_target(await _read_authority(reader))
+        if target.host not in self.allowed.hosts and self._is_registry(target):
+            await self._end(target, reader, writer)
+            return
         self.allowed.check(target)
         try:
             out = await self.dialler.open(target)
@@ -62,7 +73,7 @@ class Tunnels:
             return
         moved, is_over, is_refused = _Bytes(), False, False
         try:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            writer.write(CONNECTED)
             if hello := await _read_hello(reader, target):
                 moved.sent += len(hello)
                 out[1].write(hello)
@@ -78,6 +89,21 @@ class Tunnels:
                 out[1].transport.abort()
             if not is_refused:
                 self._record(target, moved)
+
+    def _is_registry(self, target: Target) -> bool:
+        return Origin("https", target.host, target.port) in self.end.catalog.places
+
+    async def _end(
+        self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Be the registry. What came before our answer cannot be TLS: the client goes unheard."""
+        transport = cast("asyncio.Transport", writer.transport)
+        transport.pause_reading()
+        reader.feed_eof()
+        if await reader.read():
+            raise WrongName("something before the answer", target.host, target.port)
+        writer.write(CONNECTED)
+        await self.end.serve(transport, target.host, target.port)
 
     def _record(self, target: Target, moved: _Bytes) -> None:
         self.record(
@@ -168,7 +194,8 @@ def _refusal(refused: NotLetOut) -> bytes:
     where = f"{refused.host}:{refused.port}" if refused.port else refused.host
     words = (
         f"Codebot does not let this box reach {where}: {refused.reason}. "
-        "CODEBOT_EGRESS names the hosts that boxes may reach.\n"
+        "CODEBOT_EGRESS names the hosts that boxes may reach, CODEBOT_REGISTRIES those that they "
+        "may read packages from.\n"
     )
     return _answer("403 Forbidden", words)
 

@@ -1,0 +1,1 @@
+"""The registries under their real names: the far end of TLS, one table, a cache on disk."""
