@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from codebot.domain.ports import Sandbox
 from codebot.domain.repository import Identity, Repository
 from codebot.domain.secret import Secret
 from codebot.domain.task import TaskId
+from codebot.gateway.registries.authority import authority_pieces
 from codebot.git.git import Git
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.direct import DirectSandbox
@@ -78,6 +80,7 @@ class Workshop:
             mirrors=self.mirrors,
             work_dir=self.work_dir,
             limits=self.limits,
+            authority=partial(authority_pieces, self.root / "authority.pem"),
             find_source=self.find_source,
             means=self.means,
             templates=Templates(self.git, self.shelf),

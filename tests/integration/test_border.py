@@ -1,11 +1,14 @@
 """The rules of the border on real commits: what is refused, in which words, and what is not."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from codebot.errors import ChangeRefused, PathProtected, SecretFound
+from codebot.gateway.registries.authority import open_authority
+from codebot.gateway.registries.trust import java_store
 from codebot.workspace.limits import Limits
 from fakes.git_http import git
 from fakes.tokens import PROOF, letters, private_key
@@ -372,3 +375,58 @@ async def test_a_scan_that_takes_too_long_refuses_the_change(shop: Workshop) -> 
     write(checkout.tree / "new.py", "y = 2\n")
     with pytest.raises(ChangeRefused, match="in time"):
         await shop.collect(checkout)
+
+
+# --- the service's own gateway -------------------------------------------------------------------
+
+
+def authority_of(shop: Workshop) -> bytes:
+    """Give the certificate that boxes of this service trust."""
+    return open_authority(shop.root / "authority.pem", lambda: datetime.now(UTC)).pem
+
+
+def names_the_proxy(shop: Workshop) -> bytes:
+    return b"a = 1\nproxy=http://127.0.0.1:3128\n"
+
+
+def names_the_authoritys_file(shop: Workshop) -> bytes:
+    return b"a = 1\ncafile=/run/registries.pem\n"
+
+
+def holds_a_bundle(shop: Workshop) -> bytes:
+    return b"# trusted\n" + authority_of(shop)
+
+
+def holds_a_bundle_of_windows(shop: Workshop) -> bytes:
+    return holds_a_bundle(shop).replace(b"\n", b"\r\n")
+
+
+def holds_a_store_of_java(shop: Workshop) -> bytes:
+    return java_store(authority_of(shop))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        names_the_proxy,
+        names_the_authoritys_file,
+        holds_a_bundle,
+        holds_a_bundle_of_windows,
+        holds_a_store_of_java,
+    ],
+)
+async def test_what_means_something_in_a_box_only_is_refused(
+    shop: Workshop, make: Callable[[Workshop], bytes]
+) -> None:
+    checkout = await shop.prepare()
+    (checkout.tree / "lib" / "new").write_bytes(make(shop))
+    with pytest.raises(ChangeRefused, match=r"names this service's own gateway in lib/new:\d"):
+        await shop.collect(checkout)
+
+
+async def test_an_address_that_stood_in_the_base_already_is_nobodys_gateway(tmp_path: Path) -> None:
+    files = FILES | {"docs/squid.md": "http_port 127.0.0.1:3128\n"}
+    async with open_workshop(tmp_path, files, LIMITS) as shop:
+        checkout = await shop.prepare()
+        write(checkout.tree / "docs/squid.md", "Listen: `http_port 127.0.0.1:3128`\n")
+        assert await shop.collect(checkout)

@@ -1,14 +1,13 @@
 """Everything that works on tasks, made from the settings and wired."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uv import find_uv_bin
 
 from codebot.agent.claude import ClaudeAgent
@@ -16,35 +15,25 @@ from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits
 from codebot.agent.work import AgentWork
 from codebot.app.ground import Ground, open_ground, try_ground
+from codebot.app.way_out import authority_file, kept_answers, open_way_out
 from codebot.domain.box import BoxLimits
 from codebot.domain.budget import Caps
-from codebot.domain.egress import Access
 from codebot.domain.ports import Agent, Egress, Finding, Forge, Sandbox
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
-from codebot.domain.task import TaskId
 from codebot.errors import SandboxUnavailable
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.anthropic import AnthropicUpstream
-from codebot.gateway.egress.dial import Dialler, resolve
 from codebot.gateway.egress.ledger import EgressLedger
-from codebot.gateway.egress.policy import AllowList
-from codebot.gateway.egress.service import BoxEgress
 from codebot.gateway.gateway import Gateway
-from codebot.gateway.registries.authority import open_authority
-from codebot.gateway.registries.cache import Cache
-from codebot.gateway.registries.fetch import Fetcher, Gate
-from codebot.gateway.registries.library import Library
-from codebot.gateway.registries.trust import trust_files
-from codebot.gateway.registries.upstreams import ask_npm, ask_pip
+from codebot.gateway.registries.authority import authority_pieces
 from codebot.gateway.scripted import ScriptedUpstream
 from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
-from codebot.network.client import trust_in
 from codebot.pipeline import Pipeline
 from codebot.pipeline.kept_layers import KeptLayers
 from codebot.pipeline.set_up import SetUps
@@ -74,8 +63,6 @@ from codebot.workspace.workspaces import Workspaces
 log = structlog.get_logger(__name__)
 
 MEBIBYTE = 1024**2
-CACHE_BYTES = 10 * 1024 * MEBIBYTE
-"""What is kept of registries."""
 
 
 # --- The parts -------------------------------------------------------------------------------
@@ -111,7 +98,10 @@ class Parts:
     def budget(self) -> Budget:
         """Give what holds all that is kept to save time to its room on disk."""
         ground = self.ground
-        caches = (ground.templates.shelf.kept, ground.layers.kept, self.workspaces.kept_mirrors)
+        caches = (
+            *(ground.templates.shelf.kept, ground.layers.kept, self.workspaces.kept_mirrors),
+            partial(kept_answers, self.settings),
+        )
         return Budget(self.settings.cache_mb * MEBIBYTE, caches)
 
     async def recover(self) -> None:
@@ -144,7 +134,7 @@ async def open_parts(
             forges[ForgeKind.GITHUB] = github
         ledger = EgressLedger(store.egress, now=utc_now, mask=redactor.in_any_case)
         stack.push_async_callback(ledger.close)
-        egress = _egress(settings, gateway.application, ledger.record)
+        egress = open_way_out(settings, gateway.application, ledger.record)
         stack.push_async_callback(egress.close)
         sandbox, agent = _sandbox(settings, egress, _groups(settings)), _agent(settings)
         ground = await open_ground(settings, git, sandbox)
@@ -240,37 +230,6 @@ def _tools() -> dict[str, Path]:
     return {"uv": uv, "uvx": uv.with_name("uvx")}
 
 
-def _egress(
-    settings: Settings, model: Callable[[TaskId], ASGIApp], record: Callable[[TaskId, Access], None]
-) -> BoxEgress:
-    """Give the way out of boxes; registries are asked for when a box first needs one."""
-    proxy_of = partial(proxy_for, proxies=settings.proxies)
-    private = tuple(map(ip_network, settings.egress_private))
-    gate = Gate(resolve, private)
-    kept = settings.data_dir / "registries"
-    return BoxEgress(
-        model=model,
-        record=record,
-        allowed=AllowList(frozenset(settings.egress)),
-        dialler=Dialler(proxy_of, private=private, trust=trust_in(settings.certificate_file)),
-        library=_library(settings, Fetcher(proxy_of, gate, settings.certificate_file)),
-        open_authority=partial(open_authority, kept / "authority.pem", utc_now),
-        trusted=partial(trust_files, company=settings.certificate_file),
-    )
-
-
-def _library(settings: Settings, fetcher: Fetcher) -> Library:
-    """Give what reads the registries, with the cache for all tasks."""
-    return Library(
-        ask_pip=ask_pip,
-        ask_npm=partial(ask_npm, settings.path),
-        names=[name for name in settings.registries if "://" not in name],
-        further=[name for name in settings.registries if "://" in name],
-        fetcher=fetcher,
-        cache=Cache(settings.data_dir / "registries" / "cache", CACHE_BYTES),
-    )
-
-
 def _workspaces(
     settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor, ground: Ground
 ) -> Workspaces:
@@ -281,6 +240,7 @@ def _workspaces(
         work_dir=settings.work_dir,
         limits=Limits(protected_paths=settings.protected_paths, allowed_filters=settings.filters),
         holds_secret=redactor.is_betrayed_by,
+        authority=partial(authority_pieces, authority_file(settings)),
         tame=partial(wording.own_message, redact=redactor),
         find_source=_find_source(settings),
         means=ground.chosen.means,
@@ -378,7 +338,7 @@ async def _try_sandbox(settings: Settings) -> Sequence[Finding]:
     No control group is divided for it: a service that systemd starts after this in the same group
     could not enter it any more.
     """
-    egress = _egress(settings, lambda _: _nothing_here, lambda _, __: None)
+    egress = open_way_out(settings, lambda _: _nothing_here, lambda _, __: None)
     try:
         sandbox = _sandbox(settings, egress, None)
         return [*await sandbox.check(), await try_ground(settings, sandbox)]

@@ -123,8 +123,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Lay a task's tree above one that all tasks of a commit share, where that works "
             "(overlayfs); `off`: copy it."),
     Setting("CODEBOT_CACHE_MB", "cache_mb", parse.integer(0, 1024**3), "20480",
-            "Disk for all that is kept to save time (mirrors, templates, environments), in MiB; "
-            "what was not used for longest goes first, and nothing that a task stands on."),
+            "Disk for all that is kept to save time (mirrors, templates, environments, packages), "
+            "in MiB; what was not used for longest goes first, and nothing that a task stands on."),
     Setting("CODEBOT_MAX_PROCESSES", "max_processes", parse.integer(16, 100_000), "512",
             "Processes and threads of one box."),
     Setting("CODEBOT_EGRESS", "egress", parse.listed(parse.egress_host), "",

@@ -6,7 +6,7 @@ of its own, without a checkout: seen to execute nothing, whatever they hold.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -36,7 +36,8 @@ class Border:
     """Judges by `limits` what comes into `checkout.repository`.
 
     `holds_secret` says of some bytes whether they may not leave this machine; `tame` makes the
-    words that go with a change fit to be pushed.
+    words that go with a change fit to be pushed. `authority` gives what it may not carry besides:
+    pieces of the certificate by which boxes trust the gateway.
     """
 
     git: Git
@@ -44,6 +45,7 @@ class Border:
     limits: Limits
     holds_secret: Callable[[bytes], bool]
     tame: Callable[[str], str]
+    authority: Callable[[], Sequence[bytes]] = tuple
 
     async def take_in(self, bundle: BinaryIO, *, author: Identity, message: str) -> Change:
         """Give the bundle's commits as a change of the bot; `message` is for those without one.
@@ -70,7 +72,9 @@ class Border:
 
     @property
     def _scan(self) -> Scan:
-        return Scan(self.git, self.checkout.repository, self.limits, self.holds_secret)
+        return Scan(
+            *(self.git, self.checkout.repository, self.limits, self.holds_secret), self.authority
+        )
 
     async def _index(self, pack: BinaryIO) -> None:
         """Take the objects in, each checked: no `.git` or `..` in a tree, no hostile submodule.

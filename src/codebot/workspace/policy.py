@@ -134,6 +134,18 @@ def check_leaks(leaks: Sequence[tuple[str, Leak]]) -> None:
         )
 
 
+def check_traces(traces: Sequence[tuple[str, Leak]]) -> None:
+    """Refuse what names the gateway of this service: (where it is, what)."""
+    if traces:
+        places = list(dict.fromkeys(place for place, _ in traces))
+        raise ChangeRefused(
+            f"The agent's change names this service's own gateway in {_listed(places)}.",
+            hint="Such an address, or certificate, means something in a box only: retry.",
+            remedy="Take it out, and write it nowhere else: set programs up by their environment, "
+            "as it is, and not by files of the repository.",
+        )
+
+
 def _submodules_refused(places: Sequence[str]) -> ChangeRefused | None:
     if not places:
         return None

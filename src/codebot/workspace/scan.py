@@ -12,22 +12,25 @@ from codebot.workspace import policy
 from codebot.workspace.leaks import Leak, ScanTooSlow, find_leaks
 from codebot.workspace.limits import Limits
 from codebot.workspace.new_objects import Contents, NewObject, list_new_objects, read_contents
+from codebot.workspace.traces import find_traces
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
     """Looks at the objects of one repository.
 
-    `holds_secret` says of some bytes whether they hold a credential of the service itself.
+    `holds_secret` says of some bytes whether they hold a credential of the service itself;
+    `authority` gives pieces of the certificate by which boxes trust the gateway.
     """
 
     git: Git
     repository: Path
     limits: Limits
     holds_secret: Callable[[bytes], bool]
+    authority: Callable[[], Sequence[bytes]] = tuple
 
     async def check_new_objects(self, base: str, tip: str) -> None:
-        """Refuse a change with a credential in it, or one that is too large.
+        """Refuse a change with a credential or our own gateway in it, or one that is too large.
 
         Looked at is every new object, also those that a later commit took back: all are pushed.
         Text that stood in `base` already betrays nothing, wherever it stands now.
@@ -36,10 +39,26 @@ class Scan:
         policy.check_sizes(objects, self.limits)
         until = time.monotonic() + self.limits.scan_timeout.total_seconds()
         leaks: list[tuple[str, Leak]] = []
+        traces: list[tuple[str, Leak]] = []
         async for contents in read_contents(self.git, self.repository, objects):
             leaks += await asyncio.to_thread(self._look_through, contents, until)
+            traces += await asyncio.to_thread(self._look_for_traces, contents)
         if leaks:
             policy.check_leaks(await self._without_known(base, leaks))
+        if traces:
+            policy.check_traces(await self._without_known(base, traces))
+
+    def _look_for_traces(self, contents: Contents) -> list[tuple[str, Leak]]:
+        """Look whether anything names the gateway; where, only if something does."""
+        authority = self.authority()
+        if next(find_traces(contents.raw, authority), None) is None:
+            return []
+        return [
+            (f"{_place(one, kind)}:{trace.line}", trace)
+            for one, kind, content in contents.each()
+            if kind == b"blob"
+            for trace in find_traces(content, authority)
+        ]
 
     def _look_through(self, contents: Contents, until: float) -> list[tuple[str, Leak]]:
         if self.holds_secret(contents.raw):

@@ -1,7 +1,7 @@
 """Workspaces: a clean tree for each task, and the agent's work out of it as commits of the bot."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,8 @@ class Workspaces:
 
     `means` say how a tree comes to be; all but a copy stand on `templates`.
     `holds_secret` says of some bytes whether a change must not carry them out; `tame` takes
-    secrets, and what would act, out of the messages of its commits. `find_source` says which
+    secrets, and what would act, out of the messages of its commits. `authority` gives pieces of the
+    certificate that boxes trust, which no change may hold either. `find_source` says which
     repository a submodule's address means; without it, no submodule is brought.
     """
 
@@ -55,6 +56,7 @@ class Workspaces:
         limits: Limits,
         holds_secret: Callable[[bytes], bool] = lambda _: False,
         tame: Callable[[str], str] = mask_tokens,
+        authority: Callable[[], Sequence[bytes]] = tuple,
         find_source: FindSource | None = None,
         means: Means = Means.COPY,
         templates: Templates | None = None,
@@ -67,6 +69,7 @@ class Workspaces:
         self._limits = limits
         self._holds_secret = holds_secret
         self._tame = tame
+        self._authority = authority
         self._find_source = find_source
         self._means = means
         self._templates = templates
@@ -143,7 +146,10 @@ class Workspaces:
             )
             if not bundle.tell():
                 raise NothingChanged("The agent made no changes.")
-            border = Border(self._git, checkout, self._limits, self._holds_secret, self._tame)
+            border = Border(
+                *(self._git, checkout, self._limits, self._holds_secret, self._tame),
+                authority=self._authority,
+            )
             change = await border.take_in(bundle, author=author, message=message)
             return replace(change, left_out=left_out)
 

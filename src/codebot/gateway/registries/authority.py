@@ -3,7 +3,7 @@
 import fcntl
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,6 +91,23 @@ def open_authority(file: Path, now: Callable[[], datetime]) -> Authority:
             kept = _make(now())
             _write(file, _key_bytes(kept[0]) + kept[1].public_bytes(serialization.Encoding.PEM))
     return Authority(*kept, now)
+
+
+def authority_pieces(file: Path) -> Sequence[bytes]:
+    """Give pieces by which the certificate is known in any file, as text or as bytes.
+
+    Nothing where there is none yet: then no box has seen it.
+    """
+    kept = _read(file)
+    if kept is None:
+        return ()
+    lines = kept[1].public_bytes(serialization.Encoding.PEM).splitlines()[1:-1]
+    point = (
+        kept[0]
+        .public_key()
+        .public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    )
+    return (*(line for line in lines if len(line) == len(lines[0])), point)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Cache:
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for draft in (self.folder / "drafts").iterdir():
             _remove_unless_held(draft)
-        self._size = sum(size for _, size, _ in self._listed())
+        self._size = sum(size for _, size, _ in self.listed())
 
     def size(self) -> int:
         """Give the bytes of all entries, as far as this process knows."""
@@ -102,7 +102,7 @@ class Cache:
         told = _read_head(os.pread(file.fileno(), LONGEST_HEAD, 0))
         if told is None or told["size"] != seen.st_size - LONGEST_HEAD:
             file.close()
-            self._forget(path)
+            self.forget(path)
             return None
         with suppress(OSError):
             os.utime(file.fileno(), (self.now(), seen.st_mtime))
@@ -145,7 +145,7 @@ class Cache:
         What is being read can be read to its end.
         """
         with self._turn:
-            found, freed = sorted(self._listed()), 0
+            found, freed = sorted(self.listed()), 0
             for _, size, path in found:
                 if freed >= wanted:
                     break
@@ -159,17 +159,22 @@ class Cache:
         digest = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / "entries" / digest[:2] / digest
 
-    def _listed(self) -> Iterator[tuple[float, int, Path]]:
-        """Give every entry with when it was last used, and its size."""
+    def listed(self) -> Iterator[tuple[float, int, Path]]:
+        """Give every entry: when it was last used, its size, and the file to forget it by.
+
+        Each service counts what it keeps by itself; this is what all of them have kept.
+        """
         for path in (self.folder / "entries").glob("*/*"):
             with suppress(OSError):
                 seen = path.stat()
                 yield seen.st_atime, seen.st_size, path
 
-    def _forget(self, path: Path) -> None:
+    def forget(self, path: Path) -> bool:
+        """Remove an entry; say whether it is gone. Whoever reads it reads on."""
         with self._turn, suppress(OSError):
             self._size -= path.stat().st_size
             path.unlink()
+        return not path.exists()
 
 
 def _read(file: IO[bytes], offset: int, size: int, whole: int) -> bytes:
