@@ -32,6 +32,7 @@ from codebot.domain.ports import Agent, AgentJob, Ended, Finding, Launch, Sandbo
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.task import NewTask, Task, TaskId, TaskRequest
+from codebot.environment.recipes.operators import read_operators_table
 from codebot.errors import CodebotError, ForgeError
 from codebot.forge.local.forge import LocalForge
 from codebot.gateway.gateway import Gateway
@@ -228,10 +229,13 @@ async def open_story(
     setup_command: str | None = None,
     sandbox: Sandbox | None = None,
     files: Mapping[str, str] = MappingProxyType({}),
+    environments: str = "",
+    setup_limit: float = 20,
 ) -> AsyncIterator[Story]:
     """Give a task on a folder with one file (and `files`), claimed and ready to be worked on.
 
-    `real_agent` works in place of the one that is played, `sandbox` in place of none.
+    `real_agent` works in place of the one that is played, `sandbox` in place of none;
+    `environments` is the operator's table, `setup_limit` in seconds.
     """
     origin = _origin(root, files)
     clock, redactor = Clock(), Redactor()
@@ -254,7 +258,8 @@ async def open_story(
     limits = AgentLimits(timedelta(seconds=30), timedelta(seconds=30))
     places = Places(host_git, sandbox)
     limit = timedelta(seconds=20)
-    set_ups = SetUps(sandbox, places, limit, redactor)
+    table, _ = read_operators_table(environments)
+    set_ups = SetUps(sandbox, places, timedelta(seconds=setup_limit), redactor, environments=table)
     runs = BaseRuns(root / "base-runs")
     tools = Tools(
         store=store,
@@ -284,7 +289,10 @@ def _origin(root: Path, files: Mapping[str, str]) -> Path:
     origin = root / "shop"
     git("init", "-q", "-b", "main", str(origin))
     for name, text in {"shop.py": "# a shop\n", **files}.items():
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
         (origin / name).write_text(text)
+        if text.startswith("#!"):
+            (origin / name).chmod(0o755)
     git("add", ".", cwd=origin)
     git("commit", "-q", "-m", "Begin", cwd=origin)
     return origin

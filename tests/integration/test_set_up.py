@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from codebot.domain.environment import Recipe, RecipeOrigin, SetUpState
+from codebot.domain.environment import SetUpState
 from codebot.domain.outcome import Basis, Verdict, VerdictState
 from codebot.domain.ports import Sandbox
-from codebot.pipeline import set_up
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
@@ -102,13 +101,14 @@ async def test_what_is_set_up_is_told_while_it_is(tmp_path: Path, box: Sandbox) 
 
 
 async def test_the_agents_box_has_the_environments_programs_first_and_a_python(
-    tmp_path: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, box: Sandbox
 ) -> None:
-    installs = "mkdir -p tools; printf '#!/bin/sh\\necho its own\\n' >tools/ls; chmod +x tools/ls"
-    recipe = Recipe(RecipeOrigin.GUESSED, "a lock file", installs, bin=("tools",))
-    monkeypatch.setattr(set_up, "find_recipes", lambda _, **__: (recipe,))
+    says = 'setup = ["mkdir tools", "cp own-ls.sh tools/ls"]\nbin = ["tools"]\n'
+    files = {".codebot.toml": says, "own-ls.sh": "#!/bin/sh\necho its own\n"}
     works = "ls >told; python -c 'print(6 * 7)' >>told; python3 -c 'print(7 * 7)' >>told"
-    async with open_story(tmp_path, act(works), sandbox=box, test_command="cat told") as story:
+    async with open_story(
+        tmp_path, act(works), sandbox=box, test_command="cat told", files=files
+    ) as story:
         await story.tell()
         assert verdict_of(story).output == "its own\n42\n49\n"
 

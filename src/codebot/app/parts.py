@@ -21,6 +21,7 @@ from codebot.domain.budget import Caps
 from codebot.domain.ports import Agent, Egress, Finding, Forge, Sandbox
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
+from codebot.environment.operators_table import read_environments
 from codebot.errors import SandboxUnavailable
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
@@ -116,7 +117,11 @@ class Parts:
 async def open_parts(
     settings: Settings, redactor: Redactor, *, public_url: str
 ) -> AsyncIterator[Parts]:
-    """Wire everything that works on tasks; close it in the reverse order."""
+    """Wire everything that works on tasks; close it in the reverse order.
+
+    Raises `ConfigError` for a table of environments that cannot be used.
+    """
+    environments = read_environments(settings.environments)
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database, redact=redactor, now=utc_now, new_id=new_uuid7)
         stack.push_async_callback(store.close)
@@ -141,7 +146,15 @@ async def open_parts(
         workspaces = _workspaces(settings, git, sandbox, redactor, ground)
         places = Places(git, sandbox)
         kept = KeptLayers(ground.layers, places, ground.lays_below, settings.path, workspaces.holds)
-        set_ups = SetUps(sandbox, places, settings.setup_timeout, redactor, kept)
+        set_ups = SetUps(
+            sandbox,
+            places,
+            settings.setup_timeout,
+            redactor,
+            kept,
+            environments=environments,
+            granted=frozenset(settings.egress),
+        )
         yield Parts(
             settings,
             store,

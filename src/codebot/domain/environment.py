@@ -1,6 +1,6 @@
 """What a repository needs before its tests can run, who said so, and what became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -27,13 +27,17 @@ class Recipe:
 
     `source` names where it comes from, as people know it ("uv.lock", ".codebot.toml"). `setup`
     and `update` are shell scripts, "" for nothing to do; `update` brings a kept environment to a
-    newer commit. `test` is the command that this recipe runs the tests by, "" where it does not
-    say. `path` is the folder of the repository that all of it is about, "" for the top. `env`
-    holds further variables, and `bin` folders that come first on PATH (`~/` is the HOME of the
-    box, anything else is seen from the workspace). `keys` are the paths whose contents decide
-    whether a kept environment still fits; `programs` must be on PATH before there is any use in
-    beginning. `notes` say what of a foreign file was not understood, and `egress` which hosts the
-    recipe asks for.
+    newer commit. `test` is the command that is said to run the tests, "" where nobody says so;
+    `usual_test` is what runs tests of this kind for want of a better clue, and `runner` the words
+    before a program of the environment ("uv run"), None where any lock file may say.
+
+    `path` is the folder of the repository that all of it is about, "" for the top. `env` holds
+    further variables, and `bin` folders that come first on PATH (`~/` is the HOME of the box,
+    anything else is seen from the workspace). `keys` are the paths whose contents decide whether
+    a kept environment still fits; `programs` must be on PATH before there is any use in beginning.
+    `builds` says that it leaves what was built from the repository's own files: that fits no other
+    commit. `notes` say what of it was not understood or is not granted, and `egress` which hosts
+    the recipe asks for.
     """
 
     origin: RecipeOrigin
@@ -41,11 +45,14 @@ class Recipe:
     setup: str
     update: str = ""
     test: str = ""
+    usual_test: str = ""
+    runner: str | None = None
     path: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     bin: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    builds: bool = False
     notes: tuple[str, ...] = ()
     egress: tuple[str, ...] = ()
 
@@ -61,6 +68,10 @@ class Recipe:
             str(paths.home / entry[2:] if entry.startswith("~/") else top / entry)
             for entry in self.bin
         )
+
+    def telling(self, notes: Iterable[str]) -> "Recipe":
+        """Give the recipe with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     @property
     def is_written(self) -> bool:

@@ -105,6 +105,7 @@ def environment_set_up(environment: Environment) -> EventData:
         "source": "" if recipe is None else recipe.source,
         "reason": environment.reason,
         "failures": list(environment.failures),
+        "notes": [] if recipe is None else list(recipe.notes),
         "reused": environment.reused,
         "seconds": environment.duration.total_seconds(),
     }

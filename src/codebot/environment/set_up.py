@@ -9,6 +9,7 @@ import structlog
 
 from codebot.domain.box import Exit, ExitReason, Network
 from codebot.domain.environment import Recipe
+from codebot.environment.set_up_signs import sign_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.sandbox.output import as_text
 
@@ -16,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 SHELL = """
 exec 2>&1 </dev/null
-cd -- "./$2"
+cd -- "./$2" || exit
 if command -v bash >/dev/null; then exec bash -eo pipefail -c "$1"; fi
 exec sh -ec "$1"
 """
@@ -43,9 +44,12 @@ async def run_recipe(
         env=recipe.env,
         path=recipe.search_path(boxed.paths),
     )  # fmt: skip
+    output = as_text(ended.tail, ended.cut, redact)
+    why = _why(ended, limit)
+    sign = sign_in(output) if why else ""
     run = SetUpRun(
-        why=_why(ended, limit),
-        output=as_text(ended.tail, ended.cut, redact),
+        why=f"{why}: {sign}" if sign else why,
+        output=output,
         duration=timedelta(seconds=time.monotonic() - started),
     )
     seconds = round(run.duration.total_seconds(), 1)

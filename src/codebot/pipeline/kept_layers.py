@@ -103,8 +103,9 @@ class KeptLayers:
         return {"recipe": recipe.source, LEFTOVERS: json.dumps(layer.leftovers)}
 
     async def _key(self, checkout: Checkout, recipe: Recipe) -> LayerKey:
-        """Say what decides; where a recipe names no files that do, every commit decides."""
-        keys = await self.places.object_ids(checkout, recipe.keys) if recipe.keys else ()
+        """Say what decides; where a recipe names no files that do, or builds, the commit does."""
+        named = bool(recipe.keys) and not recipe.builds
+        keys = await self.places.object_ids(checkout, recipe.keys) if named else ()
         told = (recipe.setup, recipe.path, sorted(recipe.env.items()), recipe.bin)
         return LayerKey(
             repository=str(checkout.mirror),

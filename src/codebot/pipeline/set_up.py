@@ -4,8 +4,9 @@ Set-up runs in a place of its own at the base commit, and what it leaves there i
 comes under the agent's workspace and under every place in which tests run.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from codebot.domain.environment import Environment, Layer, Recipe, SetUpState
@@ -13,11 +14,13 @@ from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import Task
 from codebot.domain.tree import Tree
-from codebot.environment.recipes import find_recipes
+from codebot.environment.recipes import Said, find_recipes, refused_hosts, written_for
+from codebot.environment.recipes.written import Written
 from codebot.environment.set_up import SetUpRun, run_recipe
 from codebot.errors import SetUpFailed
 from codebot.pipeline.kept_layers import KeptLayers
 from codebot.sandbox.boxed import Boxed
+from codebot.verify.command import find_test_command
 from codebot.workspace.places import Places
 
 PLACE = "environment"
@@ -35,13 +38,19 @@ async def tell_nobody(recipe: Recipe) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SetUps:
-    """Sets repositories up."""
+    """Sets repositories up.
+
+    `environments` is the operator's table, by repository; `granted` are the hosts that boxes may
+    reach besides the registries.
+    """
 
     sandbox: Sandbox
     places: Places
     timeout: timedelta
     redact: Callable[[str], str]
     kept: KeptLayers | None = None
+    environments: Mapping[str, Written] = field(default_factory=dict)
+    granted: frozenset[str] = frozenset()
 
     async def provide(
         self, task: Task, checkout: Checkout, tree: Tree, tell: Tell = tell_nobody
@@ -53,7 +62,7 @@ class SetUps:
         """
         failures: list[str] = []
         environment = Environment(SetUpState.NOTHING_TO_DO)
-        for recipe in find_recipes(tree, setup_command=task.request.setup_command):
+        for recipe in await asyncio.to_thread(self._recipes, task, tree):
             await tell(recipe)
             environment = await self._try(task, checkout, recipe)
             if environment.state is SetUpState.READY:
@@ -63,6 +72,16 @@ class SetUps:
         if environment.layer is not None:
             await self.places.furnish(task.id, checkout, environment.layer)
         return replace(environment, failures=tuple(failures))
+
+    def _recipes(self, task: Task, tree: Tree) -> list[Recipe]:
+        """Give the recipes to try; what strangers wrote may take its time to read."""
+        request = task.request
+        operator = self.environments.get(request.repository.full_name.lower())
+        written = written_for(tree, Said(request.setup_command or "", operator))
+        own = None if written is None else written.recipe
+        test = find_test_command(request.test_command, tree, own)
+        found = find_recipes(tree, written, test.command if test else "")
+        return [recipe.telling(refused_hosts(recipe, self.granted)) for recipe in found]
 
     async def set_up_anew(
         self, task: Task, place: Checkout, environment: Environment

@@ -140,8 +140,10 @@ def _is_set_up(environment: Environment) -> bool:
 
 def _decides_about(environment: Environment, change: Change) -> bool:
     """Say whether the change touches what decides about the environment."""
-    keys = () if environment.recipe is None else environment.recipe.keys
-    return not {file.path for file in change.files}.isdisjoint(keys)
+    recipe = environment.recipe
+    keys = () if recipe is None else recipe.keys
+    builds = recipe is not None and recipe.builds
+    return builds or not {file.path for file in change.files}.isdisjoint(keys)
 
 
 def _key(trial: Trial, command: TestCommand) -> str:

@@ -156,6 +156,7 @@ def _wrong_on_disk(settings: Settings) -> list[str]:
     files = (
         ("SSL_CERT_FILE", settings.certificate_file, os.R_OK),
         ("CODEBOT_CLAUDE_BIN", settings.claude_bin, os.X_OK),
+        ("CODEBOT_ENVIRONMENTS", settings.environments, os.R_OK),
         ("ANTHROPIC_BASE_URL", script if isinstance(script, Path) else None, os.R_OK),
     )
     problems = [

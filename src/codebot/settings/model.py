@@ -82,6 +82,7 @@ class Settings:
     test_timeout: timedelta
     setup_timeout: timedelta
     untested: WhenUntested
+    environments: Path | None = None
     max_turns: int
     max_budget_usd: float
     max_tokens: int | None = None

@@ -99,6 +99,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds that the test command may take."),
     Setting("CODEBOT_SETUP_TIMEOUT", "setup_timeout", parse.seconds(1, 7 * DAY), "1200",
             "Seconds that setting a repository up may take."),
+    Setting("CODEBOT_ENVIRONMENTS", "environments", parse.path, "",
+            "A TOML file that says how repositories are set up and tested, one table for each: "
+            '`["owner/name"]`, with the keys of `.codebot.toml`. It goes before theirs.'),
     Setting("CODEBOT_UNTESTED", "untested", parse.one_of(WhenUntested), "draft",
             "What becomes of a change that nothing could test: `draft` or `ready` is how its pull "
             "request is opened, `fail` ends the task."),
@@ -139,7 +142,8 @@ SETTINGS: tuple[Setting, ...] = (
             "they are not public, comma-separated; never this machine itself or its link."),
     Setting("CODEBOT_PROTECTED_PATHS", "protected_paths", parse.listed(parse.protected_path),
             ".github/workflows/**, .github/actions/**, **/CODEOWNERS, .github/dependabot.yml, "
-            ".gitlab-ci.yml, .circleci/**, azure-pipelines.yml, Jenkinsfile, .gitmodules",
+            ".gitlab-ci.yml, .circleci/**, azure-pipelines.yml, Jenkinsfile, .gitmodules, "
+            ".codebot.toml",
             "Paths that no change may touch, comma-separated git patterns (`**` spans folders)."),
     Setting("CODEBOT_FILTERS", "filters", parse.listed(parse.text), "",
             "Filters of `.gitattributes` (`lfs`, `git-crypt`) whose files may be published as they "

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from codebot.domain.tree import Tree
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
+
+PYTEST = "pytest"
 
 LONGEST_CLUE = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
@@ -21,10 +24,10 @@ PYTEST_TABLE = re.compile(r"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*pytest[ \t]*[.\]]",
 """Searched for, not parsed: of a name with 50,000 dots, tomllib makes gigabytes."""
 
 PYTHON_RUNNERS = {
-    "uv.lock": "uv run ",
-    "poetry.lock": "poetry run ",
-    "pdm.lock": "pdm run ",
-    "Pipfile.lock": "pipenv run ",
+    "uv.lock": "uv run --frozen",
+    "poetry.lock": "poetry run",
+    "pdm.lock": "pdm run",
+    "Pipfile.lock": "pipenv run",
 }
 NODE_RUNNERS = {
     "pnpm-lock.yaml": "pnpm test",
@@ -49,15 +52,38 @@ def find_test_command(
         return TestCommand(given, GIVEN)
     if recipe is not None and recipe.test:
         return TestCommand(recipe.test, f"detected from {recipe.source}")
-    for detect in DETECTORS:
-        if (found := detect(tree)) is not None:
-            command, clue = found
-            return TestCommand(command, f"detected from {clue}")
-    return None
+    tree = tree.below(recipe.path) if recipe is not None else tree
+    detected = (detect(tree) for detect in DETECTORS)
+    found = next(filter(None, detected), None) or _usual(recipe) or _last_resort(tree)
+    return None if found is None else _through(found, tree, recipe)
 
 
 Found = tuple[str, str] | None
 """A command and the clue that it comes from."""
+
+
+def _usual(recipe: Recipe | None) -> Found:
+    return (recipe.usual_test, recipe.source) if recipe is not None and recipe.usual_test else None
+
+
+def _last_resort(tree: Tree) -> Found:
+    return next(filter(None, (detect(tree) for detect in LAST_DETECTORS)), None)
+
+
+def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestCommand:
+    """Give the command as the environment runs it that was set up."""
+    command, clue = found
+    if recipe is not None and recipe.usual_test and recipe.source == clue:
+        command = recipe.usual_test
+    if command == PYTEST:
+        command = f"{_runner(tree, recipe)} {PYTEST}".lstrip()
+    return TestCommand(command, f"detected from {clue}")
+
+
+def _runner(tree: Tree, recipe: Recipe | None) -> str:
+    if recipe is not None and recipe.runner is not None:
+        return recipe.runner
+    return next((runner for lock, runner in PYTHON_RUNNERS.items() if lock in tree.paths), "")
 
 
 def _make(tree: Tree) -> Found:
@@ -87,24 +113,19 @@ def make_targets(makefile: str) -> frozenset[str]:
 def _pytest(tree: Tree) -> Found:
     for name in ("pytest.ini", ".pytest.ini"):
         if name in tree.paths:
-            return _pytest_for(tree, name)
+            return PYTEST, name
     if PYTEST_TABLE.search(_text(tree, "pyproject.toml")):
-        return _pytest_for(tree, "pyproject.toml")
+        return PYTEST, "pyproject.toml"
     for name, section in (("setup.cfg", "tool:pytest"), ("tox.ini", "pytest")):
         if _has_section(tree, name, section):
-            return _pytest_for(tree, name)
+            return PYTEST, name
     return None
 
 
 def _pytest_unsaid(tree: Tree) -> Found:
     """Go by the names of files alone: the last resort, for every language may vendor Python."""
     clue = min(filter(_is_python_test, tree.paths), default=None)
-    return None if clue is None else _pytest_for(tree, clue)
-
-
-def _pytest_for(tree: Tree, clue: str) -> Found:
-    runner = next((run for lock, run in PYTHON_RUNNERS.items() if lock in tree.paths), "")
-    return f"{runner}pytest", clue
+    return None if clue is None else (PYTEST, clue)
 
 
 def _is_python_test(path: str) -> bool:
@@ -151,6 +172,40 @@ def _gradle(tree: Tree) -> Found:
     return None
 
 
+def _ruby(tree: Tree) -> Found:
+    if "Gemfile" not in tree.paths:
+        return None
+    if ".rspec" in tree.paths or any(path.endswith("_spec.rb") for path in tree.paths):
+        return "bundle exec rspec", "Gemfile"
+    return ("bundle exec rake test", "Rakefile") if "Rakefile" in tree.paths else None
+
+
+def _php(tree: Tree) -> Found:
+    if _at(_json(tree, "composer.json"), "scripts", "test"):
+        return "composer test", "composer.json"
+    found = [name for name in ("phpunit.xml", "phpunit.xml.dist") if name in tree.paths]
+    return ("vendor/bin/phpunit", found[0]) if found else None
+
+
+def _elixir(tree: Tree) -> Found:
+    return ("mix test", "mix.exs") if "mix.exs" in tree.paths else None
+
+
+def _dotnet(tree: Tree) -> Found:
+    found = [path for path in tree.paths if path.endswith((".sln", ".slnx", "Tests.csproj"))]
+    if not found:
+        return None
+    nearest = min(found, key=lambda path: (path.count("/"), path))
+    return f"dotnet test {shlex.quote(nearest)}", nearest
+
+
+def _make_check(tree: Tree) -> Found:
+    present = [name for name in MAKEFILES if name in tree.paths]
+    if present and "check" in make_targets(_text(tree, present[0])):
+        return "make check", present[0]
+    return None
+
+
 DETECTORS: tuple[Callable[[Tree], Found], ...] = (
     _make,
     _pytest,
@@ -161,8 +216,13 @@ DETECTORS: tuple[Callable[[Tree], Found], ...] = (
     _cargo,
     _maven,
     _gradle,
-    _pytest_unsaid,
+    _ruby,
+    _php,
+    _elixir,
+    _dotnet,
 )
+LAST_DETECTORS: tuple[Callable[[Tree], Found], ...] = (_make_check, _pytest_unsaid)
+"""For want of anything better, also than what the recipe usually runs the tests by."""
 
 
 def _text(tree: Tree, path: str) -> str:

@@ -24,6 +24,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "the program {what} is not installed where the tests run"),
     (r"make(?:\[\d+\])?: (?P<what>[\w.+/-]+): No such file or directory",
      "the program {what} is not installed where the tests run"),
+    (r"(?:Failed to spawn: `|Command not found: |Command ')(?P<what>[\w.+-]+)[`']?",
+     "the program {what} is not installed where the tests run"),
     (r"env: .(?P<what>[\w.+-]+).: No such file or directory",
      "the program {what} is not installed where the tests run"),
     (r"(?P<what>[\w.+/-]+): Permission denied\n(?:.*\n)*?make.*Error 126",

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 SHELL = """
 exec 2>&1
-cd -- "./$2"
+cd -- "./$2" || exit
 if command -v bash >/dev/null; then exec bash -eo pipefail -c "$1"; fi
 exec sh -ec "$1"
 """

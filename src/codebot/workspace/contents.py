@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from codebot.domain.tree import Tree
+from codebot.domain.tree import Tree, is_telling
 from codebot.errors import GitFailed
 from codebot.git.git import Git
 from codebot.workspace.listings import REGULAR, TreeEntry, read_tree_listing
@@ -12,14 +12,28 @@ LARGEST_FILE = 1024 * 1024
 LARGEST_SUM = 32 * 1024 * 1024
 """Bytes; larger files are not what a person wrote to say how a repository works."""
 
+MOST_BELOW = 500
+LARGEST_BELOW = 128 * 1024
+"""Files below the top folder that are read, and the bytes of one: enough for a path to name."""
+
 
 async def read_tree(git: Git, repository: Path, commit: str) -> Tree:
-    """Give all paths of a commit, and the contents of the files in its top folder."""
+    """Give all paths of a commit, and the contents of the files that say how it works."""
     listed = await git.run("ls-tree", "-r", "-z", "-l", commit, cwd=repository)
     entries = list(read_tree_listing(listed.stdout))
     top = [entry for entry in entries if "/" not in entry.path]
-    contents = await _read(git, repository, top)
+    contents = await _read(git, repository, [*top, *_telling_below(entries)])
     return Tree(frozenset(entry.path for entry in entries), contents)
+
+
+def _telling_below(entries: Iterable[TreeEntry]) -> list[TreeEntry]:
+    """Give the files below the top folder that tell how something is set up, the nearest first."""
+    telling = (
+        entry
+        for entry in entries
+        if "/" in entry.path and (entry.size or 0) <= LARGEST_BELOW and is_telling(entry.path)
+    )
+    return sorted(telling, key=lambda entry: entry.path.count("/"))[:MOST_BELOW]
 
 
 async def read_texts(

@@ -1,0 +1,106 @@
+"""Node projects: the package manager that they name, and what their lock file says."""
+
+import re
+from collections.abc import Iterator
+
+from codebot.environment.recipes.clues import Clues, at
+from codebot.environment.recipes.guess import Family, Guess, guess
+
+TOOLS = "~/.local/bin"
+PROGRAMS = "node_modules/.bin"
+NODE_ENV = {
+    "CYPRESS_INSTALL_BINARY": "0",
+    "ELECTRON_SKIP_BINARY_DOWNLOAD": "1",
+    "HUSKY": "0",
+    "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1",
+    "PUPPETEER_SKIP_DOWNLOAD": "1",
+    "npm_config_audit": "false",
+    "npm_config_fund": "false",
+    "npm_config_update_notifier": "false",
+}
+"""Browsers and the like come from hosts that are no registries, and a failed download would be the
+end of everything else. Nor is there anybody to read of audits and sponsors."""
+
+_MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
+_BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")
+_PNPM_OF_LOCK = {"5": "7", "6": "8", "9": "10"}
+_YARN_OF_LOCK = {"4": "2", "5": "3", "6": "3"}
+
+
+def npm(clues: Clues) -> Iterator[Guess]:
+    """Guess of `package-lock.json`, or of `package.json` where nothing is locked."""
+    locks = clues.those("package-lock.json", "npm-shrinkwrap.json")
+    if locks:
+        yield _node(clues, locks[0], "npm ci", is_locked=True)
+    if clues.has("package.json"):
+        yield _node(clues, "package.json", "npm install --no-package-lock")
+
+
+def pnpm(clues: Clues) -> Iterator[Guess]:
+    """Guess of `pnpm-lock.yaml`."""
+    if not clues.has("pnpm-lock.yaml"):
+        return
+    said = re.search(r"^lockfileVersion:\s*'?(\d+)", clues.text("pnpm-lock.yaml"), re.MULTILINE)
+    version = _manager(clues, "pnpm") or (_PNPM_OF_LOCK.get(said[1]) if said else None) or "10"
+    install = f"{_tool(f'pnpm@{version}')}\npnpm install --frozen-lockfile"
+    yield _node(clues, "pnpm-lock.yaml", install, is_locked=True)
+
+
+def yarn(clues: Clues) -> Iterator[Guess]:
+    """Guess of `yarn.lock`: of Yarn 1, or of a newer one, which goes by another name."""
+    if not clues.has("yarn.lock"):
+        return
+    version = _manager(clues, "yarn") or _yarn_of_lock(clues.text("yarn.lock"))
+    if version.startswith("1"):
+        install = f"{_tool(f'yarn@{version}')}\nyarn install --frozen-lockfile"
+    else:
+        install = f"{_tool(f'@yarnpkg/cli-dist@{version}')}\nyarn install --immutable"
+    yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
+
+
+def bun(clues: Clues) -> Iterator[Guess]:
+    """Guess of `bun.lock`."""
+    locks = clues.those("bun.lock", "bun.lockb")
+    if locks:
+        version = _manager(clues, "bun") or "1"
+        install = f"{_tool(f'bun@{version}')}\nbun install --frozen-lockfile"
+        yield _node(clues, locks[0], install, is_locked=True)
+
+
+def _yarn_of_lock(lock: str) -> str:
+    said = re.search(r"^__metadata:\n\s+version:\s*(\d+)", lock, re.MULTILINE)
+    return "1" if said is None else _YARN_OF_LOCK.get(said[1], "4")
+
+
+def _manager(clues: Clues, name: str) -> str | None:
+    """Give the version that `packageManager` names, without the hash of the download."""
+    said = clues.json("package.json", "packageManager")
+    found = _MANAGER.fullmatch(said.strip()) if isinstance(said, str) else None
+    return found[2] if found and found[1] == name else None
+
+
+def _tool(package: str) -> str:
+    """Give the line that puts a package manager into HOME, without asking any other host."""
+    return f'npm install --global --prefix "$HOME/.local" --silent {package}'
+
+
+def _builds(clues: Clues) -> bool:
+    """Say whether installing builds something of the repository's own."""
+    scripts = clues.json("package.json", "scripts")
+    said = (at(scripts, name) for name in ("preinstall", "install", "postinstall", "prepare"))
+    return any(isinstance(script, str) and _BUILDS.search(script) for script in said)
+
+
+def _node(clues: Clues, source: str, setup: str, *, is_locked: bool = False, **env: str) -> Guess:
+    keys = {source, *clues.those("package.json", ".npmrc", ".yarnrc.yml", "pnpm-workspace.yaml")}
+    return guess(
+        Family.NODE,
+        source,
+        setup,
+        env={**NODE_ENV, **env},
+        bin_=(PROGRAMS, TOOLS),
+        keys=tuple(sorted(keys)),
+        programs=("npm",),
+        builds=_builds(clues),
+        is_locked=is_locked,
+    )

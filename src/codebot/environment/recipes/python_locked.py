@@ -1,0 +1,110 @@
+"""Python projects whose every version stands in a lock file."""
+
+from collections.abc import Iterator
+
+from codebot.environment.recipes.clues import Clues, names
+from codebot.environment.recipes.guess import Family, Guess, guess
+from codebot.environment.recipes.python_names import has_native_sources, test_names
+
+TOOLS = "~/.local/bin"
+"""Where `uv tool install` puts programs."""
+
+UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_FROZEN": "1"}
+VENV = ".venv/bin"
+
+
+def install_tool(name: str) -> str:
+    """Give the line that puts a Python program into HOME."""
+    return f"uv tool install --quiet {name}"
+
+
+def uv(clues: Clues) -> Iterator[Guess]:
+    """Guess of `uv.lock`: every group; the extras that tests are named after, or all of them."""
+    if not clues.has("uv.lock"):
+        return
+    members = " --all-packages" if clues.toml("pyproject.toml", "tool", "uv", "workspace") else ""
+    sync = f"uv sync --frozen{members}"
+    extras = names(clues.toml("pyproject.toml", "project", "optional-dependencies"))
+    groups = names(clues.toml("pyproject.toml", "dependency-groups"))
+    wanted = "".join(f" --extra {name}" for name in test_names(extras))
+    steps = [f"{sync} --all-groups{wanted}"]
+    if extras and not wanted:  # nothing says which of them the tests need
+        steps.insert(0, f"{sync} --all-groups --all-extras")
+    if groups:  # groups may exclude each other
+        steps.append(f"{sync}{''.join(f' --group {name}' for name in test_names(groups))}{wanted}")
+    yield guess(
+        Family.PYTHON,
+        "uv.lock",
+        " ||\n".join(steps) + _pytest_for(clues, "uv pip install pytest"),
+        runner="uv run --frozen",
+        env=UV_ENV,
+        bin_=(VENV,),
+        keys=clues.those("uv.lock", "pyproject.toml", ".python-version"),
+        programs=("uv",),
+        builds=has_native_sources(clues.tree.paths),
+        is_locked=True,
+    )
+
+
+def poetry(clues: Clues) -> Iterator[Guess]:
+    """Guess of `poetry.lock`, or of what only Poetry understands in `pyproject.toml`."""
+    table = clues.toml("pyproject.toml", "tool", "poetry")
+    only = {"group", "dev-dependencies"} & set(names(table))
+    is_locked = clues.has("poetry.lock")
+    if not is_locked and not only:
+        return
+    yield guess(
+        Family.PYTHON,
+        "poetry.lock" if is_locked else "pyproject.toml (Poetry)",
+        f"{install_tool('poetry')}\npoetry install --all-extras || poetry install"
+        + _pytest_for(clues, "poetry run python -m pip install pytest"),
+        runner="poetry run",
+        env={"POETRY_VIRTUALENVS_IN_PROJECT": "true", "POETRY_NO_INTERACTION": "1"},
+        bin_=(VENV, TOOLS),
+        keys=clues.those("poetry.lock", "pyproject.toml"),
+        programs=("uv",),
+        builds=has_native_sources(clues.tree.paths),
+        is_locked=is_locked,
+    )
+
+
+def pdm(clues: Clues) -> Iterator[Guess]:
+    """Guess of `pdm.lock`."""
+    if clues.has("pdm.lock"):
+        yield guess(
+            Family.PYTHON,
+            "pdm.lock",
+            f"{install_tool('pdm')}\npdm install --frozen-lockfile -G :all ||"
+            " pdm install --frozen-lockfile",
+            runner="pdm run",
+            env={"PDM_CHECK_UPDATE": "0"},
+            bin_=(VENV, TOOLS),
+            keys=clues.those("pdm.lock", "pyproject.toml"),
+            programs=("uv",),
+            builds=has_native_sources(clues.tree.paths),
+            is_locked=True,
+        )
+
+
+def pipenv(clues: Clues) -> Iterator[Guess]:
+    """Guess of `Pipfile.lock`."""
+    if clues.has("Pipfile.lock"):
+        yield guess(
+            Family.PYTHON,
+            "Pipfile.lock",
+            f"{install_tool('pipenv')}\npipenv sync --dev",
+            runner="pipenv run",
+            env={"PIPENV_VENV_IN_PROJECT": "1", "PIPENV_NOSPIN": "1", "PIPENV_YES": "1"},
+            bin_=(VENV, TOOLS),
+            keys=clues.those("Pipfile.lock", "Pipfile"),
+            programs=("uv",),
+            builds=has_native_sources(clues.tree.paths),
+            is_locked=True,
+        )
+
+
+def _pytest_for(clues: Clues, install: str) -> str:
+    """Give the line that installs pytest where the tests want it and nothing brought it."""
+    if "pytest" not in clues.test:
+        return ""
+    return f"\n.venv/bin/python -c 'import pytest' 2>/dev/null || {install}"

@@ -1,0 +1,54 @@
+"""How Python projects call what their tests need: extras, groups, files of requirements. Pure."""
+
+import re
+from collections.abc import Iterable
+
+TEST_NAMES = frozenset({"test", "tests", "testing", "dev"})
+_SPLIT = re.compile(r"[-_.]+")
+_NATIVE = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f90", ".f")
+_PLACES = frozenset({"", "requirements", "reqs", "requires"})
+
+
+def test_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Give those of the names that say "for tests" or "for developers", in their order.
+
+    >>> test_names(["docs", "Test", "dev", "all"])
+    ('Test', 'dev')
+    """
+    return tuple(name for name in given if name.lower() in TEST_NAMES)
+
+
+test_names.__test__ = False  # type: ignore[attr-defined]
+
+
+def requirement_files(paths: Iterable[str]) -> tuple[str, ...]:
+    """Give the files of requirements that tests need: those for tests before those for developers.
+
+    Both together often pin different versions of one thing, and the ones for developers are then
+    those with more than is needed.
+
+    >>> requirement_files(["requirements.txt", "requirements-dev.txt", "docs/requirements.txt"])
+    ('requirements.txt', 'requirements-dev.txt')
+    >>> requirement_files(["requirements/dev.txt", "requirements/tests.txt", "requirements/x.txt"])
+    ('requirements/tests.txt',)
+    """
+    words = {path: _words(path) for path in sorted(paths) if path.endswith(".txt")}
+    plain = [path for path, said in words.items() if said == {"requirements"} and "/" not in path]
+    tests = [path for path, said in words.items() if said & {"test", "tests", "testing"}]
+    developers = [path for path, said in words.items() if said & {"dev", "develop", "development"}]
+    return (*plain, *(tests or developers))
+
+
+def has_native_sources(paths: Iterable[str]) -> bool:
+    """Say whether an installation in place builds what other commits' files do not fit."""
+    return any(path.endswith(_NATIVE) for path in paths)
+
+
+def _words(path: str) -> set[str]:
+    """Give the words of a file's name, none where it is no file of requirements."""
+    folder, _, name = path.rpartition("/")
+    if folder not in _PLACES:
+        return set()
+    words = set(_SPLIT.split(name.lower().removesuffix(".txt")))
+    names_itself = bool(words & {"requirements", "requires", "reqs"})
+    return words if folder or names_itself else set()

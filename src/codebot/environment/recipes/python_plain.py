@@ -1,0 +1,116 @@
+"""Python projects without a lock file: a venv in HOME, and in it whatever their tests need."""
+
+import re
+from collections.abc import Iterator
+from shlex import quote
+
+from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
+from codebot.environment.recipes.guess import Family, Guess, guess
+from codebot.environment.recipes.python_locked import TOOLS, install_tool
+from codebot.environment.recipes.python_names import (
+    has_native_sources,
+    requirement_files,
+    test_names,
+)
+
+MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg")
+PYTHON = '"$HOME/venv/bin/python"'
+PIP = f"uv pip install --quiet --python {PYTHON}"
+PREPARE = 'uv venv --quiet --seed --clear "$HOME/venv"'
+VENV = "~/venv/bin"
+HATCH_ENVIRONMENTS = ("default", "dev", "test", "tests", "hatch-test")
+TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
+MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_EXTRA = re.compile(r"""["'](test|tests|testing|dev)["']\s*[:\]]""", re.IGNORECASE)
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~@;(].*)?")
+
+
+def plain(clues: Clues) -> Iterator[Guess]:
+    """Guess of manifests and files of requirements: all that tests are known to need of them."""
+    files = requirement_files(clues.tree.paths)
+    manifests = clues.those(*MANIFESTS)
+    if not (files or manifests or _has_python_tests(clues)):
+        return
+    sources = manifests or files or ("test files",)
+    yield guess(
+        Family.PYTHON,
+        sources[0],
+        "\n".join(_steps(clues, files)),
+        runner="",
+        env={"UV_PYTHON_DOWNLOADS": "never"},
+        bin_=(VENV, TOOLS),
+        keys=(*manifests, *files, *clues.those("tox.ini")),
+        programs=("uv",),
+        builds=has_native_sources(clues.tree.paths),
+    )
+
+
+def _steps(clues: Clues, files: tuple[str, ...]) -> Iterator[str]:
+    yield PREPARE
+    what = [*_project(clues), *(f"-r {quote(path)}" for path in files), *_groups(clues)]
+    if what:
+        yield f"{PIP} {' '.join(what)}"
+    further = [*_hatch(clues), *_tox(clues)]
+    if further:  # the guess of a guess
+        yield f"{PIP} {' '.join(map(quote, further))} || true"
+    if "pytest" in clues.test or clues.test.startswith("make"):
+        yield f"{PYTHON} -c 'import pytest' 2>/dev/null || {PIP} pytest"
+    makefile = "".join(map(clues.text, clues.those(*MAKEFILES)))
+    for tool in TOOLS_OF_OTHERS:
+        if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
+            yield f"{install_tool(tool)} || true"
+
+
+def _project(clues: Clues) -> list[str]:
+    """Say how the project itself is installed, with the extras that tests are named after."""
+    if not _is_package(clues):
+        return []
+    extras = ",".join(dict.fromkeys(_extras(clues)))
+    return ["-e", quote(f".[{extras}]" if extras else ".")]
+
+
+def _is_package(clues: Clues) -> bool:
+    """Say whether there is something to install, or only settings of tools."""
+    if clues.has("setup.py") or clues.ini("setup.cfg", "metadata"):
+        return True
+    table = clues.toml("pyproject.toml")
+    return bool(at(table, "project") or at(table, "build-system"))
+
+
+def _extras(clues: Clues) -> Iterator[str]:
+    yield from test_names(names(clues.toml("pyproject.toml", "project", "optional-dependencies")))
+    yield from test_names(clues.ini("setup.cfg", "options.extras_require"))
+    script = clues.text("setup.py")
+    start = script.find("extras_require")
+    if start >= 0:  # one that is not there after all costs only a warning
+        yield from (found[1] for found in _EXTRA.finditer(script))
+
+
+def _groups(clues: Clues) -> Iterator[str]:
+    for name in test_names(names(clues.toml("pyproject.toml", "dependency-groups"))):
+        yield f"--group {quote(name)}"
+
+
+def _hatch(clues: Clues) -> Iterator[str]:
+    """Give what Hatch's environments for tests add, as far as it is spelled out."""
+    environments = clues.toml("pyproject.toml", "tool", "hatch", "envs")
+    for name in HATCH_ENVIRONMENTS:
+        for key in ("dependencies", "extra-dependencies"):
+            yield from _usable(texts(at(environments, name, key)))
+
+
+def _tox(clues: Clues) -> Iterator[str]:
+    """Give what tox installs into every environment, as far as it is spelled out."""
+    yield from _usable(clues.ini("tox.ini", "testenv").get("deps", "").splitlines())
+
+
+def _usable(lines: list[str] | tuple[str, ...]) -> Iterator[str]:
+    """Give those that are one requirement, without variables and conditions of a tool's own."""
+    for line in lines:
+        text = line.split(" #")[0].strip()
+        if one_line([text]) and "{" not in text and _REQUIREMENT.fullmatch(text):
+            yield text
+
+
+def _has_python_tests(clues: Clues) -> bool:
+    return "pytest" in clues.test

@@ -1,0 +1,152 @@
+"""What a person wrote for this service: one table, checked whole, every problem with its line.
+
+It stands in a repository's `.codebot.toml`, or in the operator's table under the repository's name.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from codebot.domain.environment import Recipe, RecipeOrigin
+from codebot.environment.recipes.bounds import (
+    is_egress_host,
+    is_variable,
+    is_within,
+    owner_of,
+)
+
+SCRIPTS = ("setup", "update", "test")
+LISTS = ("keys", "bin", "egress")
+KNOWN = (*SCRIPTS, "path", "env", *LISTS)
+LONGEST_SCRIPT = 32 * 1024
+MOST_ENTRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A recipe that a person wrote; without `has_setup` it leaves open how to set up."""
+
+    recipe: Recipe
+    has_setup: bool
+
+    def over(self, recipe: Recipe) -> Recipe:
+        """Lay what is written over a recipe that says how to set up."""
+        own = self.recipe
+        return replace(
+            recipe,
+            test=own.test or recipe.test,
+            update=own.update or recipe.update,
+            env={**recipe.env, **own.env},
+            bin=(*own.bin, *recipe.bin),
+            keys=(*own.keys, *recipe.keys),
+            egress=own.egress,
+            notes=(*own.notes, *recipe.notes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of TOML, and the text that it stands in; `header` is its name there, if any."""
+
+    values: Mapping[str, Any]
+    text: str
+    header: str = ""
+
+    def place(self, key: str) -> str:
+        """Say in which line a key stands, as far as it can be found."""
+        number = self._line_of(key)
+        return f"line {number}: " if number else ""
+
+    def _line_of(self, key: str) -> int | None:
+        name = rf"""["']?{re.escape(key)}["']?"""
+        wanted = re.compile(rf"\s*(?:{name}\s*[=.]|\[\[?\s*(?:[^\]]*\.\s*)?{name}\s*[\].])")
+        inside = not self.header
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if self.header and line.lstrip().startswith("["):
+                inside = self.header in line
+            if inside and wanted.match(line):
+                return number
+        return None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One table on its way to a recipe, with the problems found so far."""
+
+    table: Table
+    problems: list[str] = field(default_factory=list)
+
+    def complain(self, key: str, words: str) -> None:
+        self.problems.append(f"{self.table.place(key)}{words}")
+
+    def text(self, key: str) -> str:
+        value = self.table.values.get(key, "")
+        lines = value if isinstance(value, list) else [value]
+        if not all(isinstance(line, str) for line in lines):
+            self.complain(key, f"`{key}` must be a text, or a list of texts")
+            return ""
+        script = "\n".join(lines)
+        if len(script) > LONGEST_SCRIPT or "\0" in script:
+            self.complain(key, f"`{key}` must be a text of at most {LONGEST_SCRIPT:,} characters")
+            return ""
+        return script
+
+    def path(self) -> str:
+        value = self.table.values.get("path", "")
+        if not isinstance(value, str) or not is_within(value):
+            self.complain("path", "`path` must be a folder of the repository, without `..`")
+            return ""
+        return "/".join(part for part in value.split("/") if part not in {"", "."})
+
+    def listed(self, key: str, is_good: Callable[[str], bool], kind: str) -> tuple[str, ...]:
+        value = self.table.values.get(key, [])
+        fits = isinstance(value, list) and len(value) <= MOST_ENTRIES
+        if not fits or not all(isinstance(item, str) and is_good(item) for item in value):
+            self.complain(key, f"`{key}` must be a list of {kind}")
+            return ()
+        return tuple(value)
+
+    def env(self) -> dict[str, str]:
+        value = self.table.values.get("env", {})
+        if not isinstance(value, dict) or len(value) > MOST_ENTRIES:
+            self.complain("env", "`env` must be a table of variables")
+            return {}
+        return dict(self._variables(value))
+
+    def _variables(self, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        for name, value in given.items():
+            owner = owner_of(name)
+            if not is_variable(name, value):
+                self.complain(name, f"`env` cannot hold {name!r}: a variable's name and a text")
+            elif owner:
+                self.complain(name, f"`env` cannot set {name}: {owner}")
+            else:
+                yield name, value
+
+
+def read_written(table: Table, origin: RecipeOrigin, source: str) -> tuple[Written, list[str]]:
+    """Give the recipe of a table, and what is wrong with it: nothing, if it may be used."""
+    reading = _Reading(table)
+    for key in table.values:
+        if key not in KNOWN:
+            reading.complain(key, f"unknown key `{key}` (there are {', '.join(KNOWN)})")
+    setup, update, test = map(reading.text, SCRIPTS)
+    recipe = Recipe(
+        origin,
+        source,
+        setup,
+        update=update,
+        test=test,
+        path=reading.path(),
+        env=reading.env(),
+        bin=reading.listed("bin", is_within_or_home, "folders of the repository, or of ~/"),
+        keys=reading.listed("keys", is_within, "files of the repository"),
+        egress=reading.listed("egress", is_egress_host, "full host names"),
+    )
+    return Written(recipe, "setup" in table.values), reading.problems
+
+
+def is_within_or_home(path: str) -> bool:
+    """Say whether a folder lies in the tree or in HOME."""
+    return is_within(path.removeprefix("~/"))

@@ -1,0 +1,382 @@
+"""Which recipes the files of a commit give: one row for each clue, and what comes before what."""
+
+import json
+
+import pytest
+
+from codebot.domain.environment import Recipe, RecipeOrigin
+from codebot.domain.tree import Tree
+from codebot.environment.recipes import Said, find_recipes, written_for
+from codebot.verify.command import find_test_command
+
+PYTEST = "[tool.pytest.ini_options]\n"
+CMAKE = (
+    'cmake -S . -B "$HOME/build" -DBUILD_TESTING=ON && cmake --build "$HOME/build" --parallel'
+    ' && ctest --test-dir "$HOME/build" --output-on-failure'
+)
+PROJECT = '[project]\nname = "a"\n'
+
+
+def tree(files: dict[str, str]) -> Tree:
+    return Tree(frozenset(files), {path: text.encode() for path, text in files.items()})
+
+
+def recipes(files: dict[str, str], test: str | None = None) -> tuple[Recipe, ...]:
+    """Find the recipes as the step does: for the command that the tests run by."""
+    given = tree(files)
+    command = find_test_command(test, given)
+    return find_recipes(given, written_for(given, Said()), command.command if command else "")
+
+
+def first(files: dict[str, str], test: str | None = None) -> Recipe:
+    return recipes(files, test)[0]
+
+
+def package(**entries: object) -> str:
+    return json.dumps({"scripts": {"test": "jest"}, **entries})
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "words", "command"),
+    [
+        (
+            {"uv.lock": "", "pyproject.toml": PYTEST},
+            "uv.lock",
+            "uv sync --frozen --all-groups",
+            "uv run --frozen pytest",
+        ),
+        (
+            {"poetry.lock": "", "pyproject.toml": PYTEST},
+            "poetry.lock",
+            "uv tool install --quiet poetry\npoetry install",
+            "poetry run pytest",
+        ),
+        (
+            {"pdm.lock": "", "pyproject.toml": PYTEST},
+            "pdm.lock",
+            "pdm install --frozen-lockfile",
+            "pdm run pytest",
+        ),
+        (
+            {"Pipfile.lock": "", "pytest.ini": ""},
+            "Pipfile.lock",
+            "pipenv sync --dev",
+            "pipenv run pytest",
+        ),
+        (
+            {"pyproject.toml": PYTEST + "[tool.poetry.group.dev.dependencies]\n"},
+            "pyproject.toml (Poetry)",
+            "poetry install",
+            "poetry run pytest",
+        ),
+        ({"pyproject.toml": PYTEST + PROJECT}, "pyproject.toml", "-e .", "pytest"),
+        ({"setup.py": "", "pytest.ini": ""}, "setup.py", "-e .", "pytest"),
+        ({"setup.cfg": "[metadata]\nname = a\n", "pytest.ini": ""}, "setup.cfg", "-e .", "pytest"),
+        (
+            {"requirements.txt": "", "test_a.py": ""},
+            "requirements.txt",
+            "-r requirements.txt",
+            "pytest",
+        ),
+        ({"tests/test_a.py": ""}, "test files", "pip install --quiet --python", "pytest"),
+        ({"tox.ini": "[testenv]\n"}, "tox.ini", "tox run -e py --notest", "tox run -e py"),
+        (
+            {"noxfile.py": "def tests(session):\n"},
+            "noxfile.py",
+            "--force-python python3 -s tests --install-only",
+            "nox -r --force-python python3 -s tests",
+        ),
+        (
+            {"package.json": package(), "package-lock.json": ""},
+            "package-lock.json",
+            "npm ci",
+            "npm test",
+        ),
+        ({"package.json": package()}, "package.json", "npm install --no-package-lock", "npm test"),
+        (
+            {"package.json": package(packageManager="pnpm@9.1.0+sha512.ab"), "pnpm-lock.yaml": ""},
+            "pnpm-lock.yaml",
+            "pnpm@9.1.0\npnpm install --frozen-lockfile",
+            "pnpm test",
+        ),
+        (
+            {"package.json": package(), "pnpm-lock.yaml": "lockfileVersion: '6.0'\n"},
+            "pnpm-lock.yaml",
+            "pnpm@8\n",
+            "pnpm test",
+        ),
+        (
+            {"package.json": package(), "yarn.lock": "# yarn lockfile v1\n"},
+            "yarn.lock",
+            "yarn@1\nyarn install --frozen-lockfile",
+            "yarn test",
+        ),
+        (
+            {"package.json": package(), "yarn.lock": "__metadata:\n  version: 8\n"},
+            "yarn.lock",
+            "@yarnpkg/cli-dist@4\nyarn install --immutable",
+            "yarn test",
+        ),
+        (
+            {"package.json": package(packageManager="bun@1.2.3"), "bun.lock": ""},
+            "bun.lock",
+            "bun@1.2.3\nbun install --frozen-lockfile",
+            "bun run test",
+        ),
+        ({"go.mod": ""}, "go.mod", "go mod download", "go test ./..."),
+        ({"Cargo.toml": "", "Cargo.lock": ""}, "Cargo.lock", "cargo fetch --locked", "cargo test"),
+        ({"Cargo.toml": ""}, "Cargo.toml", "cargo fetch", "cargo test"),
+        ({"pom.xml": ""}, "pom.xml", "mvn -B -ntp -q test-compile", "mvn -B test"),
+        ({"pom.xml": "", "mvnw": ""}, "pom.xml", "./mvnw -B", "./mvnw -B test"),
+        ({"build.gradle": ""}, "build.gradle", "gradle --no-daemon testClasses", "gradle test"),
+        (
+            {"build.gradle.kts": "", "gradlew": ""},
+            "build.gradle.kts",
+            "./gradlew --no-daemon testClasses",
+            "./gradlew test",
+        ),
+        (
+            {"Gemfile": "", "Gemfile.lock": "", "spec/a_spec.rb": ""},
+            "Gemfile.lock",
+            "bundle install",
+            "bundle exec rspec",
+        ),
+        (
+            {"composer.json": package(), "composer.lock": ""},
+            "composer.lock",
+            "composer install",
+            "composer test",
+        ),
+        ({"mix.exs": "", "mix.lock": ""}, "mix.lock", "mix deps.get", "mix test"),
+        ({"b/B Tests.csproj": ""}, "b/B Tests.csproj", "dotnet restore 'b/B Tests.csproj'", ""),
+        (
+            {"CMakeLists.txt": ""},
+            "CMakeLists.txt",
+            'cmake -S . -B "$HOME/build"',
+            CMAKE,
+        ),
+        ({"configure": ""}, "configure", '"$top/configure"', 'make -C "$HOME/build" check'),
+        ({"configure.ac": ""}, "configure.ac", "autoreconf", 'make -C "$HOME/build" check'),
+        (
+            {"meson.build": ""},
+            "meson.build",
+            'meson setup "$HOME/build"',
+            'meson test -C "$HOME/build" --print-errorlogs',
+        ),
+        ({"Makefile": "check:\n\t./check\n"}, "Makefile", "", "make check"),
+        ({"Makefile": "test:\n\t./check\n"}, "Makefile", "", "make test"),
+    ],
+)
+def test_a_clue_gives_its_recipe(
+    files: dict[str, str], source: str, words: str, command: str
+) -> None:
+    recipe = first(files)
+    test = find_test_command(None, tree(files), recipe)
+    assert (recipe.origin, recipe.source) == (RecipeOrigin.GUESSED, source)
+    assert words in recipe.setup
+    assert recipe.setup or not words
+    if command:
+        assert test is not None
+        assert test.command == command
+
+
+@pytest.mark.parametrize("files", [{}, {"README.md": "pip install x"}, {"docs/conf.py": ""}])
+def test_what_says_nothing_gives_no_recipe(files: dict[str, str]) -> None:
+    assert recipes(files) == ()
+
+
+# --- Python ------------------------------------------------------------------------------------
+
+
+def test_extras_groups_and_requirements_that_are_there_are_installed_and_no_others() -> None:
+    pyproject = (
+        PYTEST
+        + PROJECT
+        + "[project.optional-dependencies]\ntesting = []\ndocs = []\n"
+        + "[dependency-groups]\ndev = []\nlint = []\n"
+    )
+    setup = first(
+        {
+            "pyproject.toml": pyproject,
+            "requirements.txt": "",
+            "requirements/tests.txt": "",
+            "requirements/dev.txt": "",
+            "requirements/docs.txt": "",
+        }
+    ).setup
+    assert "-e '.[testing]' -r requirements.txt -r requirements/tests.txt --group dev" in setup
+    assert "docs" not in setup
+    assert "lint" not in setup
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("setup.cfg", "[metadata]\nname = a\n[options.extras_require]\ntest =\n  x\ndocs = y\n"),
+        ("setup.py", "setup(extras_require={'test': ['x'], \"docs\": []})"),
+        ("setup.py", "extras_require = {}\nextras_require['test'] = ['x']\n"),
+    ],
+)
+def test_extras_are_found_in_older_manifests(file: str, text: str) -> None:
+    assert "-e '.[test]'" in first({file: text, "pytest.ini": ""}).setup
+
+
+def test_uv_installs_the_extras_that_tests_are_named_after_else_all() -> None:
+    extras = "[project.optional-dependencies]\n{} = []\n"
+    named = {"uv.lock": "", "pyproject.toml": PYTEST + PROJECT + extras.format("test")}
+    other = {"uv.lock": "", "pyproject.toml": PYTEST + PROJECT + extras.format("postgres")}
+    assert first(named).setup.startswith("uv sync --frozen --all-groups --extra test")
+    assert first(other).setup.startswith("uv sync --frozen --all-groups --all-extras ||\nuv sync")
+
+
+def test_settings_of_tools_alone_are_no_package() -> None:
+    assert "-e ." not in first({"pyproject.toml": PYTEST, "requirements.txt": ""}).setup
+
+
+def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -> None:
+    tox = (
+        "[pytest]\n[testenv]\ndeps =\n    attrs>=20  # x\n    -r x.txt\n    {env:A}\n    py39: b\n"
+    )
+    assert "'attrs>=20' || true" in first({"tox.ini": tox, "setup.py": ""}).setup
+    hatch = PYTEST + PROJECT + '[tool.hatch.envs.default]\ndependencies = ["freezegun"]\n'
+    assert " freezegun || true" in first({"pyproject.toml": hatch}).setup
+
+
+def test_tools_that_a_makefile_calls_are_installed() -> None:
+    setup = first({"Makefile": "test:\n\ttox -e py\n", "setup.py": "", "tox.ini": ""}).setup
+    assert "uv tool install --quiet tox" in setup
+
+
+def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() -> None:
+    files = {"poetry.lock": "", "pyproject.toml": PYTEST + PROJECT}
+    found = recipes(files)
+    assert [recipe.source for recipe in found] == ["poetry.lock", "pyproject.toml"]
+    test = find_test_command(None, tree(files), found[1])
+    assert test is not None
+    assert test.command == "pytest"
+
+
+# --- Several languages, monorepos --------------------------------------------------------------
+
+
+def test_what_runs_the_tests_is_set_up_first_and_the_other_may_fail() -> None:
+    files = {
+        "uv.lock": "",
+        "pyproject.toml": PYTEST,
+        "package.json": package(),
+        "package-lock.json": "",
+    }
+    python, node = first(files), first(files, "npm test")
+    assert python.source == "uv.lock"
+    assert "sh -ec 'npm ci'; } || echo" in python.setup
+    assert {".venv/bin", "node_modules/.bin"} <= {*python.bin}
+    assert "package-lock.json" in python.keys
+    assert node.source == "package-lock.json"
+    assert node.programs == ("npm",)
+
+
+def test_a_makefile_says_whose_tools_it_calls() -> None:
+    both = {"uv.lock": "", "package.json": package(), "package-lock.json": ""}
+    assert first({**both, "Makefile": "test:\n\t@npm test\n"}).source == "package-lock.json"
+    assert first({**both, "Makefile": "test:\n\tpytest\n"}).source == "uv.lock"
+
+
+def test_a_toolchain_that_is_missing_is_not_made_up_for_by_another_language() -> None:
+    found = recipes({"go.mod": "", "Makefile": "test:\n\tgo test ./...\n"})
+    assert [recipe.source for recipe in found] == ["go.mod"]
+
+
+def test_a_path_moves_everything_below_it() -> None:
+    files = {
+        ".codebot.toml": 'path = "./services/api/"\nenv = {STAGE = "test"}\n',
+        "services/api/uv.lock": "",
+        "services/api/pyproject.toml": PYTEST,
+        "package-lock.json": "",
+    }
+    recipe = first(files)
+    test = find_test_command(None, tree(files), recipe)
+    assert (recipe.source, recipe.path) == ("uv.lock", "services/api")
+    assert recipe.keys == ("services/api/uv.lock", "services/api/pyproject.toml")
+    assert recipe.env["STAGE"] == "test"
+    assert test is not None
+    assert test.command == "uv run --frozen pytest"
+
+
+# --- Order -------------------------------------------------------------------------------------
+
+
+EVERYTHING = {
+    ".github/workflows/copilot-setup-steps.yml": (
+        "jobs:\n  copilot-setup-steps:\n    steps:\n      - run: make deps\n"
+    ),
+    ".cursor/environment.json": '{"install": "./install"}',
+    ".openhands/setup.sh": "echo hello\n",
+    "package-lock.json": "",
+    "package.json": package(),
+    ".devcontainer/devcontainer.json": '{"postCreateCommand": "npm i"}',
+}
+
+
+def test_what_is_known_better_is_tried_first() -> None:
+    assert [recipe.source for recipe in recipes(EVERYTHING)] == [
+        ".github/workflows/copilot-setup-steps.yml",
+        ".cursor/environment.json",
+        ".openhands/setup.sh",
+        "package-lock.json",
+        "package.json",
+        ".devcontainer/devcontainer.json",
+    ]
+
+
+def test_what_a_person_wrote_for_this_service_is_the_only_one() -> None:
+    files = {**EVERYTHING, ".codebot.toml": 'setup = "make env"\ntest = "make check"\n'}
+    (recipe,) = recipes(files)
+    assert (recipe.origin, recipe.setup) == (RecipeOrigin.REPOSITORY, "make env")
+    test = find_test_command(None, tree(files), recipe)
+    assert test is not None
+    assert (test.command, test.source) == ("make check", "detected from .codebot.toml")
+
+
+def test_the_task_goes_before_the_operator_and_both_before_the_repository() -> None:
+    given = tree({".codebot.toml": "no TOML"})
+    operator = written_for(tree({".codebot.toml": 'setup = "x"'}), Said())
+    assert operator is not None
+    assert written_for(given, Said(operator=operator)) is operator
+    task = written_for(given, Said("./install", operator))
+    assert task is not None
+    assert (task.recipe.origin, task.recipe.setup) == (RecipeOrigin.TASK, "./install")
+
+
+def test_a_written_word_on_the_tests_is_laid_over_a_guess() -> None:
+    recipe = first({**EVERYTHING, ".codebot.toml": 'test = "./check"\negress = ["a.example.com"]'})
+    assert recipe.origin is RecipeOrigin.FOREIGN
+    assert (recipe.test, recipe.egress) == ("./check", ("a.example.com",))
+
+
+def test_written_that_there_is_nothing_to_do_is_an_answer() -> None:
+    (recipe,) = recipes({**EVERYTHING, ".codebot.toml": 'setup = ""\n'})
+    assert recipe.setup == ""
+
+
+# --- What is built of a commit's own files -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "builds"),
+    [
+        ({"uv.lock": "", "a.py": ""}, False),
+        ({"uv.lock": "", "a/b.pyx": ""}, True),
+        ({"setup.py": "", "pytest.ini": "", "src/fast.c": ""}, True),
+        ({"package.json": package(), "package-lock.json": ""}, False),
+        ({"package.json": json.dumps({"scripts": {"prepare": "tsc -p ."}})}, True),
+        ({"package.json": json.dumps({"scripts": {"prepare": "husky"}})}, False),
+        ({"CMakeLists.txt": ""}, True),
+        ({"pom.xml": ""}, True),
+        ({"Cargo.lock": ""}, False),
+    ],
+)
+def test_what_is_built_of_the_repositorys_own_files_fits_no_other_commit(
+    files: dict[str, str],
+    builds: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert first(files).builds is builds
