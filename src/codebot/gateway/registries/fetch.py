@@ -11,6 +11,7 @@ import httpcore
 import httpx
 
 from codebot.gateway.addresses import Network, may_be_dialled
+from codebot.gateway.registries.checked_network import CheckedNetwork
 from codebot.gateway.registries.upstreams import Registry
 from codebot.network.causes import why_unreachable
 from codebot.network.client import open_client, trust_in
@@ -61,31 +62,6 @@ class Gate:
     async def _is_beside_trusted(self, addresses: Sequence[str]) -> bool:
         known = {address for one in self._trusted for address in await self.resolve(*one)}
         return all(one in known and may_be_dialled(one, (one,)) for one in addresses)
-
-
-class _CheckedNetwork(httpcore.AnyIOBackend):
-    """Dials exactly the addresses that were looked at: a name is not asked for twice."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        failed: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await self._gate.addresses(host, port):
-            try:
-                return await super().connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +132,7 @@ class Fetcher:
             max_connections=None,
             max_keepalive_connections=NO_LIMITS.max_keepalive_connections,
             keepalive_expiry=NO_LIMITS.keepalive_expiry,
-            network_backend=_CheckedNetwork(self.gate),
+            network_backend=CheckedNetwork(self.gate.addresses),
         )
         return transport
 

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from codebot.gateway.registries.cache import Entry
-from codebot.gateway.registries.copying import PIECE, Copying
+from codebot.gateway.registries.copying import BLOCK, Copying
 from codebot.gateway.registries.fetch import Unfetchable
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ def _part(entry: Entry, asked: Mapping[str, str]) -> tuple[int, int] | None:
 async def _pieces(entry: Entry, begin: int, end: int) -> AsyncIterator[bytes]:
     try:
         while begin < end:
-            piece = await asyncio.to_thread(entry.read, begin, min(PIECE, end - begin))
+            piece = await asyncio.to_thread(entry.read, begin, min(BLOCK, end - begin))
             if not piece:
                 raise Unfetchable("What was kept is shorter than it was.")
             begin += len(piece)
