@@ -69,7 +69,7 @@ def test_every_accepted_task_ends_once_whenever_the_service_dies(
 
 
 def leftovers(shop: Shop, tasks: Iterable[str]) -> set[str]:
-    """Give what the boxes of these tasks may leave: mounts, groups, loop devices, folders, users.
+    """Give what tasks may leave: mounts, groups, loop devices, folders, users, half made things.
 
     Only what is told apart by the service or the task: other tests run beside this one.
     """
@@ -78,8 +78,20 @@ def leftovers(shop: Shop, tasks: Iterable[str]) -> set[str]:
     groups = map(str, Path("/sys/fs/cgroup").rglob(f"box-{mark}-*"))
     loops = [file.read_text() for file in Path("/sys/block").glob("loop*/loop/backing_file")]
     folders = map(str, Path(tempfile.gettempdir()).glob(f"codebot-check-{mark}*"))
+    half_made = [
+        str(path)
+        for parent in (shop.work_dir, *(shop.folder / "codebot_data").glob("*/"))
+        for pattern in (".new-*", ".gone-*", "*/*.scratch")
+        for path in parent.glob(pattern)
+    ]
     of_this = [line for line in (*mounts, *loops) if str(shop.folder) in line]
-    return {*of_this, *groups, *folders, *_processes_of({uid_of(TaskId(id_)) for id_ in tasks})}
+    return {
+        *of_this,
+        *groups,
+        *folders,
+        *half_made,
+        *_processes_of({uid_of(TaskId(id_)) for id_ in tasks}),
+    }
 
 
 def _processes_of(users: Collection[int]) -> Iterator[str]:

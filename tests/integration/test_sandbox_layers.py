@@ -18,6 +18,7 @@ from codebot.errors import SandboxError
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.program import find_bubblewrap
+from codebot.sandbox.uppers import reap_scratch
 from fakes.egress import NoEgress
 
 SUCCESS = Exit(ExitReason.EXITED, 0)
@@ -133,9 +134,11 @@ async def test_a_box_goes_on_where_a_killed_service_left_it(place: Place) -> Non
     )
     assert service.stdout
     assert b"up" in await service.stdout.readline()
+    assert reap_scratch(place.top) == 0, "its box runs"
     service.kill()
     await service.wait()
     await place.sandbox.reap()
+    assert reap_scratch(place.top) == 2
     assert await place.run("cat both moved; ls") == (SUCCESS, "minelowerboth\nmoved\n")
     assert not list((place.top / "task").glob("*.scratch"))
 

@@ -10,6 +10,7 @@ import structlog
 
 from codebot.domain.ports import Finding, Sandbox
 from codebot.git.git import Git
+from codebot.sandbox.uppers import reap_scratch
 from codebot.settings import Settings
 from codebot.workspace.layers import Layers
 from codebot.workspace.means import Chosen, Means, find_means
@@ -39,6 +40,7 @@ async def open_ground(settings: Settings, git: Git, sandbox: Sandbox) -> Ground:
         Shelf(settings.data_dir / name) for name in ("templates", "environments")
     )
     removed = shelf.reap() + environments.reap() + remove_left_behind(settings.work_dir)
+    removed += reap_scratch(settings.work_dir)
     if removed:
         log.info("cache.recovered", removed=removed)
     chosen = await find_means(

@@ -18,9 +18,25 @@ _UNFIT = frozenset(",:\\")
 """What separates the options of a mount."""
 
 
+SCRATCH = ".scratch"
+
+
 def scratch_of(upper: Path) -> Path:
     """Say where the scratch folder of an upper folder is."""
-    return upper.with_name(f"{upper.name}.scratch")
+    return upper.with_name(f"{upper.name}{SCRATCH}")
+
+
+def reap_scratch(work_dir: Path) -> int:
+    """Remove the scratch folders of killed boxes, in all tasks' folders; say how many there were.
+
+    One whose box runs is left alone.
+    """
+    count = 0
+    for scratch in work_dir.glob(f"*/*{SCRATCH}"):
+        with suppress(SandboxError):
+            Uppers([scratch.with_name(scratch.name.removesuffix(SCRATCH))]).release()
+            count += 1
+    return count
 
 
 def uppers_of(spec: BoxSpec) -> tuple[Path, ...]:
