@@ -68,11 +68,6 @@ TLS_PORT = 443
 MODEL_URL = f"http://127.0.0.1:{PROXY_PORT}"
 """The model gateway, as the agent in a box knows it."""
 
-PYPI_HOST = "pypi.codebot.internal"
-NPM_HOST = "npm.codebot.internal"
-"""Names that only a box knows (its /etc/hosts), both for that same port: a registry's paths begin
-at its root, since npm drops whatever stands before them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
