@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -189,6 +189,12 @@ def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
     doctor = _add_command(
         commands, "doctor", _doctor, "check what must be there, and say how to mend it"
     )
+    doctor.add_argument(
+        "--repository",
+        metavar="URL|DIR",
+        help="Set this repository up and run its tests, in boxes as a task would: would its"
+        " changes be truly tested here? Exit code 0 if so. No model is asked, nothing stays.",
+    )
     _add_debug(doctor, argparse.SUPPRESS)
 
 
@@ -333,6 +339,8 @@ def _doctor(call: Call) -> int:
     from codebot.telemetry.log import configure
 
     reading = _read(call, Command.DOCTOR)
+    if call.arguments.repository is not None:
+        return _rehearse(call, reading.checked())
     configure(  # what goes wrong is told by the findings
         level=LogLevel.ERROR,
         format=reading.settings.log_format,
@@ -345,6 +353,44 @@ def _doctor(call: Call) -> int:
     if reading.problems:
         return CONFIGURATION
     return DONE if is_healthy(findings) else FAILED
+
+
+def _rehearse(call: Call, settings: Settings) -> int:
+    """Say whether changes of one repository would be truly tested here."""
+    # Whoever ends this ends its boxes, too: both signals unwind the stack.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    import asyncio
+
+    from codebot.app import rehearse_repository
+    from codebot.doctor import as_line
+    from codebot.intake.findings import findings_of, told_output
+    from codebot.intake.progress import LONGEST_REASON, plain
+    from codebot.intake.prompt_file import located
+    from codebot.telemetry.log import configure
+
+    configure(  # what goes wrong is told by the findings
+        level=LogLevel.DEBUG if call.arguments.debug else LogLevel.ERROR,
+        format=settings.log_format,
+        redactor=call.redactor,
+        stream=sys.stderr,
+    )
+
+    def show(text: str) -> None:
+        print(call.redactor(plain(text, LONGEST_REASON)), flush=True)
+
+    given = os.fsencode(call.arguments.repository).decode(errors="replace")
+    url = located({"repository_url": given}, Path.cwd()).get("repository_url", given)
+    found = asyncio.run(rehearse_repository(settings, url, redactor=call.redactor, show=show))
+    show("")
+    for finding in findings_of(found):
+        shown = replace(finding, detail=plain(finding.detail, LONGEST_REASON))
+        print(call.redactor(as_line(shown)), flush=True)
+    for line in told_output(found):
+        show(f"      {line}")
+    show("")
+    show(f"A change would be truly tested here: {'yes' if found.is_truly_tested else 'NO'}")
+    return DONE if found.is_truly_tested else FAILED
 
 
 def _egress(call: Call) -> int:

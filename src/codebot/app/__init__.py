@@ -5,7 +5,8 @@ without a server.
 """
 
 from codebot.app.parts import check_parts
+from codebot.app.rehearse import rehearse_repository
 from codebot.app.run import run_task
 from codebot.app.serve import serve
 
-__all__ = ["check_parts", "run_task", "serve"]
+__all__ = ["check_parts", "rehearse_repository", "run_task", "serve"]

@@ -64,7 +64,7 @@ async def run_task(
     """
     hide_environment()
     with held_folder("codebot-run-") as folder:
-        own = _own(settings, folder)
+        own = for_one_task(settings, folder)
         request = task_request(fields, repository_rules(own))
         _require_model(settings)
         _make_folders(settings)
@@ -95,7 +95,7 @@ def _make_folders(settings: Settings) -> None:
             raise unusable(folder, setting, error) from error
 
 
-def _own(settings: Settings, folder: Path) -> Settings:
+def for_one_task(settings: Settings, folder: Path) -> Settings:
     """Give the settings with a database of this run alone, and every local repository allowed."""
     return replace(
         settings,

@@ -44,7 +44,7 @@ def read_prompt(content: bytes, folder: Path) -> dict[str, Any]:
         raise _refusal(f"is larger than {LARGEST:,} bytes.")
     is_json = content.lstrip().startswith(b"{")
     fields = read_object(content) if is_json else _read_yaml(content)
-    return {**fields, **_located(fields, folder)}
+    return {**fields, **located(fields, folder)}
 
 
 def _read_yaml(content: bytes) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _is_null(node: "yaml.Node") -> bool:
     return getattr(node, "style", "") is None and node.value in _NULLS
 
 
-def _located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Make a local repository's path absolute; anything that looks like an address stays."""
+def located(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Give a local repository's path, made absolute; nothing for what looks like an address."""
     given = fields.get("repository_url")
     if not isinstance(given, str) or not given.strip() or _ADDRESS.match(given) or "\0" in given:
         return {}

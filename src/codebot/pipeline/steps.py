@@ -35,7 +35,7 @@ from codebot.domain.run import Run
 from codebot.domain.status import Phase
 from codebot.domain.task import Task
 from codebot.errors import ChangeRefused, GitFailed, NothingChanged, WorkspaceError
-from codebot.pipeline.set_up import SetUps
+from codebot.pipeline.set_up import SetUps, Tell
 from codebot.pipeline.testing import Testing, Trial, require_trial
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work, commit_message
@@ -72,6 +72,14 @@ class Tools:
     untested: WhenUntested
     redact: Callable[[str], str]
     flush_egress: Callable[[], Awaitable[None]] = nothing_waits
+
+
+async def find_environment(tools: Tools, task: Task, checkout: Checkout, tell: Tell) -> Environment:
+    """Set up what the base commit needs, and find what its tests are run with."""
+    tree = await tools.workspaces.read_tree(checkout, checkout.base_commit)
+    environment = await tools.set_ups.provide(task, checkout, tree, tell)
+    given = task.request.test_command
+    return replace(environment, test=find_test_command(given, tree, environment.recipe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +131,7 @@ class TaskSteps:
         """
 
         async def set_up() -> Environment:
-            tree = await self.tools.workspaces.read_tree(checkout, checkout.base_commit)
-            environment = await self.tools.set_ups.provide(self.task, checkout, tree, self._tell_of)
-            given = self.task.request.test_command
-            return replace(environment, test=find_test_command(given, tree, environment.recipe))
+            return await find_environment(self.tools, self.task, checkout, self._tell_of)
 
         return await self.journal.once(
             Step("set_up", Phase.SETTING_UP),

@@ -100,17 +100,21 @@ class Testing:
         command = trial.environment.test
         if command is None:
             return None
+        try:
+            return await self.run_base(trial, command)
+        except CodebotError as error:
+            log.warning("base.not_tested", code=error.code, detail=self.redact(error.detail))
+            return None
+
+    async def run_base(self, trial: Trial, command: TestCommand) -> TestRun:
+        """Give the base's run, a kept one where there is one; raises what `judge` raises."""
         key = _key(trial, command)
         kept = await asyncio.to_thread(self.base_runs.find, key)
         if kept is not None:
             return kept
-        try:
-            run = await self.flights.join(
-                key, lambda: self._run_at(trial, BASE, trial.checkout.base_commit, command)
-            )
-        except CodebotError as error:
-            log.warning("base.not_tested", code=error.code, detail=self.redact(error.detail))
-            return None
+        run = await self.flights.join(
+            key, lambda: self._run_at(trial, BASE, trial.checkout.base_commit, command)
+        )
         await asyncio.to_thread(self.base_runs.keep, key, run)
         return run
 
