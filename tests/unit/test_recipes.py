@@ -256,6 +256,14 @@ def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() 
     assert test.command == "pytest"
 
 
+def test_a_project_that_cannot_be_built_does_with_its_dependencies() -> None:
+    pyproject = PYTEST + PROJECT + 'dependencies = ["attrs"]\noptional-dependencies.test = []\n'
+    _, alone = recipes({"pyproject.toml": pyproject})
+    assert alone.source == "pyproject.toml (its dependencies alone)"
+    assert "-r pyproject.toml --extra test\nprintf" in alone.setup
+    assert "workspace.pth" in alone.setup
+
+
 # --- Several languages, monorepos --------------------------------------------------------------
 
 

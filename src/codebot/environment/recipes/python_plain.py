@@ -18,6 +18,11 @@ PYTHON = '"$HOME/venv/bin/python"'
 PIP = f"uv pip install --quiet --python {PYTHON}"
 PREPARE = 'uv venv --quiet --seed --clear "$HOME/venv"'
 VENV = "~/venv/bin"
+FROM_MANIFEST = ["-r", "pyproject.toml"]
+SEE_MODULES = (
+    f'printf \'%s\\n\' "$PWD/src" "$PWD" >'
+    f"\"$({PYTHON} -c 'import site; print(site.getsitepackages()[0])')/workspace.pth\""
+)
 HATCH_ENVIRONMENTS = ("default", "dev", "test", "tests", "hatch-test")
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
@@ -26,30 +31,42 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~
 
 
 def plain(clues: Clues) -> Iterator[Guess]:
-    """Guess of manifests and files of requirements: all that tests are known to need of them."""
+    """Guess of manifests and files of requirements: all that tests are known to need of them.
+
+    A project that cannot be built here may do without: its dependencies are installed alone, and
+    its modules found where they lie.
+    """
     files = requirement_files(clues.tree.paths)
     manifests = clues.those(*MANIFESTS)
-    if not (files or manifests or _has_python_tests(clues)):
+    if not (files or manifests or "pytest" in clues.test):
         return
-    sources = manifests or files or ("test files",)
-    yield guess(
+    source = (*manifests, *files, "test files")[0]
+    yield _venv(clues, source, _project(clues), files)
+    if at(clues.toml("pyproject.toml", "project"), "dependencies"):
+        yield _venv(clues, f"{source} (its dependencies alone)", _dependencies(clues), files)
+
+
+def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...]) -> Guess:
+    return guess(
         Family.PYTHON,
-        sources[0],
-        "\n".join(_steps(clues, files)),
+        source,
+        "\n".join(_steps(clues, project, files)),
         runner="",
         env={"UV_PYTHON_DOWNLOADS": "never"},
         bin_=(VENV, TOOLS),
-        keys=(*manifests, *files, *clues.those("tox.ini")),
+        keys=(*clues.those(*MANIFESTS), *files, *clues.those("tox.ini")),
         programs=("uv",),
         builds=has_native_sources(clues.tree.paths),
     )
 
 
-def _steps(clues: Clues, files: tuple[str, ...]) -> Iterator[str]:
+def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator[str]:
     yield PREPARE
-    what = [*_project(clues), *(f"-r {quote(path)}" for path in files), *_groups(clues)]
+    what = [*project, *(f"-r {quote(path)}" for path in files), *_groups(clues)]
     if what:
         yield f"{PIP} {' '.join(what)}"
+    if what[:2] == FROM_MANIFEST:
+        yield SEE_MODULES
     further = [*_hatch(clues), *_tox(clues)]
     if further:  # the guess of a guess
         yield f"{PIP} {' '.join(map(quote, further))} || true"
@@ -59,6 +76,11 @@ def _steps(clues: Clues, files: tuple[str, ...]) -> Iterator[str]:
     for tool in TOOLS_OF_OTHERS:
         if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
             yield f"{install_tool(tool)} || true"
+
+
+def _dependencies(clues: Clues) -> list[str]:
+    extras = test_names(names(clues.toml("pyproject.toml", "project", "optional-dependencies")))
+    return [*FROM_MANIFEST, *(f"--extra {quote(name)}" for name in extras)]
 
 
 def _project(clues: Clues) -> list[str]:
@@ -110,7 +132,3 @@ def _usable(lines: list[str] | tuple[str, ...]) -> Iterator[str]:
         text = line.split(" #")[0].strip()
         if one_line([text]) and "{" not in text and _REQUIREMENT.fullmatch(text):
             yield text
-
-
-def _has_python_tests(clues: Clues) -> bool:
-    return "pytest" in clues.test
