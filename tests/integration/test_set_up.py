@@ -12,6 +12,7 @@ from codebot.domain.ports import Sandbox
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
+from fakes.git_http import git
 from fakes.story import Act, Story, open_story
 
 INSTALLS = """\
@@ -55,6 +56,15 @@ async def test_what_set_up_leaves_serves_agent_and_tests_and_is_no_part_of_the_c
         environment = story.data("environment.set_up")
         assert (environment["state"], environment["source"]) == (SetUpState.READY, "the task")
         assert story.data("change.collected")["files"] == 1
+
+
+async def test_a_submodule_is_no_hindrance(tmp_path: Path, box: Sandbox) -> None:
+    async with open_story(tmp_path, act(MENDS), setup_command="echo >made", sandbox=box) as story:
+        tip = git("rev-parse", "HEAD", cwd=story.origin).strip()
+        git("update-index", "--add", "--cacheinfo", f"160000,{tip},lib", cwd=story.origin)
+        git("commit", "-qm", "Borrow", cwd=story.origin)
+        assert (await story.tell()).failure is None
+        assert story.data("environment.set_up")["state"] == SetUpState.READY
 
 
 async def test_what_an_agent_leaves_outside_its_commits_helps_no_test(

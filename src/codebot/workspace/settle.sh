@@ -4,5 +4,5 @@
 set -eu
 git reset --quiet --hard
 git ls-files --others --exclude-standard --directory --no-empty-directory -z
-git ls-files -z | xargs -0 -r rm -f --
+git ls-files -z | xargs -0 -r rm -rf --  # a submodule is a folder
 rm -rf .git "$HOME/.cache/uv" "$HOME/.cache/pip" "$HOME/.npm/_cacache"
