@@ -71,6 +71,7 @@ demo: $(READY) ## the whole way of a task on this machine, nothing configured
 
 test: $(READY) ## every test, the wheel and the docs included
 	@$(NEED) command -v jq >/dev/null || need jq  # the examples in docs/ read JSON with it
+	@$(NEED) command -v git-lfs >/dev/null || need git-lfs  # large files are tried with the real one
 	@$(NEED) command -v npm >/dev/null || need npm  # installs from a registry through the gateway
 	@$(BIN)/pytest -n 2 --dist worksteal
 

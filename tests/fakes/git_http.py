@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.secret import Secret
+from fakes.large_files import LargeFileShelf, is_about_large_files
 
 Service = Literal["fetch", "push"]
 
@@ -76,6 +77,9 @@ class GitServer:
     anonymous_reads: bool = False
     answered: list[tuple[Request, int]] = field(default_factory=list)
     faults: dict[Service, list[Fault]] = field(default_factory=lambda: {"fetch": [], "push": []})
+
+    large_files: LargeFileShelf = field(default_factory=LargeFileShelf)
+    requests_for_large_files: list[Request] = field(default_factory=list)
 
     # --- what tests look at ------------------------------------------------------------------
 
@@ -205,6 +209,12 @@ class GitServer:
         if not self._may(request):
             challenge = b'WWW-Authenticate: Basic realm="git"\r\n'
             return self._respond(request, 401, b"who are you?", challenge)
+        if is_about_large_files(request.path):
+            self.requests_for_large_files.append(request)
+            status, told = self.large_files.answer(
+                request.method, request.path, request.headers, request.body, f"http://{self.host}"
+            )
+            return self._respond(request, status, told, b"Content-Type: application/json\r\n")
         fault = self._next_fault(request)
         if fault is not None:
             await asyncio.sleep(fault.delay)
@@ -226,6 +236,8 @@ class GitServer:
         return start + headers + b"\r\n" + body
 
     def _may(self, request: Request) -> bool:
+        if self.large_files.lets_in(request.path, request.headers):
+            return True
         if self.anonymous_reads and request.service == "fetch":
             return True
         expected = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()

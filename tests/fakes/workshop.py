@@ -9,7 +9,7 @@ async with open_workshop(tmp_path) as shop:
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,15 +51,30 @@ def work_branch(number: int) -> str:
     return branch_name(None, None, "Do it", task_id(number))
 
 
+class BareSandbox(DirectSandbox):
+    """A machine on which some programs are not installed."""
+
+    def __init__(self, lacking: Collection[str], *, path: str, mark: str) -> None:
+        super().__init__(path=path, mark=mark)
+        self._lacking = lacking
+
+    def has(self, program: str) -> bool:
+        return program not in self._lacking and super().has(program)
+
+
 @dataclass
 class Workshop:
-    """A served repository, and the service's parts that work on it."""
+    """A served repository, and the service's parts that work on it.
+
+    `lacking` names programs that are not to be found.
+    """
 
     root: Path
     server: GitServer
     limits: Limits = QUICK
     boxed: bool = False
     means: Means = Means.COPY
+    lacking: frozenset[str] = frozenset()
     forge: MemoryForge = field(default_factory=MemoryForge)
     find_source: FindSource | None = None
 
@@ -88,6 +103,8 @@ class Workshop:
 
     def _sandbox(self) -> Sandbox:
         path, mark = os.environ["PATH"], str(self.root)
+        if self.lacking:
+            return BareSandbox(self.lacking, path=path, mark=mark)
         if not self.boxed:
             return DirectSandbox(path=path, mark=mark)
         return BubblewrapSandbox(find_bubblewrap(), path=path, mark=mark, egress=NoEgress())

@@ -13,6 +13,7 @@ POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
     "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 )
+NO_GIT_LFS = frozenset({"git-lfs"})
 FILES = {
     ".gitattributes": "[attr]big filter=lfs diff=lfs -text\n*.png big\n",
     "vault/.gitattributes": "* filter=git-crypt diff=git-crypt\n.gitattributes !filter !diff\n",
@@ -24,7 +25,7 @@ FILES = {
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
-    async with open_workshop(tmp_path, FILES) as shop:
+    async with open_workshop(tmp_path, FILES, lacking=NO_GIT_LFS) as shop:
         yield shop
 
 
@@ -183,7 +184,7 @@ async def test_what_people_changed_on_a_branch_that_was_merged_may_go_out(shop: 
 
 async def test_a_filter_that_the_operator_named_lets_its_files_out(tmp_path: Path) -> None:
     limits = Limits(allowed_filters=("lfs",))
-    async with open_workshop(tmp_path, FILES, limits) as shop:
+    async with open_workshop(tmp_path, FILES, limits, lacking=NO_GIT_LFS) as shop:
         checkout = await shop.prepare()
         _overwrite_a_pointer(checkout.tree)
         assert (await shop.collect(checkout)).files

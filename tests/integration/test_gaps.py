@@ -1,9 +1,11 @@
 """What a checkout lacks is said: in an event, to the agent, and on the pull request."""
 
+import os
 from pathlib import Path
 
 from fakes.git_http import git
 from fakes.story import MENDS, Act, open_story
+from fakes.workshop import BareSandbox
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n"
 
@@ -22,7 +24,8 @@ def _leave_gaps(origin: Path) -> None:
 
 
 async def test_a_gap_is_told_everywhere(tmp_path: Path) -> None:
-    async with open_story(tmp_path, Act(MENDS)) as story:
+    sandbox = BareSandbox({"git-lfs"}, path=os.environ["PATH"], mark=str(tmp_path))
+    async with open_story(tmp_path, Act(MENDS), sandbox=sandbox) as story:
         _leave_gaps(story.origin)
         await story.tell()
         [told] = [e.data for e in story.events() if e.type.value == "checkout.incomplete"]

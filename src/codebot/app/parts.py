@@ -35,6 +35,7 @@ from codebot.gateway.upstream import NoUpstream, Upstream
 from codebot.git.git import Git
 from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
+from codebot.lfs.transfers import LargeFileTransfers
 from codebot.pipeline import Pipeline
 from codebot.pipeline.kept_layers import KeptLayers
 from codebot.pipeline.set_up import SetUps
@@ -169,7 +170,9 @@ async def open_parts(
                     store=store,
                     workspaces=workspaces,
                     agent=_agent_work(settings, agent, sandbox, gateway, store, redactor),
-                    publisher=Publisher(git, store.pull_requests, redactor, utc_now),
+                    publisher=Publisher(
+                        git, store.pull_requests, redactor, utc_now, _transfers(settings)
+                    ),
                     set_ups=set_ups,
                     untested=settings.untested,
                     testing=Testing(
@@ -243,6 +246,11 @@ def _tools() -> dict[str, Path]:
     return {"uv": uv, "uvx": uv.with_name("uvx")}
 
 
+def _transfers(settings: Settings) -> LargeFileTransfers:
+    proxy_of = partial(proxy_for, proxies=settings.proxies)
+    return LargeFileTransfers(proxy_of, settings.certificate_file)
+
+
 def _workspaces(
     settings: Settings, git: Git, sandbox: Sandbox, redactor: Redactor, ground: Ground
 ) -> Workspaces:
@@ -256,6 +264,7 @@ def _workspaces(
         authority=partial(authority_pieces, authority_file(settings)),
         tame=partial(wording.own_message, redact=redactor),
         find_source=_find_source(settings),
+        transfers=_transfers(settings),
         means=ground.chosen.means,
         templates=ground.templates,
     )

@@ -64,6 +64,14 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class LargeObject:
+    """The content of a file that Git LFS keeps: its SHA-256, in hex, and its size in bytes."""
+
+    oid: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Checkout:
     """Step `prepare`: a clean tree for one task.
 
@@ -131,7 +139,8 @@ class Change:
     `tip_commit` descends from `base_commit`; `agent_commit` is the commit in the agent's tree
     that it was made from, so that the tests can be shown to have run on this very content.
     `left_out` names the first of what tools made in the tree and git does not know: environments,
-    caches, build folders. No commit has it.
+    caches, build folders. No commit has it. `large_objects` are what new pointers of Git LFS name:
+    the forge must have them before it gets the commits.
     """
 
     base_commit: str
@@ -140,6 +149,7 @@ class Change:
     commits: int
     files: tuple[ChangedFile, ...]
     left_out: tuple[str, ...] = ()
+    large_objects: tuple[LargeObject, ...] = ()
 
     @property
     def additions(self) -> int:

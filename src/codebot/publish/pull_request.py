@@ -10,6 +10,8 @@ from codebot.domain.ports import Forge
 from codebot.domain.repository import Repository
 from codebot.errors import ForgeForbidden, ForgeUnauthorized
 from codebot.git.git import Git
+from codebot.lfs.objects import ObjectStore
+from codebot.lfs.transfers import DIRECT, LargeFileTransfers
 from codebot.publish import wording
 from codebot.publish.branch import push_branch
 from codebot.publish.wording import Work
@@ -26,6 +28,7 @@ class Publisher:
     pull_requests: PullRequests
     redact: Callable[[str], str]
     now: Callable[[], datetime]
+    transfers: LargeFileTransfers = DIRECT
 
     async def publish(
         self,
@@ -38,18 +41,24 @@ class Publisher:
     ) -> Publication:
         """Push the branch, tell `on_pushed`, open the pull request or find it open, and keep it.
 
+        What new pointers of Git LFS name goes first: nobody may find a branch without it.
+
         `expected` is the commit that the branch was pushed at before, None when it is new.
         """
         repository = work.task.request.repository
         new = wording.pull_request(work, base=checkout.base_branch, redact=self.redact)
 
         async def push() -> None:
+            access = await forge.write_access(repository)
+            if work.change.large_objects:
+                own = ObjectStore.of(checkout.repository)
+                await self.transfers.send(work.change.large_objects, access, own)
             await push_branch(
                 self.git,
                 repository=checkout.repository,
                 commit=work.change.tip_commit,
                 branch=work.task.branch_name,
-                access=await forge.write_access(repository),
+                access=access,
                 expected=expected,
             )
 

@@ -146,7 +146,7 @@ SETTINGS: tuple[Setting, ...] = (
             ".codebot.toml",
             "Paths that no change may touch, comma-separated git patterns (`**` spans folders)."),
     Setting("CODEBOT_FILTERS", "filters", parse.listed(parse.text), "",
-            "Filters of `.gitattributes` (`lfs`, `git-crypt`) whose files may be published as they "
+            "Filters of `.gitattributes` (`git-crypt`) whose files may be published as they "
             "are, comma-separated; a change of any other filtered file is refused."),
     # --- GitHub
     Setting("GITHUB_APP_ID", "", parse.app_id, "", "The GitHub App's id."),

@@ -21,6 +21,7 @@ from codebot.workspace.commits import Commit, read_commits, recreate
 from codebot.workspace.filters import find_unfiltered
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.inherited import list_inherited
+from codebot.workspace.large_changes import Large, LargeChanges
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, Touch, read_difference, read_touches
 from codebot.workspace.messages import clean_message
@@ -37,7 +38,8 @@ class Border:
 
     `holds_secret` says of some bytes whether they may not leave this machine; `tame` makes the
     words that go with a change fit to be pushed. `authority` gives what it may not carry besides:
-    pieces of the certificate by which boxes trust the gateway.
+    pieces of the certificate by which boxes trust the gateway. `large` takes in what Git LFS keeps,
+    None where that is not run.
     """
 
     git: Git
@@ -46,6 +48,7 @@ class Border:
     holds_secret: Callable[[bytes], bool]
     tame: Callable[[str], str]
     authority: Callable[[], Sequence[bytes]] = tuple
+    large: LargeChanges | None = None
 
     async def take_in(self, bundle: BinaryIO, *, author: Identity, message: str) -> Change:
         """Give the bundle's commits as a change of the bot; `message` is for those without one.
@@ -104,7 +107,7 @@ class Border:
         )
 
     async def _judge(self, tip: str, author: Identity, message: str) -> Change:
-        difference, commits = await self._inspect(tip)
+        difference, commits, large = await self._inspect(tip)
         bots_tip = await recreate(
             self.git,
             self.checkout.repository,
@@ -112,9 +115,12 @@ class Border:
             author=author,
             clean=lambda words: clean_message(words, message, self.tame),
         )
-        return Change(self.base, bots_tip or tip, tip, len(commits), difference.files)
+        return Change(
+            *(self.base, bots_tip or tip, tip, len(commits), difference.files),
+            large_objects=large.new,
+        )
 
-    async def _inspect(self, tip: str) -> tuple[Difference, list[Commit]]:
+    async def _inspect(self, tip: str) -> tuple[Difference, list[Commit], Large]:
         """Look at the objects from every side at once, and hold them against the rules."""
         async with at_once() as group:
             comparing = group.create_task(self._compare(tip))
@@ -124,15 +130,30 @@ class Border:
             touching = group.create_task(self._read_touches(tip))
             group.create_task(self._check_ancestry(tip))
             scanning = group.create_task(_refusal_of(self._scan.check_new_objects(self.base, tip)))
-        difference, commits = comparing.result(), reading.result()
+            enlarging = group.create_task(self._take_in_large(tip))
+        difference, commits, (large, too_much) = (
+            comparing.result(),
+            reading.result(),
+            enlarging.result(),
+        )
         touches = [*touching.result(), *difference.touches]
         checks = (
             asyncio.to_thread(policy.check_amount, difference, len(commits), self.limits),
             self._check_paths(commits, touches),
-            self._check_filters(tip, touches),
+            self._check_filters(tip, touches, large),
         )
-        policy.refuse([scanning.result(), *[await _refusal_of(check) for check in checks]])
-        return difference, commits
+        found = [scanning.result(), too_much]
+        policy.refuse([*found, *[await _refusal_of(check) for check in checks]])
+        return difference, commits, large
+
+    async def _take_in_large(self, tip: str) -> tuple[Large, ChangeRefused | None]:
+        """Give what Git LFS keeps of the change, or why it may not go out."""
+        if self.large is None:
+            return Large(), None
+        try:
+            return await self.large.take_in(tip, self._scan), None
+        except ChangeRefused as refusal:
+            return Large(), refusal
 
     async def _compare(self, tip: str) -> Difference:
         compared = await self.git.run(
@@ -181,7 +202,7 @@ class Border:
             )
         )
 
-    async def _check_filters(self, tip: str, touches: list[Touch]) -> None:
+    async def _check_filters(self, tip: str, touches: list[Touch], large: Large) -> None:
         policy.check_filters(
             await find_unfiltered(
                 self.git,
@@ -190,7 +211,9 @@ class Border:
                 tip=tip,
                 touches=touches,
                 allowed=self.limits.allowed_filters,
-            )
+                pointers=large.pointers,
+            ),
+            runs_lfs=self.large is not None,
         )
 
 

@@ -21,6 +21,7 @@ from codebot.git.environment import numbered
 from codebot.git.trouble import Trouble, trouble_in
 from codebot.workspace.as_committed import EXCEPTIONS
 from codebot.workspace.folders import disk_errors
+from codebot.workspace.large_files import settings_for
 from codebot.workspace.limits import Limits
 
 SCRIPT = files("codebot.workspace").joinpath("collect.sh").read_text()
@@ -96,6 +97,7 @@ def _spec(
 ) -> BoxSpec:
     tree = sandbox.paths(checkout.tree, checkout.home).workspace
     objects, exceptions = checkout.mirror / "objects", checkout.repository / EXCEPTIONS
+    lfs = (*settings_for(sandbox, checkout.mirror), ("lfs.storage", f"{tree}/.git/lfs"))
     return BoxSpec(
         task_id=task_id,
         argv=(
@@ -117,7 +119,7 @@ def _spec(
             "GIT_NO_REPLACE_OBJECTS": "1",
             **{f"GIT_{who}_NAME": "agent" for who in ("AUTHOR", "COMMITTER")},
             **{f"GIT_{who}_EMAIL": "agent@localhost" for who in ("AUTHOR", "COMMITTER")},
-            **numbered(SETTINGS),
+            **numbered((*SETTINGS, *lfs)),
         },
         stdin=message.encode(errors="replace"),
         read_only=(checkout.mirror, *([exceptions] if exceptions.is_file() else [])),

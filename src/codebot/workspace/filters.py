@@ -1,13 +1,14 @@
 """Filters that a repository's attributes ask for, and that are not run here.
 
 Where `.gitattributes` gives a path a filter, what is committed is what the filter's program made of
-the file: a pointer to a large file, something encrypted. Nobody here runs that program, so an
-agent's file would go out as it is: the plaintext of a secret, a binary in the place of a pointer,
-and git would say nothing. https://git-scm.com/docs/gitattributes#_filter
+the file: a pointer to a large file, something encrypted. Nobody here runs that program (but Git LFS
+where it is installed: `large_files.py`), so an agent's file would go out as it is: the plaintext of
+a secret, a binary in the place of a pointer, and git would say nothing.
+https://git-scm.com/docs/gitattributes#_filter
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codebot.domain.outcome import Gap
@@ -15,6 +16,7 @@ from codebot.git.git import Git
 from codebot.workspace.listings import (
     EXACT,
     REGULAR,
+    StagedFile,
     Touch,
     is_attributes,
     read_attributes,
@@ -23,25 +25,35 @@ from codebot.workspace.listings import (
 from codebot.workspace.new_objects import list_new_objects
 
 _ASK_FILTER = ("check-attr", "--cached", "-z", "--stdin", "filter")
+LFS = "lfs"
+"""The name of the one filter that can be run here (`large_files.py`)."""
+
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]")
 _NO_FILTER = frozenset({"unspecified", "unset"})
 
 
-async def find_filtered(git: Git, tree: Path) -> list[Gap]:
-    """Give what a person would see otherwise in `tree`, a checkout that nobody has touched.
-
-    One gap for each filter: it names the first file, and counts the others.
-    """
+async def list_filtered(git: Git, tree: Path) -> dict[str, list[StagedFile]]:
+    """Give the files of `tree`, a checkout that nobody has touched, by the filter that each has."""
     own = tree / ".git"
     listed = await git.run("ls-files", "--stage", "-z", cwd=own, work_tree=tree)
-    files = [one.path for one in read_staged_files(listed.stdout) if one.mode in REGULAR]
+    files = {one.path: one for one in read_staged_files(listed.stdout) if one.mode in REGULAR}
     if not any(map(is_attributes, files)):
-        return []
+        return {}
     told = await git.run(*_ASK_FILTER, cwd=own, work_tree=tree, stdin=_joined(files))
-    by_name: dict[str, list[str]] = {}
+    by_name: dict[str, list[StagedFile]] = {}
     for path, name in _filters_in(told.stdout).items():
-        by_name.setdefault(name, []).append(path)
-    return [Gap(paths[0], _why(name, len(paths) - 1)) for name, paths in sorted(by_name.items())]
+        by_name.setdefault(name, []).append(files[path])
+    return by_name
+
+
+def tell_filtered(by_name: Mapping[str, Sequence[StagedFile]]) -> list[Gap]:
+    """Give what a person would see otherwise: one gap for each filter that is not run.
+
+    It names the first file, and counts the others.
+    """
+    return [
+        Gap(files[0].path, _why(name, len(files) - 1)) for name, files in sorted(by_name.items())
+    ]
 
 
 async def find_unfiltered(
@@ -52,6 +64,7 @@ async def find_unfiltered(
     tip: str,
     touches: Iterable[Touch],
     allowed: Collection[str],
+    pointers: Collection[str] = (),
 ) -> list[tuple[Touch, str]]:
     """Give every new content of a path that has a filter other than those `allowed`, with its name.
 
@@ -73,6 +86,7 @@ async def find_unfiltered(
         (touch, missed[touch.path])
         for touch in filled
         if touch.path in missed and touch.object_id in new
+        if missed[touch.path] != LFS or touch.object_id not in pointers
     ]
 
 
@@ -97,13 +111,18 @@ def _joined(paths: Iterable[str]) -> bytes:
     return "\0".join(paths).encode(errors=EXACT)
 
 
+def why_pointer(others: int) -> str:
+    """Say that a pointer is in the place of a file's content, and of how many others."""
+    return _why(LFS, others)
+
+
 def _why(name: str, others: int) -> str:
     """Say what is in the place of a file's content, and in how many others.
 
     >>> _why("lfs", 0)
     'holds a pointer of Git LFS, not its content'
     """
-    if name == "lfs":
+    if name == LFS:
         holds, hold = "holds a pointer", "hold pointers"
         end = "of Git LFS, not its content" if not others else "of Git LFS, not their contents"
     else:

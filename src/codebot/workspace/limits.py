@@ -12,7 +12,9 @@ class Limits:
     them the whole run waits. `max_file_bytes` is what GitHub accepts in a push at most;
     `max_total_bytes` is for all new files together, unpacked. `protected_paths` are patterns of
     paths that no change may touch (`protected.py`); `allowed_filters` name those of the attributes'
-    filters whose files may go out as they are (`filters.py`).
+    filters whose files may go out as they are (`filters.py`). `max_large_bytes` is for one object
+    of Git LFS that a checkout is given, `max_large_total_bytes` for all of them: git takes each
+    into memory, and every tree of a task has its own copy.
     """
 
     fetch_timeout: timedelta = timedelta(hours=1)
@@ -24,5 +26,7 @@ class Limits:
     max_file_bytes: int = 100 * 1024 * 1024
     max_total_bytes: int = 512 * 1024 * 1024
     max_pack_bytes: int = 256 * 1024 * 1024
+    max_large_bytes: int = 512 * 1024 * 1024
+    max_large_total_bytes: int = 2 * 1024 * 1024 * 1024
     protected_paths: tuple[str, ...] = ()
     allowed_filters: tuple[str, ...] = ()

@@ -244,5 +244,9 @@ def _put_in_place(new: Path, mirror: Path) -> None:
     delete_folder(damaged)
     if mirror.is_dir():
         mirror.rename(damaged)
+        if (
+            damaged / "lfs"
+        ).is_dir():  # large files were checked one by one: nothing is wrong there
+            (damaged / "lfs").rename(new / "lfs")
     new.rename(mirror)
     delete_folder(damaged)

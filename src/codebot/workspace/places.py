@@ -23,6 +23,7 @@ from codebot.git.trouble import Trouble, trouble_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.workspace.checkout import borrow_from, make_own_git
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
+from codebot.workspace.large_files import let_git_lfs_run, settings_for
 
 FILL_TIMEOUT = timedelta(minutes=5)
 MOST_LEFTOVERS = 1000
@@ -32,8 +33,8 @@ ENVIRONMENT = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
-    **numbered((("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))),
 }
+SETTINGS = (("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Places:
         with disk_errors():
             for folder in (top, place.tree, place.home):
                 folder.mkdir(mode=PRIVATE)
+        await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
         if layer is not None and layer.below:
             place, layer = layer.under(place), None
         await self._make_own_git(checkout, place)
@@ -67,6 +69,7 @@ class Places:
     ) -> Checkout:
         """Give a clean place at the base in two empty folders, that stands on nothing."""
         place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
+        await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
         await self._make_own_git(place, place)
         await self._run(task_id, place, "place", checkout.base_commit, "", "")
         return place
@@ -131,7 +134,7 @@ class Places:
             *("/bin/sh", "-c", words, script, *args),
             limit=FILL_TIMEOUT,
             network=Network.NONE,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | numbered((*SETTINGS, *settings_for(self.sandbox, place.mirror))),
             read_only=read_only,
             stdin=stdin,
         )

@@ -7,6 +7,7 @@ did and a later one took back is pushed, and what came with somebody else's bran
 from collections.abc import Callable, Iterable, Sequence
 
 from codebot.errors import ChangeRefused, NothingChanged, PathProtected, SecretFound
+from codebot.workspace.filters import LFS
 from codebot.workspace.leaks import Leak
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import EXACT, GITLINK, Difference, Touch
@@ -69,21 +70,42 @@ def check_touches(touches: Iterable[Touch], protected_paths: Sequence[str]) -> N
     refuse([_submodules_refused([*submodules.values()]), _protected([*protected.values()])])
 
 
-def check_filters(unfiltered: Iterable[tuple[Touch, str]]) -> None:
+def check_filters(unfiltered: Iterable[tuple[Touch, str]], *, runs_lfs: bool = False) -> None:
     """Refuse contents whose filter nobody has run: (where it is, the filter's name)."""
-    places = {
-        touch.path: f"{_place(touch)}, with the filter {name!r}" for touch, name in unfiltered
-    }
+    places: dict[str, str] = {}
+    large: dict[str, str] = {}
+    for touch, name in unfiltered:
+        is_large = runs_lfs and name == LFS
+        (large if is_large else places)[touch.path] = f"{_place(touch)}, with the filter {name!r}"
+    refuse([_not_by_lfs([*large.values()]), _unfiltered([*places.values()])])
+
+
+def _not_by_lfs(places: Sequence[str]) -> ChangeRefused | None:
+    """Refuse what is under Git LFS, and neither went through it nor names what is here."""
+    if not places:
+        return None
+    return ChangeRefused(
+        f"The agent committed files past Git LFS: {_listed(places)}. Each would be published as it "
+        "is, or as a pointer to what nobody has.",
+        hint="Make that part of the change yourself, or name the filter in CODEBOT_FILTERS if "
+        "such files may go out unfiltered, then retry.",
+        remedy="Put the files themselves in their places and commit them with `git add` (Git LFS "
+        "is set up); write no pointers by hand.",
+    )
+
+
+def _unfiltered(places: Sequence[str]) -> ChangeRefused | None:
     if places:
-        raise ChangeRefused(
+        return ChangeRefused(
             "The agent changed files that go through a filter by the repository's attributes: "
-            f"{_listed([*places.values()])}. No such filter is run here, so they would be "
+            f"{_listed(places)}. No such filter is run here, so they would be "
             "published as they are.",
             hint="Make that part of the change yourself, or name the filter in CODEBOT_FILTERS if "
             "such files may go out unfiltered, then retry.",
             remedy="Leave files with a filter as they were, and add none; say in the summary what "
             "a person should change there.",
         )
+    return None
 
 
 def check_sizes(objects: Iterable[NewObject], limits: Limits) -> None:

@@ -7,11 +7,12 @@ there is nothing to fill but on the first task of a commit.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from codebot.domain.outcome import Checkout
+from codebot.domain.outcome import Checkout, Gap
 from codebot.domain.ports import Forge
 from codebot.domain.repository import Repository
 from codebot.domain.task import TaskId
@@ -19,8 +20,9 @@ from codebot.errors import BranchMissing, CloneFailed, GitFailed
 from codebot.git.git import Git
 from codebot.workspace.at_once import at_once
 from codebot.workspace.checkout import check_out, make_repositories, share_boundary
-from codebot.workspace.filters import find_filtered
+from codebot.workspace.filters import LFS, list_filtered, tell_filtered
 from codebot.workspace.folders import TaskFolders
+from codebot.workspace.large_files import LargeFiles
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.standing import Standing
 from codebot.workspace.submodules import FindSource, Submodules
@@ -33,8 +35,9 @@ log = structlog.get_logger(__name__)
 class Preparation:
     """Prepares one task; `folders` may not be there yet. `work_branch` is what will be pushed.
 
-    `find_source` says which repository a submodule's address means, None that none is wanted.
-    Without `standing` the tree is a checkout of its own, and stands on nothing.
+    `find_source` says which repository a submodule's address means, None that none is wanted;
+    `large_files` brings what Git LFS keeps, None where boxes do not have it. Without `standing` the
+    tree is a checkout of its own, and stands on nothing.
     """
 
     git: Git
@@ -46,6 +49,7 @@ class Preparation:
     work_branch: str
     find_source: FindSource | None = None
     standing: Standing | None = None
+    large_files: LargeFiles | None = None
 
     async def prepare(self, base_branch: str | None) -> Checkout:
         """Give the tree at the tip of its base branch, which the forge names if nobody did."""
@@ -70,7 +74,7 @@ class Preparation:
         files = next(iter(layers), self.folders.tree)
         submodules = Submodules(self.git, self.mirrors, self.forge, self.find_source)
         async with at_once() as group:
-            filtering = group.create_task(find_filtered(self.git, files))
+            filtering = group.create_task(self._fill_filtered(files, mirror))
             group.create_task(submodules.fill(files, self.repository, commit))
         return Checkout(
             tree=self.folders.tree,
@@ -83,6 +87,16 @@ class Preparation:
             gaps=(*sorted(submodules.gaps), *filtering.result()),
             layers=layers,
         )
+
+    async def _fill_filtered(self, tree: Path, mirror: Path) -> list[Gap]:
+        """Bring what can be had of files that go through a filter; tell of the others."""
+        filtered = await list_filtered(self.git, tree)
+        large = filtered.pop(LFS, []) if self.large_files else []
+        gaps: list[Gap] = []
+        if self.large_files and large:
+            access = partial(self.forge.read_access, self.repository)
+            gaps = await self.large_files.fill(tree, large, mirror=mirror, access=access)
+        return [*gaps, *tell_filtered(filtered)]
 
     async def _refresh(self) -> CloneFailed | None:
         """Fetch all that is new; give the failure where a part of it may do."""

@@ -60,6 +60,14 @@ class Scan:
             for trace in find_traces(content, authority)
         ]
 
+    async def check_large_file(self, one: NewObject, path: Path) -> None:
+        """Refuse a large file with a credential in it; it is at `path`, and `one` names it."""
+        until = time.monotonic() + self.limits.scan_timeout.total_seconds()
+        content = await asyncio.to_thread(path.read_bytes)
+        contents = Contents([one], b"%s blob %d\n%s\n" % (one.id, len(content), content))
+        policy.check_leaks(await asyncio.to_thread(self._look_through, contents, until))
+        policy.check_traces(await asyncio.to_thread(self._look_for_traces, contents))
+
     def _look_through(self, contents: Contents, until: float) -> list[tuple[str, Leak]]:
         if self.holds_secret(contents.raw):
             where = next(self._find_known(contents), "its commits")

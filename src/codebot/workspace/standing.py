@@ -7,17 +7,21 @@ from pathlib import Path
 from codebot.workspace.folders import TaskFolders, disk_errors
 from codebot.workspace.means import Means, copy_files
 from codebot.workspace.shelf import Hold
-from codebot.workspace.template import Templates, copy_repository, has_submodules
+from codebot.workspace.template import Templates, copy_repository, has_large_files, has_submodules
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The tree of one task; `on_hold` is told of what the task holds from now on."""
+    """The tree of one task; `on_hold` is told of what the task holds from now on.
+
+    `fills_large` says that the contents of Git LFS will be put where their pointers are.
+    """
 
     templates: Templates
     means: Means
     folders: TaskFolders
     on_hold: Callable[[Hold], None]
+    fills_large: bool = False
 
     def begin(self) -> None:
         """Make the tree's own `.git`, for what only this task has of its own in there."""
@@ -31,11 +35,11 @@ class Standing:
     async def stand(self, mirror: Path, branch: str, commit: str) -> tuple[Path, ...]:
         """Have the tree at a commit; give what lies below it.
 
-        Where there are submodules to be put into it, it is a copy that stands alone.
+        Where there are submodules or large files to be put into it, it is a copy that stands alone.
         """
         template = await self.templates.hold(mirror, branch, commit)
         tree = TaskFolders(template.folder).tree
-        if self.means is Means.OVERLAY and not has_submodules(template):
+        if self.means is Means.OVERLAY and not self._gets_more(template):
             self.on_hold(template)
             copy_repository(template.folder, self.folders)
             return (tree,)
@@ -46,3 +50,6 @@ class Standing:
         finally:
             template.release()
         return ()
+
+    def _gets_more(self, template: Hold) -> bool:
+        return has_submodules(template) or (self.fills_large and has_large_files(template))

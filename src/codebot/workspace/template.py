@@ -16,12 +16,13 @@ from pathlib import Path
 
 from codebot.git.git import Git
 from codebot.workspace.checkout import check_out, make_repositories, share_boundary
+from codebot.workspace.filters import LFS, list_filtered
 from codebot.workspace.folders import PRIVATE, TaskFolders, disk_errors
 from codebot.workspace.listings import GITLINK, read_staged_files
 from codebot.workspace.mirror import check_tree
 from codebot.workspace.shelf import Hold, Shelf, about_of
 
-FORMAT = "1"
+FORMAT = "2"
 """To be changed when a template of before would not do any more."""
 
 INDEX_SETTINGS = """\
@@ -31,7 +32,7 @@ INDEX_SETTINGS = """\
 """
 """Who owns a file, and its number, differ above a template: git would read every file again."""
 
-SUBMODULES = "submodules"
+SUBMODULES, LARGE_FILES = "submodules", "large files"
 
 MOST_NAMES = 256 * 1024**2
 """Bytes of the names of all files: those of two million."""
@@ -74,6 +75,7 @@ class Templates:
             "branch": branch,
             "commit": commit,
             SUBMODULES: str(await self._age(folders.tree)),
+            LARGE_FILES: str(len((await list_filtered(self.git, folders.tree)).get(LFS, ()))),
         }
 
     async def _age(self, tree: Path) -> int:
@@ -91,8 +93,17 @@ class Templates:
 
 def has_submodules(template: Hold) -> bool:
     """Say whether a template has places for submodules, which are empty in it."""
+    return _has(template, SUBMODULES)
+
+
+def has_large_files(template: Hold) -> bool:
+    """Say whether a template has pointers of Git LFS, or what should be one."""
+    return _has(template, LARGE_FILES)
+
+
+def _has(template: Hold, fact: str) -> bool:
     about = about_of(template.folder)
-    return about is None or about.facts.get(SUBMODULES) != "0"
+    return about is None or about.facts.get(fact) != "0"
 
 
 def copy_repository(template: Path, folders: TaskFolders) -> None:

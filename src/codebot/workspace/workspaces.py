@@ -13,6 +13,7 @@ from codebot.domain.task import TaskId
 from codebot.domain.tree import Tree
 from codebot.errors import CodebotError, NothingChanged
 from codebot.git.git import Git
+from codebot.lfs.transfers import DIRECT, LargeFileTransfers
 from codebot.telemetry.token_shapes import mask_tokens
 from codebot.workspace import contents
 from codebot.workspace.border import Border
@@ -26,6 +27,8 @@ from codebot.workspace.folders import (
     find_task_ids,
     folders_of,
 )
+from codebot.workspace.large_changes import LargeChanges
+from codebot.workspace.large_files import PROGRAM, LargeFiles, let_git_lfs_run
 from codebot.workspace.limits import Limits
 from codebot.workspace.means import Means
 from codebot.workspace.mirror import Mirrors
@@ -43,7 +46,8 @@ class Workspaces:
     `holds_secret` says of some bytes whether a change must not carry them out; `tame` takes
     secrets, and what would act, out of the messages of its commits. `authority` gives pieces of the
     certificate that boxes trust, which no change may hold either. `find_source` says which
-    repository a submodule's address means; without it, no submodule is brought.
+    repository a submodule's address means; without it, no submodule is brought. `transfers` bring
+    large files, where boxes have Git LFS to work with them.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Workspaces:
         means: Means = Means.COPY,
         templates: Templates | None = None,
         holds: Holds | None = None,
+        transfers: LargeFileTransfers = DIRECT,
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -71,6 +76,8 @@ class Workspaces:
         self._tame = tame
         self._authority = authority
         self._find_source = find_source
+        runs_lfs = sandbox.has(PROGRAM)
+        self._large_files = LargeFiles(git, transfers, limits) if runs_lfs else None
         self._means = means
         self._templates = templates
         self.holds = Holds() if holds is None else holds
@@ -96,19 +103,23 @@ class Workspaces:
             *(self._git, self._mirrors, folders, task_id, repository, forge, work_branch),
             find_source=self._find_source,
             standing=self._standing(task_id, folders),
+            large_files=self._large_files,
         )
         try:
-            return await preparation.prepare(base_branch)
+            checkout = await preparation.prepare(base_branch)
+            await let_git_lfs_run(self._git, self._sandbox, checkout.home, checkout.mirror)
         except CodebotError:
             await self.remove(task_id)
             raise
+        return checkout
 
     def _standing(self, task_id: TaskId, folders: TaskFolders) -> Standing | None:
         """Say on what the tree of a task stands."""
         if self._templates is None or self._means is Means.COPY:
             return None
         on_hold = partial(self.holds.add, task_id)
-        return Standing(self._templates, self._means, folders, on_hold)
+        fills_large = self._large_files is not None
+        return Standing(self._templates, self._means, folders, on_hold, fills_large)
 
     async def hold(self, task_id: TaskId, checkout: Checkout) -> None:
         """Have what lies below a task's tree stay until `release`; made again if it is gone.
@@ -149,9 +160,15 @@ class Workspaces:
             border = Border(
                 *(self._git, checkout, self._limits, self._holds_secret, self._tame),
                 authority=self._authority,
+                large=self._large_changes(task_id, checkout),
             )
             change = await border.take_in(bundle, author=author, message=message)
             return replace(change, left_out=left_out)
+
+    def _large_changes(self, task_id: TaskId, checkout: Checkout) -> LargeChanges | None:
+        if self._large_files is None:
+            return None
+        return LargeChanges(self._git, self._sandbox, task_id, checkout, self._limits)
 
     def kept_mirrors(self) -> list[Kept]:
         """Give the mirrors as what could be removed for room."""

@@ -1,0 +1,1 @@
+"""Git LFS: pointers, the objects that they name, and the forge that keeps those."""
