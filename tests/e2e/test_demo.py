@@ -29,6 +29,10 @@ def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
     for part in (
         "The tests before: they FAIL",
         "What happens",
+        "Setting up from uv.lock",
+        "  Set up from uv.lock in ",
+        "Tests: passed (`uv run --frozen pytest`, 2 tests)",
+        '"verified": true',
         '"status": "completed"',
         '"branch_name": "u/codebot/DEMO-1/',
         "-    return sum(prices) - discount_percent",
@@ -43,6 +47,17 @@ def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
     assert look
     log = subprocess.run(["git", "-C", look[1], "log", "--all"], capture_output=True, check=True)
     assert b"Take the discount as a percentage" in log.stdout
+
+
+def test_a_demo_without_a_registry_says_so_and_goes_on(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9/simple"
+    env = environment(tmp_path, UV_DEFAULT_INDEX=nowhere, UV_INDEX_URL=nowhere)
+    ended = subprocess.run(DEMO, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout
+    assert "No registry can be reached: the project does without pytest" in ended.stdout
+    assert "pyproject.toml" not in ended.stdout
+    assert "Tests: passed (`python3 -m unittest`)" in ended.stdout
 
 
 def test_a_demo_that_fails_shows_the_log_and_is_exit_1(tmp_path: Path) -> None:

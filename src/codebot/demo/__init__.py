@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import yaml
+from uv import find_uv_bin
 
 from codebot.demo.client import Client, DemoFailed
 from codebot.demo.screen import Screen
@@ -37,6 +38,9 @@ _TESTS = (sys.executable, "-m", "unittest")
 _NAME = ("-c", "user.name=Codebot demo", "-c", "user.email=demo@localhost")
 _GIT = ("git", *_NAME, "-c", "commit.gpgSign=false", "-c", "core.hooksPath=/dev/null")
 _LOG_TAIL = 20
+_LONGEST_LOCK = 30
+_UV = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"}
+"""A registry that does not answer at once is none for a demo."""
 
 
 def run_demo(
@@ -56,13 +60,15 @@ def run_demo(
     scenario = yaml.safe_load((files(__name__) / "scenario.yaml").read_text())
     place = choose_place(Path(tempfile.mkdtemp(prefix="codebot-demo-")))
     try:
-        _make_project(place.project, scenario["files"], screen)
+        task = dict(scenario["task"])
+        if _make_project(place.project, scenario, environ, screen):
+            del task["test_command"]  # the project's own files say it now
         _say_who_thinks(settings, screen)
         _say_what_holds(settings, screen)
         env = environment_of(place, settings, environ, scenario["turns"])
         screen.heading(f"The service, on port {place.port}: codebot serve")
         with running_service(place, env) as client:
-            status = _play(client, place, scenario["task"], screen)
+            status = _play(client, place, task, screen)
             _show_where(place, screen)
             if keep:
                 _wait_for_interrupt(place, status, screen)
@@ -76,16 +82,45 @@ def run_demo(
     return 1
 
 
-def _make_project(project: Path, contents: Mapping[str, str], screen: Screen) -> None:
-    """Write the project, commit it, and show that a test fails."""
+def _make_project(
+    project: Path, scenario: Mapping[str, Any], environ: Mapping[str, str], screen: Screen
+) -> bool:
+    """Write the project, commit it, show that a test fails; say whether it has a lock file."""
     project.mkdir()
-    for name, text in contents.items():
-        (project / name).write_text(text)
+    _write(project, scenario["files"])
+    is_locked = lock_project(project, scenario["locked"], environ)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-qm", "A cart")):
         subprocess.run([*_GIT, *arguments], cwd=project, check=True)  # noqa: S603 - our own words
     screen.heading(f"A small Python project: {project}")
-    screen.lines("\n".join(contents))
+    screen.lines("\n".join(sorted(path.name for path in project.iterdir() if path.is_file())))
+    if not is_locked:
+        screen.lines("No registry can be reached: the project does without pytest and uv.lock.")
     _run_tests(project, "The tests before", screen)
+    return is_locked
+
+
+def lock_project(project: Path, files: Mapping[str, str], environ: Mapping[str, str]) -> bool:
+    """Let the project have `files` and what uv locks for them; False, and neither, if it cannot."""
+    _write(project, files)
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(  # noqa: S603 - the uv that Codebot brings along
+            (find_uv_bin(), "lock", "--quiet", "--no-cache", "--python", sys.executable),
+            cwd=project,
+            env={**environ, **_UV},
+            check=True,
+            timeout=_LONGEST_LOCK,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        return True
+    for name in (*files, "uv.lock"):
+        (project / name).unlink(missing_ok=True)
+    return False
+
+
+def _write(project: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        (project / name).write_text(text)
 
 
 def _run_tests(tree: Path, title: str, screen: Screen) -> None:
