@@ -56,6 +56,11 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"pom.xml": "", "mvnw": ""}, "./mvnw -B test", "pom.xml"),
         ({"build.gradle": ""}, "gradle test", "build.gradle"),
         ({"build.gradle.kts": "", "gradlew": ""}, "./gradlew test", "build.gradle.kts"),
+        (
+            {"tox.ini": "[tox]\n", "poetry.lock": "", "test_a.py": ""},
+            "poetry run pytest",
+            "test_a.py",
+        ),
         ({"Gemfile": "", "spec/a_spec.rb": ""}, "bundle exec rspec", "Gemfile"),
         ({"Gemfile": "", "Rakefile": ""}, "bundle exec rake test", "Rakefile"),
         ({"composer.json": PACKAGE}, "composer test", "composer.json"),

@@ -134,6 +134,11 @@ def _is_python_test(path: str) -> bool:
     return is_named_so and (not folders or not {"test", "tests"}.isdisjoint(folders))
 
 
+def _pytest_of_lock(tree: Tree) -> Found:
+    """Go by test files where a lock names every version: tox would often only call its tool."""
+    return None if PYTHON_RUNNERS.keys().isdisjoint(tree.paths) else _pytest_unsaid(tree)
+
+
 def _tox(tree: Tree) -> Found:
     asks = _has_section(tree, "tox.ini", "tox") or _has_section(tree, "tox.ini", "testenv")
     return ("tox", "tox.ini") if asks else None
@@ -209,6 +214,7 @@ def _make_check(tree: Tree) -> Found:
 DETECTORS: tuple[Callable[[Tree], Found], ...] = (
     _make,
     _pytest,
+    _pytest_of_lock,
     _tox,
     _nox,
     _node,
