@@ -124,6 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_doctor(commands)
     _add_egress(commands)
+    _add_environments(commands)
     return parser
 
 
@@ -204,6 +205,19 @@ def _add_egress(commands: "_Commands[argparse.ArgumentParser]") -> None:
     egress.add_argument("task", metavar="TASK", help="The id of the task.")
     egress.add_argument("--json", action="store_true", help="Show it as the API does.")
     _add_debug(egress, argparse.SUPPRESS)
+
+
+def _add_environments(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    environments = _add_command(
+        commands, "environments", _environments, "list what set-ups left and is kept, or remove it"
+    )
+    environments.add_argument("what", choices=("list", "remove"), help="What to do.")
+    environments.add_argument(
+        "names", metavar="NAME", nargs="*", help="What to remove, or the beginning of its name."
+    )
+    environments.add_argument("--all", action="store_true", help="Remove all.")
+    environments.add_argument("--json", action="store_true", help="List them as JSON.")
+    _add_debug(environments, argparse.SUPPRESS)
 
 
 def _add_flag(command: argparse.ArgumentParser, flag: str, metavar: str, warning: str = "") -> None:
@@ -388,6 +402,20 @@ def _egress(call: Call) -> int:
     task_id = TaskId(os.fsencode(call.arguments.task).decode(errors="replace"))
     totals = read_egress(settings.database, task_id)
     print(call.redactor(access_json(totals) if call.arguments.json else access_table(totals)))
+    return DONE
+
+
+def _environments(call: Call) -> int:
+    """List or remove what is kept; a service may run meanwhile: what a task stands on stays."""
+    from codebot.app import environments as kept
+
+    settings, told = _read(call, Command.RUN).checked(), call.arguments
+    if told.what == "remove":
+        print(call.redactor(kept.remove_environments(settings, told.names, every=told.all)))
+    elif told.json:
+        print(call.redactor(kept.environments_json(settings)))
+    else:
+        print(call.redactor(kept.environments_table(settings)))
     return DONE
 
 
