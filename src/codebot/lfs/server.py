@@ -74,7 +74,7 @@ class Server:
             told = await self._post(
                 f"{self.access.url}/info/lfs/objects/batch",
                 question(operation, some),
-                self._credential(),
+                _credential(self.access),
             )
             try:
                 batch = Batch.model_validate_json(told)
@@ -87,13 +87,13 @@ class Server:
 
     async def get(self, action: Action) -> AsyncIterator[bytes]:
         """Give the content of an object, some of it at a time; raises `ServerFailed`."""
-        async with self._send("GET", action.href, self._headers(action)) as response:
+        async with self._send("GET", action.href, headers_for(action, self.access)) as response:
             async for chunk in response.aiter_raw():
                 yield chunk
 
     async def put(self, action: Action, one: LargeObject, path: Path) -> None:
         """Send the content of an object; raises `ServerFailed`."""
-        headers = {"Content-Type": "application/octet-stream", **self._headers(action)}
+        headers = {"Content-Type": "application/octet-stream", **headers_for(action, self.access)}
         headers["Content-Length"] = str(one.size)
         async with self._send("PUT", action.href, headers, read_file(path)):
             pass
@@ -101,7 +101,7 @@ class Server:
     async def verify(self, action: Action, one: LargeObject) -> None:
         """Ask whether an object that was sent is there; raises `ServerFailed`."""
         about = {"oid": one.oid, "size": one.size}
-        await self._post(action.href, about, self._headers(action))
+        await self._post(action.href, about, headers_for(action, self.access))
 
     async def _post(self, url: str, body: object, headers: Mapping[str, str]) -> bytes:
         headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, **headers}
@@ -153,21 +153,23 @@ class Server:
             raise ServerFailed("it points to an address that is not spoken to")
         return host
 
-    def _headers(self, action: Action) -> dict[str, str]:
-        """Give the headers that the forge named, and its credential where it points to itself."""
-        given = {
-            name: value for name, value in action.header.items() if name.lower() not in _OURS_TO_SAY
-        }
-        is_theirs = any(name.lower() == "authorization" for name in given)
-        if is_theirs or _origin(action.href) != _origin(self.access.url):
-            return given
-        return self._credential() | given
 
-    def _credential(self) -> dict[str, str]:
-        if self.access.token is None:
-            return {}
-        pair = f"{self.access.username}:{self.access.token.reveal()}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+def headers_for(action: Action, access: RemoteAccess) -> dict[str, str]:
+    """Give the headers that the forge named, and its credential where it points to itself."""
+    given = {
+        name: value for name, value in action.header.items() if name.lower() not in _OURS_TO_SAY
+    }
+    is_theirs = any(name.lower() == "authorization" for name in given)
+    if is_theirs or _origin(action.href) != _origin(access.url):
+        return given
+    return _credential(access) | given
+
+
+def _credential(access: RemoteAccess) -> dict[str, str]:
+    if access.token is None:
+        return {}
+    pair = f"{access.username}:{access.token.reveal()}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _origin(url: str) -> tuple[str, str]:
