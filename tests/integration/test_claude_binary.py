@@ -31,6 +31,7 @@ from codebot.errors import (
     AgentError,
     AgentLimited,
     AgentUnauthorized,
+    ModelUnpaid,
 )
 from codebot.gateway.gateway import Gateway, Stay
 from codebot.gateway.scripted import ScriptedUpstream
@@ -223,7 +224,7 @@ async def test_a_cap_ends_a_session_at_once_before_the_call_that_could_pass_it(
 ) -> None:
     studio = await opened(*[{**EDIT, **PAID}] * 8, {**DONE, **PAID}, costs_money=True)
     started = time.monotonic()
-    with pytest.raises(AgentCrashed, match="does not cover another call"):
+    with pytest.raises(ModelUnpaid, match="does not cover another call"):
         await studio.work(caps=caps)
     assert time.monotonic() - started < 15, "a refusal is final: it is not tried again"
 

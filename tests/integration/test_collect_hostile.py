@@ -7,6 +7,7 @@ one is first shown to fire when git is run over the tree in the ordinary way.
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from codebot.errors import ChangeRefused
 from codebot.publish.branch import push_branch
 from codebot.sandbox.direct import MARK, DirectSandbox
 from fakes.git_http import git
-from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
+from fakes.workshop import NAME, OWNER, QUICK, Workshop, open_workshop, run_in, task_id
 
 CANARY = """\
 #!/bin/sh
@@ -76,7 +77,8 @@ class Trap:
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
-    async with open_workshop(tmp_path) as shop:
+    limits = replace(QUICK, allowed_filters=("evil",))  # so that its files come all the way
+    async with open_workshop(tmp_path, limits=limits) as shop:
         yield shop
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codebot.domain.event import EventType
-from codebot.domain.outcome import Usage, Verdict, VerdictState
+from codebot.domain.outcome import Basis, Comparison, Usage, Verdict, VerdictState
 from codebot.domain.run import QueueName, Run
 from codebot.domain.status import Phase
 from codebot.errors import RunLost, VerifyTimedOut
@@ -27,7 +27,9 @@ VERDICT = Verdict(
     timedelta(seconds=1.5),
     "é 🎉\x00\n",
     "c1",
-    ("a b",),
+    "It needs Go.",
+    7,
+    Comparison(Basis.TESTS, 1, ("test_old",), ("test_new",)),
 )
 STEP = Step("verify", Phase.TESTING, 1)
 

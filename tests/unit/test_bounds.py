@@ -107,10 +107,8 @@ def test_tests_that_hit_one_end_with_its_name() -> None:
         exit=Exit(ExitReason.EXITED, 2, Bound.PROCESSES),
         duration=timedelta(seconds=1),
         output="no more\n",
-        commit="1f3e",
-        leftovers=(),
     )
-    assert judge(run).output == (
+    assert judge(run, None, "1f3e").output == (
         "no more\n\ncodebot: the command reached the limit of its box on processes and threads"
         " (CODEBOT_MAX_PROCESSES).\n"
     )

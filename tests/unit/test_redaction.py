@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from codebot.domain.secret import Secret
 from codebot.telemetry.redaction import MASK, SHORTEST, Redactor
+from fakes.tokens import private_key
 
 LONG_TOKEN = "ghs_cAnArYtOkEn1234567890"
 TOKEN = 'gh"s_/a b+ü\\9'  # everything an encoding may change
@@ -187,3 +188,9 @@ def test_a_file_betrays_a_secret_wherever_it_stands(form: bytes, before: int) ->
 
 def test_a_short_secret_is_betrayed_by_no_file() -> None:
     assert not Redactor(["secret-key-1"]).is_betrayed_by(b"CODEBOT_API_KEYS=secret-key-1")
+
+
+def test_the_frame_of_a_known_key_does_not_hide_another_key() -> None:
+    redact = Redactor(["-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"])
+    key = private_key()
+    assert [line for line in key.splitlines()[1:-1] if line in redact(f"a key:\n{key}")] == []

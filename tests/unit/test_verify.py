@@ -140,7 +140,7 @@ def test_modules_that_are_missing_on_the_base_as_well_are_the_environment() -> N
         (told(failed="x"), told(failed="x y"), VerdictState.PASSED, ("x",), ()),
         (told(failed="x z"), told(failed="x"), VerdictState.FAILED, ("x",), ("z",)),
         (told(failed="z"), told(passed="z"), VerdictState.FAILED, (), ("z",)),
-        (told(broken="f"), told(broken="f", passed="a"), VerdictState.PASSED, ("f",), ()),
+        (told(broken="f", passed="b"), told(broken="f"), VerdictState.PASSED, ("f",), ()),
         (told(broken="f"), told(passed="f.a"), VerdictState.FAILED, (), ("f",)),
     ],
 )
@@ -175,6 +175,15 @@ def test_a_given_command_that_fails_before_and_after_may_be_what_the_task_is_abo
     verdict = verdict_of(a_run(3), a_run(3))
     assert verdict.state is VerdictState.FAILED
     assert verdict.comparison.base_exit_code == 3
+
+
+def test_where_no_test_ran_before_and_after_nothing_was_tested() -> None:
+    run = a_run(2, output="an error of their own\n", results=told(broken="test_a test_b"))
+    verdict = verdict_of(run, run)
+    assert verdict.state is VerdictState.ENVIRONMENT
+    assert "no test ran" in verdict.reason
+    assert not verdict.is_proof
+    assert verdict_of(run, a_run(results=told(passed="a"))).state is VerdictState.FAILED
 
 
 def test_where_nothing_could_be_set_up_and_no_test_ran_before_and_after_that_is_why() -> None:

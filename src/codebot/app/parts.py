@@ -15,13 +15,13 @@ from codebot.agent.command import CommandAgent
 from codebot.agent.runner import AgentLimits
 from codebot.agent.work import AgentWork
 from codebot.app.ground import Ground, open_ground, try_ground
+from codebot.app.testing import make_testing
 from codebot.app.way_out import authority_file, kept_answers, open_way_out
 from codebot.domain.box import BoxLimits
 from codebot.domain.budget import Caps
 from codebot.domain.ports import Agent, Egress, Finding, Forge, Sandbox
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
-from codebot.environment.operators_table import read_environments
 from codebot.errors import SandboxUnavailable
 from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
@@ -37,10 +37,7 @@ from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
 from codebot.lfs.transfers import LargeFileTransfers
 from codebot.pipeline import Pipeline
-from codebot.pipeline.kept_layers import KeptLayers
-from codebot.pipeline.set_up import SetUps
 from codebot.pipeline.steps import Tools
-from codebot.pipeline.testing import Testing
 from codebot.publish import wording
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
@@ -55,10 +52,8 @@ from codebot.settings import GitHubSettings, Settings
 from codebot.settings.proxy import proxy_for
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
-from codebot.verify.base_runs import BaseRuns
 from codebot.workspace.budget import Budget
 from codebot.workspace.limits import Limits
-from codebot.workspace.places import Places
 from codebot.workspace.submodules import FindSource
 from codebot.workspace.workspaces import Workspaces
 
@@ -122,7 +117,6 @@ async def open_parts(
 
     Raises `ConfigError` for a table of environments that cannot be used.
     """
-    environments = read_environments(settings.environments)
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database, redact=redactor, now=utc_now, new_id=new_uuid7)
         stack.push_async_callback(store.close)
@@ -145,17 +139,7 @@ async def open_parts(
         sandbox, agent = _sandbox(settings, egress, _groups(settings)), _agent(settings)
         ground = await open_ground(settings, git, sandbox)
         workspaces = _workspaces(settings, git, sandbox, redactor, ground)
-        places = Places(git, sandbox)
-        kept = KeptLayers(ground.layers, places, ground.lays_below, settings.path, workspaces.holds)
-        set_ups = SetUps(
-            sandbox,
-            places,
-            settings.setup_timeout,
-            redactor,
-            kept,
-            environments=environments,
-            granted=frozenset(settings.egress),
-        )
+        testing = make_testing(settings, git, sandbox, ground, workspaces, redactor)
         yield Parts(
             settings,
             store,
@@ -173,16 +157,9 @@ async def open_parts(
                     publisher=Publisher(
                         git, store.pull_requests, redactor, utc_now, _transfers(settings)
                     ),
-                    set_ups=set_ups,
+                    set_ups=testing.set_ups,
                     untested=settings.untested,
-                    testing=Testing(
-                        sandbox=sandbox,
-                        places=places,
-                        set_ups=set_ups,
-                        base_runs=BaseRuns(settings.data_dir / "base-runs"),
-                        timeout=settings.test_timeout,
-                        redact=redactor,
-                    ),
+                    testing=testing,
                     redact=redactor,
                     flush_egress=ledger.flush,
                 ),

@@ -12,6 +12,7 @@ Every run brings a token and takes it away again, so what is looked for is no pa
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -28,6 +29,7 @@ SHORTEST = 4
 LONGEST_BY_CHANCE = 15
 """Characters that a repository may well hold without anybody having betrayed anything."""
 
+_PEM_FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 _CHUNK = 1024 * 1024
 _SHORTEST_LINE = 16
 _SHORTEST_BASE64 = 8
@@ -50,9 +52,14 @@ class Redactor:
             self.add(secret)
 
     def add(self, secret: Secret | str) -> None:
-        """Mask this secret from now on; one shorter than `SHORTEST` characters is ignored."""
+        """Mask this secret from now on; one shorter than `SHORTEST` characters is ignored.
+
+        So is the frame of a PEM key, which is no secret: masked, it would hide from `mask_tokens`
+        that what follows is somebody's key.
+        """
         value = _reveal(secret)
-        if len(value) >= SHORTEST and value not in self._secrets:
+        is_frame = _PEM_FRAME.fullmatch(value) is not None
+        if len(value) >= SHORTEST and value not in self._secrets and not is_frame:
             self._secrets[value] = frozenset(_forms(value))
             self._searches = {}
 

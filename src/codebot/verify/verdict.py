@@ -24,6 +24,8 @@ NOTHING_TO_RUN = (
 )
 
 
+NONE_RAN = "no test ran: its files could not be collected, on the base branch neither"
+
 NEVER_ENDING = (
     "The tests do not end within their time limit (CODEBOT_TEST_TIMEOUT), not even on the base "
     "branch."
@@ -166,11 +168,14 @@ def _not_tried(run: TestRun, base: TestRun | None, lacking: str) -> str:
     if lacking and not _ran(run) and base is not None and not base.is_good and not _ran(base):
         return lacking
     why = run.why_not_tried
-    if not why:
-        return ""
-    if base is None:
-        return why if run.command.is_detected else ""
-    return why if base.why_not_tried else ""
+    if why and (run.command.is_detected if base is None else base.why_not_tried):
+        return why
+    return NONE_RAN if base is not None and _none_ran(run) and _none_ran(base) else ""
+
+
+def _none_ran(run: TestRun) -> bool:
+    """Say whether the runner told of files that it could not collect, and ran no test at all."""
+    return not run.is_good and run.results is not None and not _ran(run)
 
 
 def _ran(run: TestRun) -> bool:

@@ -18,6 +18,7 @@ from codebot.domain.box import BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Box, Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
+from codebot.sandbox.arguments import TOOLS
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.direct import DirectSandbox
 from codebot.sandbox.program import find_bubblewrap
@@ -121,12 +122,13 @@ async def test_it_runs_in_the_workspace_with_an_environment_of_its_own(
     _, out, _ = await place.run("env", env={"GIVEN": "yes"})
     seen = dict(line.split("=", 1) for line in out.decode().splitlines())
     paths = place.sandbox.paths(place.folder / "tree", place.folder / "home")
-    assert seen.pop("CODEBOT_BOX").endswith(TASK)
+    assert f":{TASK}:" in seen.pop("CODEBOT_BOX")
     assert seen.pop("PWD", str(paths.workspace)) == str(paths.workspace)
     assert seen.pop("HOSTNAME", "codebot") == "codebot"
     assert Path(seen.pop("TMPDIR", "/tmp")).is_absolute()
+    path = seen.pop("PATH")
+    assert path in {PATH, f"{PATH}:{TOOLS}"}
     assert seen == {
-        "PATH": PATH,
         "HOME": str(paths.home),
         "USER": "agent",
         "LOGNAME": "agent",
