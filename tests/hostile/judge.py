@@ -10,6 +10,7 @@ from typing import Any
 from codebot.domain.box import BoxLimits
 from codebot.sandbox import arguments, surroundings
 from codebot.sandbox.bubblewrap import HOSTS
+from hostile.world import PYTHONS
 
 Facts = Mapping[str, Any]
 Told = Mapping[str, Any]
@@ -19,7 +20,8 @@ NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
 WRITABLE = {"/workspace", "/home/agent", "/tmp", "/dev/shm", "/dev/pts", "/proc"}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
-    *("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/agent", "USER=agent", "LOGNAME=agent"),
+    f"PATH=/usr/local/bin:/usr/bin:/bin:{arguments.TOOLS}",
+    *("HOME=/home/agent", "USER=agent", "LOGNAME=agent"),
     *("LANG=C.UTF-8", "HOSTNAME=codebot", "CI=true", "PWD=/workspace"),
     f"SHELL={surroundings.SHELL}",
 }
@@ -137,7 +139,13 @@ def _(facts: Facts, told: Told) -> bool:
 
 @must("find what programs expect where they expect it")
 def _(facts: Facts, told: Told) -> bool:
-    return facts["links"] == {place: says for says, place in surroundings.LINKS}
+    links = {path: says for path, says in facts["links"].items() if path not in PYTHONS}
+    return links == {place: says for says, place in surroundings.LINKS}
+
+
+@must("find a Python last on its PATH, under both names")
+def _(facts: Facts, told: Told) -> bool:
+    return all(facts["links"][path].endswith("/bin/python3") for path in PYTHONS)
 
 
 @must("see every mount without set-id programs and devices")

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from codebot.workspace.traces import ADDRESSES, AUTHORITY_FILE
 from e2e.github_service import COMMAND, Shop, events, is_over, open_shop, wait_for
 from fakes.github import private_key
 from fakes.service import KEY, RunningService
@@ -53,6 +54,7 @@ class Scene:
             "CODEBOT_AGENT": "claude",
             "ANTHROPIC_BASE_URL": f"scripted:{path}",
             "ANTHROPIC_API_KEY": MODEL_KEY,
+            "CODEBOT_FILTERS": "evil",  # every file has it: without this, nothing would go out
         }
 
     def kept(self) -> Mapping[str, str]:
@@ -163,23 +165,24 @@ def test_what_a_repository_brings_along_does_not_run(scene: Scene) -> None:
     assert_nothing_got_out(scene, said)
 
 
-SECOND_ROUND = (
-    "ls -A ~; echo >> ~/rounds; test -e ~/planted && grep -q mended shop.py"
-    " && test $(wc -l < ~/rounds) -ge 2"
-)
+LIST_HOME = "ls -A ~ >> seen.txt"
+SECOND_ROUND = "ls -A ~; echo listed; test ! -e ~/planted && test $(grep -c mended shop.py) -ge 2"
 
 
 @as_everybody
 def test_what_an_agent_plants_does_not_run_in_the_next_round_or_on_the_host(scene: Scene) -> None:
-    scene.script(planting(scene.trap), MEND)
+    scene.script(LIST_HOME, planting(scene.trap), MEND)
     status, said = run_task(scene, test_command=SECOND_ROUND)
     assert status["status"] == "completed", status["error"]
     work = scene.shop.git("show", status["result"]["branch_name"])
     assert "+# mended" in work
     assert "-# a shop" not in work, "a planted filter may change what is committed, in its box"
+    seen = scene.shop.git("show", f"{status['result']['branch_name']}:seen.txt")
+    assert "planted" in seen.splitlines(), "the agent's HOME is the same in its next round"
+    assert [name for name in ("-hook", "-helper", "ran-mcp") if name in seen] == []
     [pull] = scene.shop.pulls()
-    assert "rounds" in pull.body, "the tests have listed HOME"
-    assert [name for name in ("-hook", "-helper", "ran-mcp") if name in pull.body] == []
+    assert "listed" in pull.body, "the tests have listed their own HOME"
+    assert [name for name in ("ran-", ".gitconfig") if name in pull.body] == []
     assert_nothing_got_out(scene, said)
 
 
@@ -216,15 +219,27 @@ END
 cp /bin/sh ./suid; chmod 4755 ./suid 2>> loot.txt; rm -f ./suid
 (setsid sh -c 'sleep 600' </dev/null >/dev/null 2>&1 &)
 env | sed 's/=.*//' | sort | tr '\\n' ' ' >> loot.txt
+sed -i -E 's#{gateway}#the way out#g' loot.txt
 """
+GATEWAY = "|".join(os.fsdecode(words) for words in (*ADDRESSES, AUTHORITY_FILE))
+"""What nobody may publish: a robber who named it would be refused before anybody saw the loot."""
+
+
+def robbing(scene: Scene) -> str:
+    """Give a script that takes whatever is there, sends it out and commits it."""
+    trap = scene.trap
+    return ROB.format(
+        secret=scene.secret,
+        folder=scene.shop.folder,
+        url=trap.url,
+        port=trap.port,
+        gateway=GATEWAY,
+    )
 
 
 @as_everybody
 def test_an_agent_that_robs_finds_nothing_and_sends_nothing(scene: Scene) -> None:
-    rob = ROB.format(
-        secret=scene.secret, folder=scene.shop.folder, url=scene.trap.url, port=scene.trap.port
-    )
-    scene.script(rob, MEND)
+    scene.script(robbing(scene), MEND)
     status, said = run_task(scene, test_command=f"sh -c '{MEND}' && cat loot.txt")
     assert status["status"] == "completed", status["error"]
     loot = scene.shop.git("show", f"{status['result']['branch_name']}:loot.txt")
@@ -237,10 +252,7 @@ def test_an_agent_that_robs_finds_nothing_and_sends_nothing(scene: Scene) -> Non
 @as_everybody
 def test_without_a_box_the_same_agent_finds_and_sends_everything(scene: Scene) -> None:
     scene.shop.settings["CODEBOT_SANDBOX"] = "none"
-    rob = ROB.format(
-        secret=scene.secret, folder=scene.shop.folder, url=scene.trap.url, port=scene.trap.port
-    )
-    scene.script(f"{rob}\nrm loot.txt", MEND)
+    scene.script(f"{robbing(scene)}\nrm loot.txt", MEND)
     run_task(scene, test_command="true")
     assert any(HOST_SECRET.encode() in request for request in scene.trap.came_in)
 
@@ -259,6 +271,8 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "link out of the tree": ("ln -s ../../../etc/passwd passwd", "passwd"),
     "absolute link": ("ln -s /etc/shadow shadow", "shadow"),
     "workflow": ("mkdir -p .github/workflows; echo 'on: push' > .github/workflows/x.yml", "x.yml"),
+    "file that a filter would have changed": ("echo content > big.bin", "big.bin"),
+    "gateway": ("echo $HTTPS_PROXY > settings.txt", "settings.txt"),
     "owners": ("echo '* @mallory' > CODEOWNERS", "CODEOWNERS"),
 }
 

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codebot.sandbox import surroundings, syscalls
+from codebot.sandbox import arguments, surroundings, syscalls
 
 LAN, METADATA = "10.77.0.1", "169.254.169.254"
 GREETING = b"the host is speaking"
 NUMBERS = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}
 IPC_PRIVATE_MODE = 0o1600  # IPC_CREAT, for the owner
+PYTHONS = tuple(f"{arguments.TOOLS}/{name}" for name in ("python", "python3"))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Host:
             "first_unknown": syscalls.FIRST_UNKNOWN,
             "paths": allowed_paths(),
             "files": [*surroundings.FILES, "/etc/hosts"],
-            "links": [place for _, place in surroundings.LINKS],
+            "links": [*(place for _, place in surroundings.LINKS), *PYTHONS],
             "moded": [
                 *("/tmp", "/dev/shm", "/run", "/run/shim", "/etc/hosts"),
                 *(*surroundings.FILES, *surroundings.FOLDERS),
