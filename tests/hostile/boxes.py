@@ -7,6 +7,7 @@ one order a line and answers each with a line of JSON; the first line tells abou
 """
 
 import asyncio
+import gc
 import json
 import os
 import secrets
@@ -40,6 +41,8 @@ from hostile.world import Host, open_host
 PYTHON = ("python3", "-IBSs", "-")
 ATTEMPTS = Path(__file__).with_name("attempts")
 LONGEST_DEATH = 3.0
+QUIET = 0.3
+"""How long nothing must have changed before it counts as what is always there."""
 LONGEST_GREED = 60.0
 SHORTEST_GREED = 2.0
 """For what a limit refuses, and the program then goes on asking for: its clock ends it."""
@@ -159,7 +162,7 @@ class Runner:
         """Run so many boxes at once, kill half and stop the others, and count what they leave."""
         sandbox = LeakySandbox(Mutation(), str(self.folder))
         await (await sandbox.start(a_spec(self._place(), "true"))).wait()
-        before = min((holdings() for _ in range(20)), key=lambda held: held["descriptors"])
+        before = await settled()
         begun = time.monotonic()
         nap = f"49.{secrets.randbelow(10**9):09}"
         script = f"(setsid sleep {nap} &); touch ~/was-here; echo up; sleep {nap}"
@@ -282,6 +285,18 @@ def holdings() -> dict[str, Any]:
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "children": len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()),
     }
+
+
+async def settled() -> dict[str, Any]:
+    """Give what this process holds once boxes of earlier orders have let go of what was theirs."""
+    gc.collect()
+    held, since = holdings(), time.monotonic()
+    while time.monotonic() < since + QUIET:
+        await asyncio.sleep(0.01)
+        now = holdings()
+        if now != held:
+            held, since = now, time.monotonic()
+    return held
 
 
 async def read_all(box: Box) -> None:
