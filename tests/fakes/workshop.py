@@ -8,6 +8,7 @@ async with open_workshop(tmp_path) as shop:
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -162,6 +163,29 @@ async def open_workshop(
 def run_in(tree: Path, *args: str) -> str:
     """Run git in a tree as the agent would; give its stdout."""
     return git("-C", str(tree), *args)
+
+
+def record(
+    shop: Workshop, path: str, url: str, commit: str, *, into: str = NAME, name: str | None = None
+) -> str:
+    """Commit a submodule as a person would who may write anything; give the commit."""
+    tree = shop.root / "person"
+    shutil.rmtree(tree, ignore_errors=True)
+    git("clone", "-q", str(shop.server.path(OWNER, into)), str(tree))
+    entry = f'[submodule "{name or path}"]\n\tpath = {path}\n\turl = {url}\n'
+    with (tree / ".gitmodules").open("a") as modules:
+        modules.write(entry)
+    run_in(tree, "add", ".gitmodules")
+    run_in(tree, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+    run_in(tree, "commit", "-qm", f"Add {path}")
+    run_in(tree, "push", "-q", "origin", "HEAD")
+    return run_in(tree, "rev-parse", "HEAD")
+
+
+def tip(shop: Workshop, name: str) -> str:
+    commit = shop.server.tip(OWNER, name, "main")
+    assert commit is not None
+    return commit
 
 
 def add_gitlink(remote: str, listing: str, base: str) -> None:

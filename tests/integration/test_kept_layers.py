@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ from codebot.domain.box import Network
 from codebot.domain.environment import Layer, Recipe, RecipeOrigin
 from codebot.domain.outcome import Checkout
 from codebot.environment.set_up import SetUpRun, run_recipe
+from codebot.intake.repository_url import RepositoryRules
+from codebot.intake.submodule_url import find_source
 from codebot.pipeline.kept_layers import KeptLayers, Provided
 from codebot.sandbox.boxed import Boxed
 from codebot.workspace.layers import Layers
 from codebot.workspace.means import Means
 from codebot.workspace.places import Places
 from codebot.workspace.shelf import Shelf
-from fakes.workshop import NAME, OWNER, Workshop, open_workshop, task_id
+from fakes.workshop import NAME, OWNER, Workshop, open_workshop, record, task_id, tip
 
 FILES: dict[str, str | bytes] = {
     "README.md": "hello\n",
@@ -97,6 +100,49 @@ async def test_the_second_task_finds_what_the_first_one_set_up(keeping: Keeping)
         )
         assert said == "x\nx\nx\nhello\n"
     assert keeping.ran == 1
+
+
+async def test_set_up_finds_the_submodules_and_what_it_builds_in_one_stays(
+    keeping: Keeping,
+) -> None:
+    with_submodules(keeping.shop)
+    checkout = await keeping.shop.prepare()
+    recipe = replace(RECIPE, setup="cat lib/lib.c lib/in/in.c >lib/in/built; echo >lib/lib.c")
+    layer = (await keeping.provide(1, checkout, recipe)).layer
+    assert layer is not None
+    assert (layer.leftovers, files_in(layer.tree)) == ((), ["lib/in/built"])
+    await keeping.places.furnish(task_id(1), checkout, layer)
+    place = await keeping.places.open(task_id(1), checkout, "b", checkout.base_commit, layer)
+    for tree in (layer.under(checkout), place):
+        said = await keeping.sh(tree, "cat lib/lib.c lib/in/built; git -C lib/in status -s")
+        assert said == "int lib;\nint lib;\nint in;\n?? built\n"
+
+
+async def test_a_submodule_that_moves_is_another_environment(keeping: Keeping) -> None:
+    with_submodules(keeping.shop)
+    await keeping.layer(1, await keeping.shop.prepare(1))
+    keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})
+    await keeping.layer(2, await keeping.shop.prepare(2))
+    assert keeping.ran == 1
+    moved = keeping.shop.server.commit(OWNER, "lib", {"lib.c": "int moved;\n"})
+    record(keeping.shop, "lib", "../lib.git", moved)
+    await keeping.layer(3, await keeping.shop.prepare(3))
+    assert keeping.ran == 2
+
+
+def with_submodules(shop: Workshop) -> None:
+    """Put a submodule with another one in it into the repository."""
+    rules = RepositoryRules(github_host=shop.server.host, insecure_loopback=True)
+    shop.find_source = partial(find_source, rules=rules)
+    shop.workspaces = shop.open_workspaces()
+    shop.server.create(OWNER, "in", {"in.c": "int in;\n"})
+    shop.server.create(OWNER, "lib", {"lib.c": "int lib;\n"})
+    outer = record(shop, "in", "../in.git", tip(shop, "in"), into="lib")
+    record(shop, "lib", "../lib.git", outer)
+
+
+def files_in(folder: Path) -> list[str]:
+    return [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
 
 
 async def test_what_set_up_left_is_no_part_of_a_change(keeping: Keeping) -> None:

@@ -12,8 +12,18 @@ from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.errors import ChangeRefused, CloneFailed, NothingChanged
 from codebot.intake.repository_url import RepositoryRules
 from codebot.intake.submodule_url import find_source
+from codebot.workspace.places import Places
 from fakes.git_http import Fault, git
-from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in
+from fakes.workshop import (
+    NAME,
+    OWNER,
+    Workshop,
+    open_workshop,
+    record,
+    run_in,
+    task_id,
+    tip,
+)
 
 LIB = {"lib.c": "int one;\n", "inc/lib.h": "extern int one;\n"}
 
@@ -26,29 +36,6 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
         shop.workspaces = shop.open_workspaces()
         shop.server.create(OWNER, "lib", LIB)
         yield shop
-
-
-def record(
-    shop: Workshop, path: str, url: str, commit: str, *, into: str = NAME, name: str | None = None
-) -> str:
-    """Commit a submodule as a person would who may write anything; give the commit."""
-    tree = shop.root / "person"
-    shutil.rmtree(tree, ignore_errors=True)
-    git("clone", "-q", str(shop.server.path(OWNER, into)), str(tree))
-    entry = f'[submodule "{name or path}"]\n\tpath = {path}\n\turl = {url}\n'
-    with (tree / ".gitmodules").open("a") as modules:
-        modules.write(entry)
-    run_in(tree, "add", ".gitmodules")
-    run_in(tree, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
-    run_in(tree, "commit", "-qm", f"Add {path}")
-    run_in(tree, "push", "-q", "origin", "HEAD")
-    return run_in(tree, "rev-parse", "HEAD")
-
-
-def tip(shop: Workshop, name: str) -> str:
-    commit = shop.server.tip(OWNER, name, "main")
-    assert commit is not None
-    return commit
 
 
 def why(checkout: Checkout) -> dict[str, str]:
@@ -303,3 +290,53 @@ async def test_local_submodules_come_from_the_allowed_folders_alone(
         assert found(url) is None
     for url in ("https://github.com/acme/lib", "file:///etc", "git@github.com:acme/lib"):
         assert found(url) is None
+
+
+# --- where tests run ----------------------------------------------------------------------------
+
+
+async def nested(shop: Workshop) -> Checkout:
+    """Give a task whose tree has one submodule within another."""
+    shop.server.create(OWNER, "outer", {"outer.c": "int outer;\n"})
+    outer = record(shop, "in", "../lib.git", tip(shop, "lib"), into="outer")
+    record(shop, "vendor/outer", "../outer.git", outer)
+    checkout = await shop.prepare()
+    assert checkout.submodules == ("vendor/outer", "vendor/outer/in")
+    return checkout
+
+
+async def test_a_place_for_tests_has_the_submodules_of_the_base(shop: Workshop) -> None:
+    checkout = await nested(shop)
+    (checkout.tree / "README.md").write_text("changed\n")
+    change = await shop.collect(checkout)
+    places = Places(shop.git, shop.sandbox)
+    for name, commit in (("base", checkout.base_commit), ("change", change.tip_commit)):
+        tree = (await places.open(task_id(1), checkout, name, commit, None)).tree
+        assert (tree / "vendor/outer/outer.c").read_text() == "int outer;\n"
+        assert (tree / "vendor/outer/in/lib.c").read_text() == "int one;\n"
+        assert run_in(tree / "vendor/outer/in", "rev-parse", "HEAD") == tip(shop, "lib")
+        assert run_in(tree, "status", "--porcelain") == ""
+        told = run_in(tree, "submodule", "status", "--recursive").splitlines()
+        assert len(told) == 2
+        assert not [line for line in told if line.startswith(("-", "+", "U"))]
+
+
+async def test_no_agent_reaches_the_submodules_of_a_place(shop: Workshop) -> None:
+    checkout = await nested(shop)
+    sub = checkout.tree / "vendor" / "outer"
+    (sub / "outer.c").write_text("int mine;\n")
+    (sub / "new.c").write_text("int mine;\n")
+    run_in(checkout.tree, "config", "core.fsmonitor", "touch pwned")
+    (checkout.tree / ".git" / "modules" / "own").write_text("mine")
+    place = await Places(shop.git, shop.sandbox).open(
+        task_id(1), checkout, "base", checkout.base_commit, None
+    )
+    assert sorted(file.name for file in (place.tree / "vendor/outer").iterdir()) == [
+        ".git",
+        ".gitmodules",
+        "in",
+        "outer.c",
+    ]
+    assert (place.tree / "vendor/outer/outer.c").read_text() == "int outer;\n"
+    assert not (place.tree / ".git" / "modules" / "own").exists()
+    assert "pwned" not in (place.tree / ".git" / "config").read_text()

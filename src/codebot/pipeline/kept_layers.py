@@ -15,6 +15,7 @@ from codebot.domain.environment import Layer, Recipe
 from codebot.domain.outcome import Checkout
 from codebot.domain.task import TaskId
 from codebot.environment.set_up import SetUpRun
+from codebot.workspace.kept_submodules import outermost
 from codebot.workspace.layers import HeldLayer, LayerKey, Layers
 from codebot.workspace.places import Places
 from codebot.workspace.shelf import Holds
@@ -103,15 +104,20 @@ class KeptLayers:
         return {"recipe": recipe.source, LEFTOVERS: json.dumps(layer.leftovers)}
 
     async def _key(self, checkout: Checkout, recipe: Recipe) -> LayerKey:
-        """Say what decides; where a recipe names no files that do, or builds, the commit does."""
+        """Say what decides; where a recipe names no files that do, or builds, the commit does.
+
+        Submodules decide as well: one may be what is installed.
+        """
         named = bool(recipe.keys) and not recipe.builds
         keys = await self.places.object_ids(checkout, recipe.keys) if named else ()
+        brought = outermost(checkout.submodules)
+        modules = await self.places.object_ids(checkout, brought) if brought else ()
         told = (recipe.setup, recipe.path, sorted(recipe.env.items()), recipe.bin)
         return LayerKey(
             repository=str(checkout.mirror),
             branch=checkout.base_branch,
             recipe=json.dumps([recipe.source, *told]),
-            keys=keys or (("", checkout.base_commit),),
+            keys=(*(keys or (("", checkout.base_commit),)), *modules),
             tools=tuple(_versions(recipe.programs, self.path)),
         )
 

@@ -158,4 +158,5 @@ def _key(trial: Trial, command: TestCommand) -> str:
         command.command,
         "" if recipe is None else f"{recipe.source}\0{recipe.setup}\0{recipe.path}",
         trial.environment.state.value,
+        *trial.checkout.submodules,
     )

@@ -40,6 +40,11 @@ class TaskFolders:
         """The service's own bare repository of the task."""
         return self.top / "repository.git"
 
+    @property
+    def submodules(self) -> Path:
+        """What was brought of other repositories, as it was; not there where nothing was."""
+        return self.top / "submodules"
+
     def make(self) -> None:
         """Make them, all private; nothing may be there yet."""
         with disk_errors():

@@ -23,6 +23,7 @@ from codebot.git.trouble import Trouble, trouble_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.workspace.checkout import borrow_from, make_own_git
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
+from codebot.workspace.kept_submodules import kept_submodules
 from codebot.workspace.large_files import let_git_lfs_run, settings_for
 
 FILL_TIMEOUT = timedelta(minutes=5)
@@ -49,7 +50,7 @@ class Places:
     ) -> Checkout:
         """Give a clean place at `commit`, with what `layer` holds; one of that name goes first.
 
-        Raises `WorkspaceError` and `DiskFull`.
+        It has the submodules that the task's tree has. Raises `WorkspaceError` and `DiskFull`.
         """
         top = _top(checkout, name)
         await self.close(checkout, name)
@@ -61,7 +62,7 @@ class Places:
         if layer is not None and layer.below:
             place, layer = layer.under(place), None
         await self._make_own_git(checkout, place)
-        await self._run(task_id, place, "place", commit, *_named(layer), read_only=_folders(layer))
+        await self._fill(task_id, place, commit, layer)
         return place
 
     async def open_in(
@@ -71,8 +72,18 @@ class Places:
         place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
         await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
         await self._make_own_git(place, place)
-        await self._run(task_id, place, "place", checkout.base_commit, "", "")
+        await self._fill(task_id, place, checkout.base_commit, None)
         return place
+
+    async def _fill(
+        self, task_id: TaskId, place: Checkout, commit: str, layer: Layer | None
+    ) -> None:
+        """Fill a place with a commit, and its submodules as the task's tree had them at first."""
+        modules = kept_submodules(place)
+        await self._run(
+            *(task_id, place, "place", commit, *_named(layer), str(modules or "")),
+            read_only=(*_folders(layer), *filter(None, [modules])),
+        )
 
     async def object_ids(
         self, checkout: Checkout, paths: Sequence[str]
@@ -112,7 +123,8 @@ class Places:
 
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
         """Make a layer of the place, which is one no longer; its folders stay where they are."""
-        ended = await self._run(task_id, place, "settle")
+        inner_first = sorted(place.submodules, reverse=True)
+        ended = await self._run(task_id, place, "settle", *inner_first)
         return Layer(place.tree, place.home, read_leftovers(ended.tail))
 
     async def close(self, checkout: Checkout, name: str) -> None:

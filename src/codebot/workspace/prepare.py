@@ -22,6 +22,7 @@ from codebot.workspace.at_once import at_once
 from codebot.workspace.checkout import check_out, make_repositories, share_boundary
 from codebot.workspace.filters import LFS, list_filtered, tell_filtered
 from codebot.workspace.folders import TaskFolders
+from codebot.workspace.kept_submodules import keep_submodules
 from codebot.workspace.large_files import LargeFiles
 from codebot.workspace.mirror import Mirrors
 from codebot.workspace.standing import Standing
@@ -76,6 +77,7 @@ class Preparation:
         async with at_once() as group:
             filtering = group.create_task(self._fill_filtered(files, mirror))
             group.create_task(submodules.fill(files, self.repository, commit))
+        await keep_submodules(self.folders, submodules.paths)
         return Checkout(
             tree=self.folders.tree,
             home=self.folders.home,
