@@ -2,7 +2,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
-    started = time.monotonic()
     ended = subprocess.run(
         DEMO, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False
     )
@@ -24,7 +22,6 @@ def test_the_demo_shows_the_whole_way(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, shown + ended.stderr
     assert ended.stderr == ""
-    assert time.monotonic() - started < 20
     assert "The model is NOT real" in shown
     for part in (
         "The tests before: they FAIL",
