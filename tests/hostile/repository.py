@@ -112,7 +112,9 @@ def hostile_files(trap: Trap) -> dict[str, str]:
         ".claude/agents/evil.md": f"---\nname: evil\n---\n!`{trap.mark('agent')}`",
         ".mcp.json": json.dumps({"mcpServers": {"evil": mcp}}),
         ".lfsconfig": f"[lfs]\n\turl = {trap.url}/lfs\n",
-        ".gitattributes": "* filter=evil diff=evil merge=evil\n*.bin filter=lfs\n",
+        ".gitattributes": (
+            "* filter=evil diff=evil merge=evil\n*.bin filter=lfs\n*.vault filter=vault\n"
+        ),
         "big.bin": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n",
         "evil.sh": trap.mark("bash-env"),
     }

@@ -166,7 +166,10 @@ def test_what_a_repository_brings_along_does_not_run(scene: Scene) -> None:
 
 
 LIST_HOME = "ls -A ~ >> seen.txt"
-SECOND_ROUND = "ls -A ~; echo listed; test ! -e ~/planted && test $(grep -c mended shop.py) -ge 2"
+SECOND_ROUND = (
+    "ls -A ~; git config --list --show-origin | sed 's/^/told: /'; echo lis''ted;"
+    " test ! -e ~/planted && test $(grep -c mended shop.py) -ge 2"
+)
 
 
 @as_everybody
@@ -182,7 +185,7 @@ def test_what_an_agent_plants_does_not_run_in_the_next_round_or_on_the_host(scen
     assert [name for name in ("-hook", "-helper", "ran-mcp") if name in seen] == []
     [pull] = scene.shop.pulls()
     assert "listed" in pull.body, "the tests have listed their own HOME"
-    assert [name for name in ("ran-", ".gitconfig") if name in pull.body] == []
+    assert [name for name in ("ran-", ".git/evil", "uploadpack") if name in pull.body] == []
     assert_nothing_got_out(scene, said)
 
 
@@ -271,7 +274,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "link out of the tree": ("ln -s ../../../etc/passwd passwd", "passwd"),
     "absolute link": ("ln -s /etc/shadow shadow", "shadow"),
     "workflow": ("mkdir -p .github/workflows; echo 'on: push' > .github/workflows/x.yml", "x.yml"),
-    "file that a filter would have changed": ("echo content > big.bin", "big.bin"),
+    "file that a filter would have changed": ("echo content > new.vault", "new.vault"),
     "gateway": ("echo $HTTPS_PROXY > settings.txt", "settings.txt"),
     "owners": ("echo '* @mallory' > CODEOWNERS", "CODEOWNERS"),
 }
