@@ -71,3 +71,24 @@ async def test_the_work_ends_when_nobody_waits_for_it_any_more() -> None:
     await asyncio.gather(*callers, return_exceptions=True)
     await asyncio.sleep(0)
     assert work.cancelled
+
+
+async def test_who_leaves_last_leaves_when_the_work_has_put_its_things_away() -> None:
+    flights: SingleFlight[None] = SingleFlight()
+    is_tidy = False
+
+    async def untidy() -> None:
+        nonlocal is_tidy
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            is_tidy = True
+
+    waiting = asyncio.create_task(flights.join("a", untidy))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert is_tidy

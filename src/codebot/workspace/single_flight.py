@@ -36,6 +36,7 @@ class SingleFlight(Generic[T]):
             if flight.waiting == 0:
                 self._land(key, flight)  # who comes now must not wait for what is being cancelled
                 flight.work.cancel()  # does nothing when it is done
+                await asyncio.wait([flight.work])  # it may have things to put away
 
     async def _fly(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
         flight = self._flights[key]
