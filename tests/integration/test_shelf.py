@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -14,6 +15,7 @@ from codebot.errors import DiskFull
 from codebot.workspace import shelf as shelves
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.shelf import Shelf
+from fakes.clock import until
 
 HOLDER = """
 import sys, time
@@ -172,9 +174,38 @@ async def test_an_entry_that_nobody_can_read_any_more_is_dropped(shelf: Shelf) -
 
 
 async def test_holds_cost_one_descriptor_each_and_give_it_back(shelf: Shelf) -> None:
+    (await shelf.hold("a", Maker())).release()
+    await until(lambda: not shelf._settling)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     held = [await shelf.hold("a", Maker()) for _ in range(5)]
     assert len(os.listdir("/proc/self/fd")) == before + 5  # noqa: PTH208
     for one in held:
         one.release()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+async def test_what_is_published_is_free_even_while_a_child_has_its_maker_open(
+    tmp_path: Path,
+) -> None:
+    """As a child has that another thread forked, until it executes its program."""
+    shelf = Shelf(tmp_path)
+    made: list[Path] = []
+    copies: list[int] = []
+
+    async def make(folder: Path) -> dict[str, str]:
+        made.append(folder)
+        copies.extend(copies_of_all_that_opens(folder))
+        return {}
+
+    (await shelf.hold("a", make)).release()
+    assert copies
+    assert len(made) == 1
+    for copy in copies:
+        os.close(copy)
+
+
+def copies_of_all_that_opens(folder: Path) -> Iterator[int]:
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if link.readlink() == folder:
+                yield os.dup(int(link.name))

@@ -193,6 +193,9 @@ class _workshop:  # noqa: N801 - a context manager
         return self._folder
 
     async def __aexit__(self, *error: object) -> None:
+        # A child that was forked a moment ago has the descriptor, too, until it executes its
+        # program: closing alone would leave what is published here locked for that long.
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
         await asyncio.to_thread(delete_folder, self._folder)
 
