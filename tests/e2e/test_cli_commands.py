@@ -110,8 +110,9 @@ def test_run_does_one_task_and_says_how_to_look_at_it(tmp_path: Path, project: P
     for name in ("codebot_data", "codebot_workspace"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
     assert "The agent works" in ended.stdout
-    *_, look, used = ended.stdout.splitlines()
+    *_, look, tested, used = ended.stdout.splitlines()
     assert look.startswith("Look at it: git -C ")
+    assert tested == "Truly tested: yes"
     assert used.startswith("Used: ")
     shown = subprocess.run(
         look.removeprefix("Look at it: "), shell=True, capture_output=True, text=True, check=True

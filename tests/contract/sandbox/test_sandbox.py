@@ -362,7 +362,7 @@ async def test_boxes_leave_no_descriptor_and_no_zombie(place: Place) -> None:
         )
     with pytest.raises(FileNotFoundError):
         await place.start("no-such-program-anywhere")
-    assert len(os.listdir(DESCRIPTORS)) == before  # noqa: PTH208
+    assert len(os.listdir(DESCRIPTORS)) <= before  # noqa: PTH208
     assert Path(CHILDREN).read_text() == children  # noqa: ASYNC240
 
 
