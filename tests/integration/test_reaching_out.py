@@ -9,14 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from codebot.gateway.egress.fetch import Fetcher, Unfetchable
-from codebot.gateway.egress.upstreams import Registry
 
 from codebot.domain.secret import Secret
 from codebot.forge.github.connect import TokenCredential, connect
 from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler
 from codebot.gateway.egress.policy import NotLetOut, Target
+from codebot.gateway.registries.fetch import Fetcher, Gate, Unfetchable
 from codebot.gateway.upstream import MESSAGES, Call
 from codebot.git.git import Git
 from codebot.settings import Command, Settings, load_settings
@@ -101,9 +100,9 @@ async def ask_registry(url: str, proxies: dict[str, str]) -> str:
     async def resolve(_host: str, _port: int) -> Sequence[str]:
         return ()
 
-    fetcher = Fetcher(lambda asked: proxy_for(asked, proxies), resolve)
+    fetcher = Fetcher(lambda asked: proxy_for(asked, proxies), Gate(resolve))
     try:
-        async with fetcher.get(Registry(url), f"{url}/simple", {}) as response:
+        async with fetcher.get(f"{url}/simple", {}) as response:
             return (await response.aread()).decode()
     except Unfetchable as error:
         return str(error)
