@@ -16,6 +16,7 @@ from codebot.gateway.anthropic import AnthropicUpstream
 from codebot.gateway.egress.dial import Dialler
 from codebot.gateway.egress.policy import NotLetOut, Target
 from codebot.gateway.registries.fetch import Fetcher, Gate, Unfetchable
+from codebot.gateway.registries.upstreams import Registry
 from codebot.gateway.upstream import MESSAGES, Call
 from codebot.git.git import Git
 from codebot.settings import Command, Settings, load_settings
@@ -97,10 +98,12 @@ async def ask_model(url: str, proxies: dict[str, str]) -> str:
 
 
 async def ask_registry(url: str, proxies: dict[str, str]) -> str:
-    async def resolve(_host: str, _port: int) -> Sequence[str]:
-        return ()
+    async def resolve(host: str, _port: int) -> Sequence[str]:
+        return (host,)
 
-    fetcher = Fetcher(lambda asked: proxy_for(asked, proxies), Gate(resolve))
+    gate = Gate(resolve)
+    gate.trust([Registry(url)])
+    fetcher = Fetcher(lambda asked: proxy_for(asked, proxies), gate)
     try:
         async with fetcher.get(f"{url}/simple", {}) as response:
             return (await response.aread()).decode()
