@@ -39,6 +39,7 @@ from codebot.gateway.gateway import Gateway
 from codebot.gateway.upstream import Upstream
 from codebot.git.git import Git
 from codebot.pipeline import Pipeline
+from codebot.pipeline.kept_layers import KeptLayers
 from codebot.pipeline.set_up import SetUps
 from codebot.pipeline.steps import Tools
 from codebot.pipeline.testing import Testing
@@ -49,8 +50,10 @@ from codebot.sandbox.direct import DirectSandbox
 from codebot.store.store import Store, new_uuid7
 from codebot.telemetry.redaction import Redactor
 from codebot.verify.base_runs import BaseRuns
+from codebot.workspace.layers import Layers
 from codebot.workspace.limits import Limits
 from codebot.workspace.places import Places
+from codebot.workspace.shelf import Shelf
 from codebot.workspace.workspaces import Workspaces
 from fakes.clock import Clock, until
 from fakes.git_http import git
@@ -259,7 +262,10 @@ async def open_story(
     places = Places(host_git, sandbox)
     limit = timedelta(seconds=20)
     table, _ = read_operators_table(environments)
-    set_ups = SetUps(sandbox, places, timedelta(seconds=setup_limit), redactor, environments=table)
+    layers = Layers(Shelf(root / "environments"))
+    kept = KeptLayers(layers, places, below=False, path=os.environ["PATH"], holds=workspaces.holds)
+    limit_of_set_up = timedelta(seconds=setup_limit)
+    set_ups = SetUps(sandbox, places, limit_of_set_up, redactor, kept, environments=table)
     runs = BaseRuns(root / "base-runs")
     tools = Tools(
         store=store,

@@ -11,7 +11,7 @@ from codebot.workspace.budget import Budget
 from codebot.workspace.layers import LayerKey, Layers
 from codebot.workspace.shelf import SPARED, Kept, Shelf
 
-KEY = LayerKey("acme/shop", "main", "uv sync", (("uv.lock", "1a2b"),), (("uv", "0.9"),), "overlay")
+KEY = LayerKey("acme/shop", "main", "uv sync", (("uv.lock", "1a2b"),), (("uv", "0.9"),))
 LATER = 10_000.0
 
 
@@ -52,7 +52,6 @@ async def test_two_tasks_that_want_a_layer_at_once_set_up_once(layers: Layers) -
         {"recipe": "uv sync --extra dev"},
         {"keys": (("uv.lock", "other"),)},
         {"tools": (("uv", "0.10"),)},
-        {"means": "copy"},
     ],
 )
 async def test_a_layer_serves_only_what_it_was_made_for(

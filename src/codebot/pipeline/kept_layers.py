@@ -75,8 +75,6 @@ class KeptLayers:
     def hold(self, task_id: TaskId, layer: Layer) -> bool:
         """Hold a layer that a task was given before; say whether it is still there."""
         folder = layer.tree.parent
-        if folder.parent != self.layers.shelf.folder:  # it lies in the task's own folder
-            return layer.tree.is_dir() and layer.home.is_dir()
         if self.holds.has(task_id, folder):
             return True
         held = self.layers.shelf.take(folder.name)

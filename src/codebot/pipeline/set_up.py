@@ -23,7 +23,6 @@ from codebot.sandbox.boxed import Boxed
 from codebot.verify.command import find_test_command
 from codebot.workspace.places import Places
 
-PLACE = "environment"
 LONGEST_OUTPUT = 4_000
 """Characters of a set-up's output that an error repeats: the end."""
 
@@ -48,7 +47,7 @@ class SetUps:
     places: Places
     timeout: timedelta
     redact: Callable[[str], str]
-    kept: KeptLayers | None = None
+    kept: KeptLayers
     environments: Mapping[str, Written] = field(default_factory=dict)
     granted: frozenset[str] = frozenset()
 
@@ -101,22 +100,13 @@ class SetUps:
             return Environment(SetUpState.READY, recipe)
         if not self.sandbox.paths_are_fixed:  # what is set up in one place works in no other
             return _ended(recipe, await self._run(task, checkout, recipe), None)
-        if self.kept is not None:
-            return await self._provide(self.kept, task, checkout, recipe)
-        place = await self.places.open(task.id, checkout, PLACE, checkout.base_commit, None)
-        run = await self._run(task, place, recipe)
-        layer = None if run.why else await self.places.settle(task.id, place)
-        if layer is None:
-            await self.places.close(checkout, PLACE)
-        return _ended(recipe, run, layer)
+        return await self._provide(task, checkout, recipe)
 
-    async def _provide(
-        self, kept: KeptLayers, task: Task, checkout: Checkout, recipe: Recipe
-    ) -> Environment:
+    async def _provide(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
         async def run(place: Checkout) -> SetUpRun:
             return await self._run(task, place, recipe)
 
-        provided = await kept.provide(task.id, checkout, recipe, run)
+        provided = await self.kept.provide(task.id, checkout, recipe, run)
         if provided.run is None:
             return Environment(SetUpState.READY, recipe, provided.layer, reused=True)
         return _ended(recipe, provided.run, provided.layer)
@@ -124,11 +114,7 @@ class SetUps:
     def hold(self, task: Task, environment: Environment) -> bool:
         """Say whether what was set up for a task is still there, and have it stay for its run."""
         layer = environment.layer
-        if layer is None:
-            return True
-        if self.kept is not None:
-            return self.kept.hold(task.id, layer)
-        return layer.tree.is_dir() and layer.home.is_dir()
+        return layer is None or self.kept.hold(task.id, layer)
 
     async def _run(self, task: Task, place: Checkout, recipe: Recipe) -> SetUpRun:
         boxed = Boxed(self.sandbox, task.id, place)

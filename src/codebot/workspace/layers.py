@@ -28,8 +28,8 @@ class LayerKey:
     """What decides whether a kept layer fits.
 
     `recipe` is its whole text; `keys` the contents of the files that decide, or their object ids;
-    `tools` the versions of the programs that it used; `means` how trees come to be here, since what
-    an overlay leaves (marks of deleted files) is of no use to a copy.
+    `tools` the versions of the programs that it used. By which means trees come to be here does
+    not matter: a layer is made in plain folders, which can be laid below a tree or copied into it.
     """
 
     repository: str
@@ -37,7 +37,6 @@ class LayerKey:
     recipe: str
     keys: tuple[tuple[str, str], ...] = ()
     tools: tuple[tuple[str, str], ...] = ()
-    means: str = ""
 
     @property
     def name(self) -> str:
@@ -46,7 +45,7 @@ class LayerKey:
         >>> LayerKey("a", "b", "c").name == LayerKey("a", "b", "c").name != LayerKey("a", "bc", "")
         True
         """
-        told = [self.repository, self.branch, self.recipe, self.keys, self.tools, self.means]
+        told = [self.repository, self.branch, self.recipe, self.keys, self.tools]
         return hashlib.sha256(json.dumps([FORMAT, *told]).encode()).hexdigest()[:32]
 
 
