@@ -138,6 +138,7 @@ def test_a_development_containers_commands_come_in_their_order() -> None:
     assert recipe.notes == ("skipped `features`", "the variable 'B' was left out")
 
 
+ONE_STEP = "jobs: {{copilot-setup-steps: {{steps: [{}]}}}}\n"
 BOMB = (
     "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
     + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
@@ -192,6 +193,15 @@ def test_hostile_json_gives_nothing_and_costs_nothing(path: str, text: str | byt
     started = time.monotonic()
     assert read(path, text) == ()
     assert time.monotonic() - started < 10, "a few seconds on a loaded machine"
+
+
+@pytest.mark.parametrize("key", ["name", "if", "shell", "working-directory", "env", "with", "uses"])
+@pytest.mark.parametrize("value", ["[]", "{}", "*a29", "{a: *a29}"])
+def test_a_step_may_hold_anything_anywhere(key: str, value: str) -> None:
+    steps = BOMB.partition("jobs:")[0] + ONE_STEP.format(f"{{run: make, {key}: {value}}}")
+    started = time.monotonic()
+    read(COPILOT, steps)
+    assert time.monotonic() - started < 5, "a few seconds on a loaded machine"
 
 
 def test_many_steps_are_cut_and_that_is_told() -> None:

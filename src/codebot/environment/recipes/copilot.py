@@ -94,12 +94,12 @@ def _read(steps: list[Any]) -> _Job:
 def _run(job: _Job, step: Mapping[str, Any]) -> None:
     """Take a step's commands, in a shell of their own as they are there."""
     script, folder = step["run"], step.get("working-directory", "")
-    name = _title(step, script)
-    if _EXPRESSION in script or _EXPRESSION in str(step.get("if", "")):
+    name, condition = _title(step, script), _text(step, "if")
+    if _EXPRESSION in script or _EXPRESSION in condition:
         job.skip(f"{name}: it has an expression of GitHub's")
-    elif str(step.get("if", "")).strip() in {"false", "failure()", "cancelled()"}:
+    elif condition.strip() in {"false", "failure()", "cancelled()"}:
         job.skip(f"{name}: its condition does not hold")
-    elif step.get("shell", "bash") not in {"bash", "sh"}:
+    elif _text(step, "shell", "bash") not in {"bash", "sh"}:
         job.skip(f"{name}: its shell is another one")
     elif not isinstance(folder, str) or not is_within(folder):
         job.skip(f"{name}: its folder is outside of the repository")
@@ -143,6 +143,12 @@ def _use(job: _Job, step: Mapping[str, Any]) -> None:
 def _version(step: Mapping[str, Any], *keys: str) -> str:
     said = next((value for key in keys if (value := at(step, "with", key))), "")
     return said if isinstance(said, str) and re.fullmatch(r"[\w.*-]{1,20}", said) else ""
+
+
+def _text(step: Mapping[str, Any], key: str, default: str = "") -> str:
+    """Give what is there as text; of a list or table, which may be huge, nothing is made."""
+    value = step.get(key, default)
+    return value if isinstance(value, str) else default
 
 
 def _title(step: Mapping[str, Any], script: str) -> str:

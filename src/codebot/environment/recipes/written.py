@@ -18,9 +18,12 @@ from codebot.environment.recipes.bounds import (
 
 SCRIPTS = ("setup", "update", "test")
 LISTS = ("keys", "bin", "egress")
+KEYS = "files or folders of the repository"
 KNOWN = (*SCRIPTS, "path", "env", *LISTS)
 LONGEST_SCRIPT = 32 * 1024
 MOST_ENTRIES = 100
+MOST_PROBLEMS = 20
+"""Of one table: for each the whole text is searched for its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
 
     def complain(self, key: str, words: str) -> None:
-        self.problems.append(f"{self.table.place(key)}{words}")
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(f"{self.table.place(key)}{words}")
 
     def text(self, key: str) -> str:
         value = self.table.values.get(key, "")
@@ -97,7 +101,7 @@ class _Reading:
         if not isinstance(value, str) or not is_within(value):
             self.complain("path", "`path` must be a folder of the repository, without `..`")
             return ""
-        return "/".join(part for part in value.split("/") if part not in {"", "."})
+        return _spelled_plainly(value)
 
     def listed(self, key: str, is_good: Callable[[str], bool], kind: str) -> tuple[str, ...]:
         value = self.table.values.get(key, [])
@@ -141,10 +145,24 @@ def read_written(table: Table, origin: RecipeOrigin, source: str) -> tuple[Writt
         path=reading.path(),
         env=reading.env(),
         bin=reading.listed("bin", is_within_or_home, "folders of the repository, or of ~/"),
-        keys=reading.listed("keys", is_within, "files of the repository"),
+        keys=tuple(map(_spelled_plainly, reading.listed("keys", _is_below, KEYS))),
         egress=reading.listed("egress", is_egress_host, "full host names"),
     )
     return Written(recipe, "setup" in table.values), reading.problems
+
+
+def _is_below(path: str) -> bool:
+    """Say whether a path means something in the tree, and not all of it."""
+    return is_within(path) and _spelled_plainly(path) != ""
+
+
+def _spelled_plainly(path: str) -> str:
+    """Give a path as git has it.
+
+    >>> _spelled_plainly("./api//deps/")
+    'api/deps'
+    """
+    return "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def is_within_or_home(path: str) -> bool:
