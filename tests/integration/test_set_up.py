@@ -157,3 +157,33 @@ async def test_the_bases_failures_are_not_the_changes(tmp_path: Path) -> None:
         compared = verdict_of(story).comparison
         assert compared.by == Basis.TESTS
         assert compared.inherited == ("test_all.test_old",)
+
+
+@pytest.mark.parametrize("keys", ["", 'keys = ["deps"]\n', 'keys = ["./deps//old"]\n'])
+@pytest.mark.parametrize("works", ["echo new >>deps/old", "git mv deps/old deps/new"])
+async def test_a_change_of_what_decides_about_the_environment_is_set_up_anew(
+    tmp_path: Path, box: Sandbox, keys: str, works: str
+) -> None:
+    says = f"{keys}setup = 'ls deps >~/seen; cat deps/* >>~/seen'\ntest = 'grep -w new ~/seen'\n"
+    files = {".codebot.toml": says, "deps/old": "one\n"}
+    async with open_story(
+        tmp_path, act(works), sandbox=box, test_command=None, files=files
+    ) as story:
+        await story.tell()
+        assert verdict_of(story).exit_code == 0
+
+
+async def test_a_change_that_cannot_be_set_up_is_told_why(tmp_path: Path, box: Sandbox) -> None:
+    files = {
+        ".codebot.toml": "setup = '! grep broken deps'\ntest = '! grep broken deps >~/seen'\n",
+        "deps": "one\n",
+    }
+    async with open_story(
+        tmp_path, act("echo broken >deps"), sandbox=box, test_command=None, files=files
+    ) as story:
+        await story.tell()
+        verdict = verdict_of(story)
+        assert verdict.state == VerdictState.FAILED
+        assert "codebot: before that, the set-up of .codebot.toml ended with" in verdict.output
+        assert "The end of its output:\nbroken\n" in verdict.output
+        assert "The end of its output:\nbroken" in story.agent.jobs[1].prompt

@@ -388,3 +388,25 @@ def test_what_is_built_of_the_repositorys_own_files_fits_no_other_commit(
     builds: bool,  # noqa: FBT001 - a table
 ) -> None:
     assert first(files).builds is builds
+
+
+# --- What decides about an environment ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "further"),
+    [
+        ({"requirements/test.txt": "-r base.txt", "requirements/base.txt": ""}, "base.txt"),
+        ({"requirements.txt": "-c constraints.txt", "constraints.txt": ""}, "constraints.txt"),
+        ({"package.json": '{"workspaces": ["a"]}', "a/b/package.json": ""}, "a/b/package.json"),
+        ({"pnpm-lock.yaml": "", "pnpm-workspace.yaml": "", "a/package.json": ""}, "a/package.json"),
+    ],
+)
+def test_what_the_files_name_decides_as_they_do(files: dict[str, str], further: str) -> None:
+    given = {"pytest.ini": "", **files} if "requirements" in "".join(files) else files
+    assert any(key.endswith(further) for key in first(given).keys)
+
+
+def test_a_packages_own_manifest_decides_nothing_outside_of_a_workspace() -> None:
+    files = {"package.json": package(), "a/package.json": "", "node_modules/a/package.json": ""}
+    assert first(files).keys == ("package.json",)

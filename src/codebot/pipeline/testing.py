@@ -8,7 +8,7 @@ base's own run, made while the agent works, tells which failures were there befo
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -18,7 +18,7 @@ from codebot.domain.outcome import Change, Checkout, Verdict
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import Task
 from codebot.errors import CodebotError, Untested
-from codebot.pipeline.set_up import SetUps
+from codebot.pipeline.set_up import LONGEST_OUTPUT, SetUps
 from codebot.sandbox.boxed import Boxed
 from codebot.verify.base_runs import BaseRuns, base_key
 from codebot.verify.tests import run_tests
@@ -92,8 +92,20 @@ class Testing:
         return verdict
 
     async def _run_change(self, trial: Trial, command: TestCommand, change: Change) -> TestRun:
-        anew = _decides_about(trial.environment, change)
+        anew = await self._decides_about(trial, change)
         return await self._run_at(trial, CHANGE, change.tip_commit, command, anew=anew)
+
+    async def _decides_about(self, trial: Trial, change: Change) -> bool:
+        """Say whether a change may need another environment than its base.
+
+        Where nobody says what decides about that, everything does.
+        """
+        recipe, checkout = trial.environment.recipe, trial.checkout
+        if recipe is None or recipe.builds or not recipe.keys:
+            return True
+        commits = (checkout.base_commit, change.tip_commit)
+        seen = [await self.places.object_ids(checkout, recipe.keys, one) for one in commits]
+        return seen[0] != seen[1]
 
     async def _run_base(self, trial: Trial) -> TestRun | None:
         """Give the base's run; None where there is nothing to run, or it came to nothing."""
@@ -130,24 +142,24 @@ class Testing:
             if anew:
                 environment = await self.set_ups.set_up_anew(trial.task, place, environment)
             boxed = Boxed(self.sandbox, trial.task.id, place)
-            return await run_tests(
+            run = await run_tests(
                 boxed, command, environment, limit=self.timeout, redact=self.redact
             )
+            return replace(run, lacking=_lacking(environment)) if anew else run
         finally:
             await self.places.close(trial.checkout, name)
+
+
+def _lacking(environment: Environment) -> str:
+    """Say why a set-up of this very commit failed, with the end of its output; "" if it did not."""
+    if environment.state is not SetUpState.FAILED:
+        return ""
+    return f"{environment.reason}. The end of its output:\n{environment.output[-LONGEST_OUTPUT:]}"
 
 
 def _is_set_up(environment: Environment) -> bool:
     recipe = environment.recipe
     return environment.state is SetUpState.READY and recipe is not None and bool(recipe.setup)
-
-
-def _decides_about(environment: Environment, change: Change) -> bool:
-    """Say whether the change touches what decides about the environment."""
-    recipe = environment.recipe
-    keys = () if recipe is None else recipe.keys
-    builds = recipe is not None and recipe.builds
-    return builds or not {file.path for file in change.files}.isdisjoint(keys)
 
 
 def _key(trial: Trial, command: TestCommand) -> str:

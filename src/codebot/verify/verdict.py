@@ -34,7 +34,10 @@ NEVER_ENDING = (
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """A test command that ended: everything seen of it. `results` are None where nobody told."""
+    """A test command that ended: everything seen of it. `results` are None where nobody told.
+
+    `lacking` says why the set-up of this very commit had failed before, "" where it had not.
+    """
 
     __test__ = False
 
@@ -43,6 +46,7 @@ class TestRun:
     duration: timedelta
     output: str
     results: Results | None = None
+    lacking: str = ""
 
     @property
     def code(self) -> int:
@@ -82,7 +86,11 @@ def judge(run: TestRun, base: TestRun | None, commit: str, *, lacking: str = "")
     """
     comparison = compare(run, base)
     state, reason = _judge(run, base, comparison, lacking)
-    notes = (_explanation(run.exit.reason, run.code, run.command.command), _of_bound(run))
+    notes = (
+        _explanation(run.exit.reason, run.code, run.command.command),
+        _of_bound(run),
+        f"codebot: before that, {run.lacking.rstrip()}" if run.lacking else "",
+    )
     note = "\n".join(filter(None, notes))
     return Verdict(
         state=state,

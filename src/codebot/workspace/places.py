@@ -86,11 +86,14 @@ class Places:
         )
 
     async def object_ids(
-        self, checkout: Checkout, paths: Sequence[str]
+        self, checkout: Checkout, paths: Sequence[str], commit: str = ""
     ) -> tuple[tuple[str, str], ...]:
-        """Give the object of each path that the base commit has: it is another where it differs."""
+        """Give the object of each path that a commit (the base) has: another where it differs.
+
+        A folder stands for all that is in it.
+        """
         listed = await self.git.run(
-            *("ls-tree", "-r", "-z", "--full-tree", checkout.base_commit, "--", *paths),
+            *("ls-tree", "-r", "-z", "--full-tree", commit or checkout.base_commit, "--", *paths),
             cwd=checkout.repository,
         )
         lines = listed.stdout.decode(errors="surrogateescape").split("\0")

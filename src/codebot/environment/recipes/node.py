@@ -21,6 +21,8 @@ NODE_ENV = {
 """Browsers and the like come from hosts that are no registries, and a failed download would be the
 end of everything else. Nor is there anybody to read of audits and sponsors."""
 
+MOST_MEMBERS = 1000
+
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")
 _PNPM_OF_LOCK = {"5": "7", "6": "8", "9": "10"}
@@ -84,6 +86,14 @@ def _tool(package: str) -> str:
     return f'npm install --global --prefix "$HOME/.local" --silent {package}'
 
 
+def _members(clues: Clues) -> list[str]:
+    """Give the manifests of a workspace's packages, wherever they are."""
+    if not (clues.has("pnpm-workspace.yaml") or clues.json("package.json", "workspaces")):
+        return []
+    found = (path for path in clues.tree.paths if path.endswith("/package.json"))
+    return sorted(path for path in found if "node_modules" not in path.split("/"))[:MOST_MEMBERS]
+
+
 def _builds(clues: Clues) -> bool:
     """Say whether installing builds something of the repository's own."""
     scripts = clues.json("package.json", "scripts")
@@ -93,6 +103,7 @@ def _builds(clues: Clues) -> bool:
 
 def _node(clues: Clues, source: str, setup: str, *, is_locked: bool = False, **env: str) -> Guess:
     keys = {source, *clues.those("package.json", ".npmrc", ".yarnrc.yml", "pnpm-workspace.yaml")}
+    keys |= {*_members(clues)}
     return guess(
         Family.NODE,
         source,

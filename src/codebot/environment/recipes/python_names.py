@@ -39,6 +39,16 @@ def requirement_files(paths: Iterable[str]) -> tuple[str, ...]:
     return (*plain, *(tests or developers))
 
 
+def deciding_files(paths: Iterable[str]) -> tuple[str, ...]:
+    """Give all files of requirements and constraints: those that tests need may name the others.
+
+    >>> deciding_files(["requirements/base.txt", "constraints.txt", "requirements.in", "notes.txt"])
+    ('constraints.txt', 'requirements.in', 'requirements/base.txt')
+    """
+    listed = (path for path in sorted(paths) if path.endswith((".txt", ".in")))
+    return tuple(path for path in listed if _words(path) or path.startswith("constraints"))
+
+
 def has_native_sources(paths: Iterable[str]) -> bool:
     """Say whether an installation in place builds what other commits' files do not fit."""
     return any(path.endswith(_NATIVE) for path in paths)

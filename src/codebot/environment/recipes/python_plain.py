@@ -8,6 +8,7 @@ from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.python_locked import TOOLS, install_tool
 from codebot.environment.recipes.python_names import (
+    deciding_files,
     has_native_sources,
     requirement_files,
     test_names,
@@ -47,6 +48,7 @@ def plain(clues: Clues) -> Iterator[Guess]:
 
 
 def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...]) -> Guess:
+    named = deciding_files(clues.tree.paths) if files else ()
     return guess(
         Family.PYTHON,
         source,
@@ -54,7 +56,7 @@ def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...])
         runner="",
         env={"UV_PYTHON_DOWNLOADS": "never"},
         bin_=(VENV, TOOLS),
-        keys=(*clues.those(*MANIFESTS), *files, *clues.those("tox.ini")),
+        keys=tuple(dict.fromkeys((*clues.those(*MANIFESTS, "tox.ini"), *files, *named))),
         programs=("uv",),
         builds=has_native_sources(clues.tree.paths),
     )
