@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
+from uv import find_uv_bin
 
 from codebot.domain.environment import SetUpState
 from codebot.domain.outcome import Basis, Verdict, VerdictState
@@ -28,7 +29,11 @@ CHECKS = 'test -e node_modules/dependency && "$HOME/tool/check" mended'
 @pytest.fixture
 def box(tmp_path: Path) -> Sandbox:
     return BubblewrapSandbox(
-        find_bubblewrap(), path="/usr/bin", mark=str(tmp_path), egress=NoEgress()
+        find_bubblewrap(),
+        path="/usr/bin",
+        mark=str(tmp_path),
+        egress=NoEgress(),
+        tools={"uv": Path(find_uv_bin())},
     )
 
 
@@ -121,6 +126,23 @@ async def test_the_agents_box_has_the_environments_programs_first_and_a_python(
     ) as story:
         await story.tell()
         assert verdict_of(story).output == "its own\n42\n49\n"
+
+
+async def test_an_agent_may_change_a_lock_file_and_tests_may_not(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    project = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.8"\n'
+    lock = 'version = 1\nrequires-python = ">=3.8"\n\n[[package]]\nname = "shop"\nversion = "1"\n'
+    files = {"pyproject.toml": project, "uv.lock": f'{lock}source = {{ virtual = "." }}\n'}
+    works = "sed -i '/^version/s/1/2/' pyproject.toml; uv lock --offline; env >told"
+    tests = "! grep UV_FROZEN told; env | grep UV_FROZEN; git show --stat -- uv.lock; uv run env"
+    async with open_story(
+        tmp_path, act(works), sandbox=box, test_command=tests, files=files
+    ) as story:
+        await story.tell()
+        verdict = verdict_of(story)
+        assert verdict.exit_code == 0, verdict.output
+        assert "uv.lock |" in verdict.output
 
 
 async def test_what_fails_on_the_base_is_told_to_the_agent_once_that_is_known(

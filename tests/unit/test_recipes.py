@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from codebot.domain.environment import Recipe, RecipeOrigin
+from codebot.domain.environment import Environment, Recipe, RecipeOrigin, SetUpState
 from codebot.domain.tree import Tree
 from codebot.environment.recipes import Said, find_recipes, written_for
 from codebot.verify.command import find_test_command
@@ -265,6 +265,23 @@ def test_a_project_that_cannot_be_built_does_with_its_dependencies() -> None:
 
 
 # --- Several languages, monorepos --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [({"uv.lock": ""}, "UV_FROZEN"), ({"Gemfile": "", "Gemfile.lock": ""}, "BUNDLE_FROZEN")],
+)
+def test_what_keeps_a_lock_file_as_it_is_is_not_for_agents(
+    files: dict[str, str], name: str
+) -> None:
+    environment = Environment(SetUpState.READY, first(files))
+    assert name in environment.variables
+    assert name not in environment.variables_of_agents
+
+
+def test_what_a_person_wrote_of_a_variable_goes_before_what_pins() -> None:
+    recipe = first({"uv.lock": "", ".codebot.toml": 'env = {UV_FROZEN = "0"}\n'})
+    assert recipe.variables["UV_FROZEN"] == "0"
 
 
 def test_what_runs_the_tests_is_set_up_first_and_the_other_may_fail() -> None:

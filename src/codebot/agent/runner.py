@@ -118,7 +118,7 @@ async def _start(
         network=Network.MODEL,
         # The runner's own clock stops the agent gently; the box's is for a runner that hangs.
         timeout=limits.timeout + 2 * (INTERRUPT_GRACE + TERMINATE_GRACE),
-        env={**environment.variables, **start.env},
+        env={**environment.variables_of_agents, **start.env},
         path=environment.search_path(sandbox.paths(checkout.tree, checkout.home)),
         stdin=start.stdin,
         # The agent's `.git` borrows its objects from the mirror.

@@ -32,9 +32,11 @@ class Recipe:
     before a program of the environment ("uv run"), None where any lock file may say.
 
     `path` is the folder of the repository that all of it is about, "" for the top. `env` holds
-    further variables, and `bin` folders that come first on PATH (`~/` is the HOME of the box,
-    anything else is seen from the workspace). `keys` are the paths whose contents decide whether
-    a kept environment still fits; `programs` must be on PATH before there is any use in beginning.
+    further variables, `pinning` those that keep lock files as they are: they are not for an agent,
+    whose task may be to add a dependency. `bin` are folders that come first on PATH (`~/` is the
+    HOME of the box, anything else is seen from the workspace). `keys` are the paths whose contents
+    decide whether a kept environment still fits; `programs` must be on PATH before there is any use
+    in beginning.
     `builds` says that it leaves what was built from the repository's own files: that fits no other
     commit. `notes` say what of it was not understood or is not granted, and `egress` which hosts
     the recipe asks for.
@@ -49,6 +51,7 @@ class Recipe:
     runner: str | None = None
     path: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    pinning: Mapping[str, str] = field(default_factory=dict)
     bin: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
@@ -68,6 +71,11 @@ class Recipe:
             str(paths.home / entry[2:] if entry.startswith("~/") else top / entry)
             for entry in self.bin
         )
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables for set-up and tests: what people wrote goes before what pins."""
+        return {**self.pinning, **self.env}
 
     def telling(self, notes: Iterable[str]) -> "Recipe":
         """Give the recipe with further notes."""
@@ -155,7 +163,12 @@ class Environment:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """The variables that the recipe adds."""
+        """The variables that the recipe adds for tests."""
+        return {} if self.recipe is None else self.recipe.variables
+
+    @property
+    def variables_of_agents(self) -> Mapping[str, str]:
+        """Those that it adds for an agent."""
         return {} if self.recipe is None else self.recipe.env
 
     @property

@@ -41,7 +41,7 @@ async def run_recipe(
         "/bin/sh", "-c", SHELL, "sh", recipe.setup, recipe.path,
         limit=limit,
         network=Network.REGISTRIES,
-        env=recipe.env,
+        env=recipe.variables,
         path=recipe.search_path(boxed.paths),
     )  # fmt: skip
     output = as_text(ended.tail, ended.cut, redact)

@@ -110,7 +110,7 @@ class KeptLayers:
         keys = await self.places.object_ids(checkout, recipe.keys) if named else ()
         brought = outermost(checkout.submodules)
         modules = await self.places.object_ids(checkout, brought) if brought else ()
-        told = (recipe.setup, recipe.path, sorted(recipe.env.items()), recipe.bin)
+        told = (recipe.setup, recipe.path, sorted(recipe.variables.items()), recipe.bin)
         return LayerKey(
             repository=str(checkout.mirror),
             branch=checkout.base_branch,

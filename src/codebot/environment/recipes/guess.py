@@ -55,6 +55,7 @@ def guess(
     usual_test: str = "",
     runner: str | None = None,
     env: dict[str, str] | None = None,
+    pinning: dict[str, str] | None = None,
     bin_: tuple[str, ...] = (),
     keys: tuple[str, ...] = (),
     programs: tuple[str, ...] = (),
@@ -69,6 +70,7 @@ def guess(
         usual_test=usual_test,
         runner=runner,
         env=env or {},
+        pinning=pinning or {},
         bin=bin_,
         keys=keys,
         programs=programs,
@@ -106,6 +108,7 @@ def beside(first: Guess, others: list[Guess]) -> Recipe:
         recipe = replace(
             recipe,
             env={**also.env, **recipe.env},
+            pinning={**also.pinning, **recipe.pinning},
             bin=tuple(dict.fromkeys((*recipe.bin, *also.bin))),
             keys=tuple(dict.fromkeys((*recipe.keys, *also.keys))),
             builds=recipe.builds or also.builds,

@@ -9,7 +9,7 @@ from codebot.environment.recipes.python_names import has_native_sources, test_na
 TOOLS = "~/.local/bin"
 """Where `uv tool install` puts programs."""
 
-UV_ENV = {"UV_PYTHON_DOWNLOADS": "never", "UV_FROZEN": "1"}
+UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}
 VENV = ".venv/bin"
 
 
@@ -38,6 +38,7 @@ def uv(clues: Clues) -> Iterator[Guess]:
         " ||\n".join(steps) + _pytest_for(clues, "uv pip install pytest"),
         runner="uv run --frozen",
         env=UV_ENV,
+        pinning={"UV_FROZEN": "1"},
         bin_=(VENV,),
         keys=clues.those("uv.lock", "pyproject.toml", ".python-version"),
         programs=("uv",),
