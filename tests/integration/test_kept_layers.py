@@ -57,7 +57,7 @@ class Keeping:
         self.kept = KeptLayers(Layers(self.shelf), self.places, self.below, PATH, holds)
 
     async def provide(self, number: int, checkout: Checkout, recipe: Recipe = RECIPE) -> Provided:
-        async def run(place: Checkout) -> SetUpRun:
+        async def run(place: Checkout, recipe: Recipe) -> SetUpRun:
             self.ran += 1
             boxed = Boxed(self.shop.sandbox, task_id(number), place)
             return await run_recipe(boxed, recipe, limit=timedelta(seconds=60))
@@ -205,6 +205,52 @@ async def test_without_files_that_decide_every_commit_does(keeping: Keeping) -> 
     keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})
     await keeping.provide(2, await keeping.shop.prepare(2), recipe)
     assert keeping.ran == 2
+
+
+UPDATED = Recipe(
+    RecipeOrigin.REPOSITORY,
+    ".codebot.toml",
+    setup="echo set up >>~/told; mkdir node_modules; echo x >node_modules/m",
+    update="cat README.md >>~/told; cat node_modules/m",
+)
+
+
+async def test_what_has_an_update_is_set_up_once_and_updated_for_other_commits(
+    keeping: Keeping,
+) -> None:
+    said = []
+    for number, words in enumerate(("one\n", "two\n", "two\n"), 1):
+        keeping.shop.server.commit(OWNER, NAME, {"README.md": words, "other": str(number)})
+        checkout = await keeping.shop.prepare(number)
+        layer = (await keeping.provide(number, checkout, UPDATED)).layer
+        assert layer is not None
+        place = await keeping.places.open(task_id(1), checkout, "x", checkout.base_commit, layer)
+        said.append(await keeping.sh(place, "cat ~/told README.md; git status -s"))
+    assert said == ["set up\none\n", "set up\ntwo\ntwo\n", "set up\ntwo\ntwo\n"]
+    assert keeping.ran == 3
+    again = await keeping.provide(4, await keeping.shop.prepare(4), UPDATED)
+    assert (again.run, keeping.ran) == (None, 3)
+
+
+async def test_an_update_that_fails_gives_way_to_a_set_up(keeping: Keeping) -> None:
+    recipe = replace(UPDATED, update="echo half >~/half; exit 1")
+    await keeping.provide(1, await keeping.shop.prepare(1), recipe)
+    keeping.shop.server.commit(OWNER, NAME, {"README.md": "two\n"})
+    provided = await keeping.provide(2, await keeping.shop.prepare(2), recipe)
+    assert provided.run is not None
+    assert provided.run.why == ""
+    assert provided.layer is not None
+    assert "half" not in files_in(provided.layer.home)
+    assert keeping.ran == 3
+
+
+async def test_files_that_decide_go_before_an_update(keeping: Keeping) -> None:
+    recipe = replace(UPDATED, keys=("package-lock.json",))
+    for number, lock in enumerate(("{1}", "{2}"), 1):
+        keeping.shop.server.commit(OWNER, NAME, {"package-lock.json": lock})
+        layer = (await keeping.provide(number, await keeping.shop.prepare(number), recipe)).layer
+        assert layer is not None
+        assert (layer.home / "told").read_text() == "set up\n"
 
 
 async def test_a_layer_stays_for_the_run_and_is_missed_after_a_restart_if_it_went(

@@ -195,6 +195,17 @@ async def test_a_change_of_what_decides_about_the_environment_is_set_up_anew(
         assert verdict_of(story).exit_code == 0
 
 
+async def test_for_a_change_the_environment_is_updated(tmp_path: Path, box: Sandbox) -> None:
+    says = "setup = 'echo one >>~/made'\nupdate = 'cp shop.py ~/updated; echo two >>~/made'\n"
+    tests = "test = 'cat ~/made; grep mended ~/updated'\n"
+    async with open_story(
+        tmp_path, act(MENDS), sandbox=box, test_command=None, files={".codebot.toml": says + tests}
+    ) as story:
+        await story.tell()
+        verdict = verdict_of(story)
+        assert (verdict.exit_code, verdict.output) == (0, "one\ntwo\n# mended\n")
+
+
 async def test_a_change_that_cannot_be_set_up_is_told_why(tmp_path: Path, box: Sandbox) -> None:
     files = {
         ".codebot.toml": "setup = '! grep broken deps'\ntest = '! grep broken deps >~/seen'\n",

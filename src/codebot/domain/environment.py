@@ -82,6 +82,11 @@ class Recipe:
         return replace(self, notes=(*self.notes, *notes))
 
     @property
+    def updating(self) -> "Recipe":
+        """The recipe that brings what this one set up to another commit."""
+        return replace(self, setup=self.update, update="")
+
+    @property
     def is_written(self) -> bool:
         """Whether a person wrote it for this service: then its failure is the task's."""
         return self.origin in {RecipeOrigin.TASK, RecipeOrigin.OPERATOR, RecipeOrigin.REPOSITORY}

@@ -7,9 +7,11 @@ task's own folder and never kept, so that nobody's change can poison another's t
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from codebot.domain.environment import Layer, Recipe
 from codebot.domain.outcome import Checkout
@@ -20,9 +22,11 @@ from codebot.workspace.layers import HeldLayer, LayerKey, Layers
 from codebot.workspace.places import Places
 from codebot.workspace.shelf import Holds
 
-LEFTOVERS = "leftovers"
+log = structlog.get_logger(__name__)
 
-RunIn = Callable[[Checkout], Awaitable[SetUpRun]]
+LEFTOVERS, COMMIT = "leftovers", "commit"
+
+RunIn = Callable[[Checkout, Recipe], Awaitable[SetUpRun]]
 """Runs a recipe in a place."""
 
 
@@ -40,6 +44,33 @@ class _SetUpEndedBadly(Exception):
     def __init__(self, run: SetUpRun) -> None:
         super().__init__(run.why)
         self.run = run
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """Makes layers for one task, at its base; `runs` gets what was run for them."""
+
+    places: Places
+    task_id: TaskId
+    checkout: Checkout
+    run: RunIn
+    runs: list[SetUpRun]
+
+    async def layer(
+        self, recipe: Recipe, below: Layer | None, tree: Path, home: Path
+    ) -> Mapping[str, str]:
+        """Fill two folders by running a recipe, on what `below` holds; raises when it fails."""
+        place = await self.places.open_in(self.task_id, self.checkout, tree, home, below)
+        ended = await self.run(place, recipe)
+        if ended.why:
+            raise _SetUpEndedBadly(ended)
+        self.runs.append(ended)
+        layer = await self.places.settle(self.task_id, place)
+        return {
+            "recipe": recipe.source,
+            COMMIT: self.checkout.base_commit,
+            LEFTOVERS: json.dumps(layer.leftovers),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +95,31 @@ class KeptLayers:
         """
         key = await self._key(checkout, recipe)
         runs: list[SetUpRun] = []
-        make = partial(self._make, task_id, checkout, recipe, run, runs)
+        make = _Making(self.places, task_id, checkout, run, runs)
         try:
-            held = await self.layers.hold(key, make)
+            held = await self.layers.hold(key, partial(make.layer, recipe, None))
+            if recipe.update and held.facts[COMMIT] != checkout.base_commit:
+                held = await self._update(key, held, recipe, make)
         except _SetUpEndedBadly as ended:
             return Provided(ended.run, None)
         self.holds.add(task_id, held.hold)
-        return Provided(next(iter(runs), None), self._as_layer(held))
+        return Provided(next(reversed(runs), None), self._as_layer(held))
+
+    async def _update(
+        self, key: LayerKey, old: HeldLayer, recipe: Recipe, make: "_Making"
+    ) -> HeldLayer:
+        """Give a layer that was brought to the base; set up anew where that fails."""
+        commit = make.checkout.base_commit
+        told = json.dumps([key.recipe, recipe.update])
+        key = replace(key, recipe=told, keys=(*key.keys, ("", commit)))
+        try:
+            make_one = partial(make.layer, recipe.updating, self._as_layer(old))
+            return await self.layers.hold(key, make_one)
+        except _SetUpEndedBadly as ended:
+            log.warning("environment.not_updated", source=recipe.source, why=ended.run.why)
+            return await self.layers.hold(key, partial(make.layer, recipe, None))
+        finally:
+            old.hold.release()
 
     def hold(self, task_id: TaskId, layer: Layer) -> bool:
         """Hold a layer that a task was given before; say whether it is still there."""
@@ -83,31 +132,15 @@ class KeptLayers:
         self.holds.add(task_id, held)
         return True
 
-    async def _make(
-        self,
-        task_id: TaskId,
-        checkout: Checkout,
-        recipe: Recipe,
-        run: RunIn,
-        runs: list[SetUpRun],
-        tree: Path,
-        home: Path,
-    ) -> Mapping[str, str]:
-        place = await self.places.open_in(task_id, checkout, tree, home)
-        ended = await run(place)
-        if ended.why:
-            raise _SetUpEndedBadly(ended)
-        runs.append(ended)
-        layer = await self.places.settle(task_id, place)
-        return {"recipe": recipe.source, LEFTOVERS: json.dumps(layer.leftovers)}
-
     async def _key(self, checkout: Checkout, recipe: Recipe) -> LayerKey:
         """Say what decides; where a recipe names no files that do, or builds, the commit does.
 
-        Submodules decide as well: one may be what is installed.
+        Submodules decide as well: one may be what is installed. What is updated fits all commits.
         """
         named = bool(recipe.keys) and not recipe.builds
         keys = await self.places.object_ids(checkout, recipe.keys) if named else ()
+        if not keys and not recipe.update:
+            keys = (("", checkout.base_commit),)
         brought = outermost(checkout.submodules)
         modules = await self.places.object_ids(checkout, brought) if brought else ()
         told = (recipe.setup, recipe.path, sorted(recipe.variables.items()), recipe.bin)
@@ -115,7 +148,7 @@ class KeptLayers:
             repository=str(checkout.mirror),
             branch=checkout.base_branch,
             recipe=json.dumps([recipe.source, *told]),
-            keys=(*(keys or (("", checkout.base_commit),)), *modules),
+            keys=(*keys, *modules),
             tools=tuple(_versions(recipe.programs, self.path)),
         )
 

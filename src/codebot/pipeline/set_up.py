@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from codebot.domain.environment import Environment, Layer, Recipe, SetUpState
 from codebot.domain.outcome import Checkout
@@ -82,14 +83,16 @@ class SetUps:
         found = find_recipes(tree, written, test.command if test else "")
         return [recipe.telling(refused_hosts(recipe, self.granted)) for recipe in found]
 
-    async def set_up_anew(
-        self, task: Task, place: Checkout, environment: Environment
+    async def set_up_for(
+        self, task: Task, place: Checkout, environment: Environment, recipe: Recipe
     ) -> Environment:
-        """Run the environment's recipe in a place that its layer does not fit."""
-        if environment.recipe is None:
-            return environment
-        run = await self._run(task, place, environment.recipe)
-        return replace(_ended(environment.recipe, run, None), failures=environment.failures)
+        """Give the environment as it is once a recipe has run in a place that its layer fits not.
+
+        The recipe is the environment's own, or what updates it.
+        """
+        run = await self._run(task, place, recipe)
+        ended = _ended(recipe, run, None)
+        return replace(ended, recipe=environment.recipe, failures=environment.failures)
 
     async def _try(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
         missing = [name for name in recipe.programs if not self.sandbox.has(name)]
@@ -103,9 +106,7 @@ class SetUps:
         return await self._provide(task, checkout, recipe)
 
     async def _provide(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
-        async def run(place: Checkout) -> SetUpRun:
-            return await self._run(task, place, recipe)
-
+        run = partial(self._run, task)
         provided = await self.kept.provide(task.id, checkout, recipe, run)
         if provided.run is None:
             return Environment(SetUpState.READY, recipe, provided.layer, reused=True)

@@ -10,10 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from enum import Enum, auto
 
 import structlog
 
-from codebot.domain.environment import BaseTests, Environment, SetUpState, TestCommand
+from codebot.domain.environment import (
+    BaseTests,
+    Environment,
+    Recipe,
+    SetUpState,
+    TestCommand,
+)
 from codebot.domain.outcome import Change, Checkout, Verdict
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import Task
@@ -39,6 +46,17 @@ class Trial:
     task: Task
     checkout: Checkout
     environment: Environment
+
+
+KeyFiles = tuple[tuple[str, str], ...]
+
+
+class Upkeep(Enum):
+    """What has to be done for the environment of a base to fit another commit."""
+
+    NONE = auto()
+    UPDATE = auto()
+    ANEW = auto()
 
 
 def require_trial(environment: Environment) -> None:
@@ -92,20 +110,27 @@ class Testing:
         return verdict
 
     async def _run_change(self, trial: Trial, command: TestCommand, change: Change) -> TestRun:
-        anew = await self._decides_about(trial, change)
-        return await self._run_at(trial, CHANGE, change.tip_commit, command, anew=anew)
+        upkeep = await self._upkeep(trial, change)
+        return await self._run_at(trial, CHANGE, change.tip_commit, command, upkeep)
 
-    async def _decides_about(self, trial: Trial, change: Change) -> bool:
-        """Say whether a change may need another environment than its base.
+    async def _upkeep(self, trial: Trial, change: Change) -> Upkeep:
+        """Say how the environment of the base comes to fit a change.
 
         Where nobody says what decides about that, everything does.
         """
         recipe, checkout = trial.environment.recipe, trial.checkout
-        if recipe is None or recipe.builds or not recipe.keys:
-            return True
+        if recipe is None or recipe.builds:
+            return Upkeep.ANEW
         commits = (checkout.base_commit, change.tip_commit)
-        seen = [await self.places.object_ids(checkout, recipe.keys, one) for one in commits]
-        return seen[0] != seen[1]
+        seen = [await self._keys(checkout, recipe, commit) for commit in commits]
+        if seen[0] != seen[1]:
+            return Upkeep.ANEW
+        if recipe.update:
+            return Upkeep.UPDATE
+        return Upkeep.NONE if recipe.keys else Upkeep.ANEW
+
+    async def _keys(self, checkout: Checkout, recipe: Recipe, commit: str) -> KeyFiles:
+        return await self.places.object_ids(checkout, recipe.keys, commit) if recipe.keys else ()
 
     async def _run_base(self, trial: Trial) -> TestRun | None:
         """Give the base's run; None where there is nothing to run, or it came to nothing."""
@@ -131,23 +156,38 @@ class Testing:
         return run
 
     async def _run_at(
-        self, trial: Trial, name: str, commit: str, command: TestCommand, *, anew: bool = False
+        self,
+        trial: Trial,
+        name: str,
+        commit: str,
+        command: TestCommand,
+        upkeep: Upkeep = Upkeep.NONE,
     ) -> TestRun:
-        """Run the tests in a place at a commit; `anew` sets up there what no layer brings."""
+        """Run the tests in a place at a commit, which is set up as far as no layer does."""
         environment = trial.environment
-        anew = _is_set_up(environment) and (anew or environment.layer is None)
-        layer = None if anew else environment.layer
+        recipe = _recipe_for(environment, upkeep)
+        layer = None if recipe is environment.recipe else environment.layer
         place = await self.places.open(trial.task.id, trial.checkout, name, commit, layer)
         try:
-            if anew:
-                environment = await self.set_ups.set_up_anew(trial.task, place, environment)
+            if recipe is not None:
+                environment = await self.set_ups.set_up_for(trial.task, place, environment, recipe)
             boxed = Boxed(self.sandbox, trial.task.id, place)
             run = await run_tests(
                 boxed, command, environment, limit=self.timeout, redact=self.redact
             )
-            return replace(run, lacking=_lacking(environment)) if anew else run
+            return run if recipe is None else replace(run, lacking=_lacking(environment))
         finally:
             await self.places.close(trial.checkout, name)
+
+
+def _recipe_for(environment: Environment, upkeep: Upkeep) -> Recipe | None:
+    """Give what has to run before the tests: nothing where the layer is as it should be."""
+    recipe = environment.recipe
+    if environment.state is not SetUpState.READY or recipe is None or not recipe.setup:
+        return None
+    if upkeep is Upkeep.ANEW or environment.layer is None:
+        return recipe
+    return recipe.updating if upkeep is Upkeep.UPDATE else None
 
 
 def _lacking(environment: Environment) -> str:
@@ -155,11 +195,6 @@ def _lacking(environment: Environment) -> str:
     if environment.state is not SetUpState.FAILED:
         return ""
     return f"{environment.reason}. The end of its output:\n{environment.output[-LONGEST_OUTPUT:]}"
-
-
-def _is_set_up(environment: Environment) -> bool:
-    recipe = environment.recipe
-    return environment.state is SetUpState.READY and recipe is not None and bool(recipe.setup)
 
 
 def _key(trial: Trial, command: TestCommand) -> str:

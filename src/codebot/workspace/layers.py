@@ -14,7 +14,7 @@ from pathlib import Path
 from codebot.workspace.folders import PRIVATE, disk_errors
 from codebot.workspace.shelf import ABOUT, Hold, Kept, Shelf
 
-FORMAT = "1"
+FORMAT = "2"
 """To be changed when a layer of before would not do any more."""
 
 FACTS = "facts"

@@ -66,13 +66,21 @@ class Places:
         return place
 
     async def open_in(
-        self, task_id: TaskId, checkout: Checkout, tree: Path, home: Path
+        self,
+        task_id: TaskId,
+        checkout: Checkout,
+        tree: Path,
+        home: Path,
+        layer: Layer | None = None,
     ) -> Checkout:
-        """Give a clean place at the base in two empty folders, that stands on nothing."""
+        """Give a clean place at the base in two empty folders, with a copy of what `layer` holds.
+
+        It stands on nothing.
+        """
         place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
         await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
         await self._make_own_git(place, place)
-        await self._fill(task_id, place, checkout.base_commit, None)
+        await self._fill(task_id, place, checkout.base_commit, layer)
         return place
 
     async def _fill(

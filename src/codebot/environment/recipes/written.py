@@ -44,6 +44,7 @@ class Written:
             bin=(*own.bin, *recipe.bin),
             keys=(*own.keys, *recipe.keys),
             egress=own.egress,
+            builds=recipe.builds and not own.update,  # somebody knows better
             notes=(*own.notes, *recipe.notes),
         )
 
