@@ -294,6 +294,30 @@ async def test_no_credit_is_final_and_forgotten_with_the_next_answer(setting: Se
     assert setting.gateway.metered(setting.access).refusal is None
 
 
+@pytest.mark.parametrize("status", [400, 402, 403, 429])
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", ""])
+async def test_no_credit_is_final_on_a_page_for_people_as_well(
+    setting: Setting, status: int, kind: str
+) -> None:
+    setting.api.behaviour = gives(status, b"<html>Your credit balance is too low</html>", kind)
+    answer = await setting.ask()
+
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (402, "false")
+    refusal = setting.gateway.metered(setting.access).refusal
+    assert refusal is not None
+    assert refusal.is_unpaid
+    assert f"answered {status}: Your credit balance is too low" in refusal.said
+
+
+async def test_a_page_that_never_ends_is_not_waited_for(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anthropic, "LONGEST_PAGE", 1000)
+    setting.api.behaviour = gives(403, b"x" * 2000 + b" credit balance", "text/plain")
+    answer = await setting.ask()
+    assert (answer.status_code, error_of(answer)) == (403, "api_error")
+
+
 async def test_an_answer_that_tells_no_usage_is_told_of_once_and_costs_the_most(
     setting: Setting,
 ) -> None:

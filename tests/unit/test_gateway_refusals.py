@@ -67,12 +67,29 @@ def test_a_pause_is_told_in_seconds_or_as_a_date(text: str, seconds: float | Non
         (403, error("You are out of credits.")),
         (400, b'{"error": "Insufficient balance"}'),
         (400, b'{"message": "quota exceeded"}'),
+        (400, b'{"detail": "Insufficient credits"}'),
+        (400, b'{"errors": [{"message": "insufficient funds"}]}'),
+        (400, b'[{"error": {"message": "Your credit balance is too low"}}]'),
+        (403, b"Insufficient balance"),
+        (403, b"<html><h1>You are out of credits</h1></html>"),
+        (403, error("no more of it", code="insufficient_user_quota")),
+        (403, error("This API method requires billing to be enabled.")),
+        (403, error("Key limit exceeded (total limit).")),
+        (401, error("Your credit balance is too low.")),
+        (422, error("Insufficient credits.")),
+        (429, error("Insufficient balance or no resource package. Please recharge.")),
     ],
 )
 def test_no_credit_is_known_by_its_status_its_kind_or_its_words(status: int, body: bytes) -> None:
     refusal = read_refusal(status, {}, body, NOW)
     assert refusal is not None
     assert refusal.is_unpaid
+
+
+def test_a_limit_and_a_bad_key_are_not_taken_for_want_of_credit() -> None:
+    limited = read_refusal(429, {}, error("Quota exceeded: requests per minute."), NOW)
+    assert limited == ModelRefusal(429)
+    assert read_refusal(401, {}, error("Invalid key, see your billing page."), NOW) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 500, 502])

@@ -1,8 +1,9 @@
 """Anthropic's API, or one that speaks its language: the only place that holds the credential."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import structlog
 from codebot.domain.outcome import ModelRefusal
 from codebot.domain.secret import Secret
 from codebot.errors import ConfigError
-from codebot.gateway.refusals import LIMITS, SAT_OUT, read_refusal
+from codebot.gateway.refusals import PAYMENT_REQUIRED, SAT_OUT, read_refusal
 from codebot.gateway.upstream import Answer, Call, error_event, once, refusal
 from codebot.network.causes import why_unreachable
 from codebot.network.client import open_client
@@ -26,6 +27,9 @@ answer in one piece."""
 
 LONGEST_ANSWER = 32 * 1024 * 1024
 LONGEST_LINE = 1024 * 1024
+LONGEST_PAGE = 64 * 1024
+LONGEST_WAIT = 10
+"""Bytes and seconds that a page of something else is read for, to learn what it means."""
 PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
 RATE_LIMITS = "anthropic-ratelimit-"
 HIDDEN = b"***"
@@ -97,10 +101,8 @@ class AnthropicUpstream:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/event-stream" and response.is_success:
             return Answer(response.status_code, headers, self._lines(response))
-        if kind != "application/json" and response.status_code in LIMITS:
-            return self._limited(response, headers)
         if kind != "application/json" or response.is_redirect:
-            return self._not_the_api(response, kind)
+            return await self._page(response, headers, kind)
         try:
             body = await _read(response)
         except httpx.HTTPError as exc:
@@ -137,13 +139,23 @@ class AnthropicUpstream:
         message = f"{self._host} cannot be reached: {why}."
         return refusal(502, "api_error", message, retry=True, may_be_paid=paid)
 
-    def _limited(self, response: httpx.Response, headers: Mapping[str, str]) -> Answer:
-        """Say "later" in the API's own form: a page of whoever stands before it is no less that."""
+    async def _page(
+        self, response: httpx.Response, headers: Mapping[str, str], kind: str
+    ) -> Answer:
+        """Say in the API's own form what a page of whoever stands before it says."""
         status = response.status_code
-        advice = _advice(read_refusal(status, headers, b"", datetime.now(UTC)))
+        said = self._hide(await _beginning(response)) if response.is_error else b""
+        refused = read_refusal(status, headers, said, datetime.now(UTC))
+        if refused is None:
+            return self._not_the_api(response, kind)
+        if refused.is_unpaid:
+            words = f"{self._host} answered {status}" + (
+                f": {refused.said}" if refused.said else ""
+            )
+            return refusal(PAYMENT_REQUIRED, "billing_error", words, retry=False)
         kind = KINDS_OF_LIMITS.get(status, "api_error")
         answer = refusal(status, kind, f"{self._host} asks for a pause ({status}).", retry=True)
-        return replace(answer, headers={**headers, **answer.headers, **advice})
+        return replace(answer, headers={**headers, **answer.headers, **_advice(refused)})
 
     def _not_the_api(self, response: httpx.Response, kind: str) -> Answer:
         """Say that something else answered: a proxy's page, a portal, a moved address."""
@@ -208,6 +220,18 @@ def _split(text: bytes) -> tuple[bytes, bytes]:
     if len(text) - end > LONGEST_LINE:
         end = len(text)
     return text[:end], text[end:]
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Give as much of a page as is read for its words, or came in time."""
+    page = b""
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(LONGEST_WAIT):
+            async for chunk in response.aiter_bytes():
+                page += chunk
+                if len(page) > LONGEST_PAGE:
+                    break
+    return page[:LONGEST_PAGE]
 
 
 async def _read(response: httpx.Response) -> bytes | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from codebot.domain.outcome import ModelRefusal
 
@@ -16,19 +17,33 @@ LONGEST_TOLD = timedelta(days=1)
 SAT_OUT = timedelta(minutes=1)
 """A longer pause is not the agent's to sit out: its run is postponed."""
 
-_PAYMENT_REQUIRED = 402
-_MAY_BE_UNPAID = frozenset({400, 403, 429})
-_KINDS = frozenset(
-    {"billing_error", "budget_exceeded", "insufficient_quota", "exceeded_current_quota_error"}
+PAYMENT_REQUIRED = 402
+_MAY_BE_UNPAID = frozenset({400, 401, 403, 422, 429})
+_IN_ANY_WORDS = frozenset({400, 403, 422})
+_KINDS = re.compile(
+    r"billing|budget_exceeded|exceeded_current_quota|arrearage|payment_required"
+    r"|insufficient_(?:\w+_)?(?:quota|balance|credits?|funds)",
+    re.IGNORECASE,
+)
+_CLEAR_WORDS = re.compile(
+    r"credit balance|balance is too low|insufficient[ _](?:account )?(?:credit|balance|fund)"
+    r"|(?:out of|no|not enough|more) credits?\b|credits? (?:has|have|is|are) (?:been )?(?:used up"
+    r"|exhausted|depleted)|credits? (?:exhausted|depleted)|no payment method|payment required"
+    r"|top up your|余额不足|额度不足|欠费",
+    re.IGNORECASE,
 )
 _WORDS = re.compile(
-    r"credit balance|balance is too low|insufficient[ _](?:credit|balance|funds|quota)"
-    r"|(?:out of|no|not enough|more) credits?|(?:budget|quota|spend(?:ing)? limit)"
-    r"(?: has been| was| is)? exceeded|exceeded \w+ (?:\w+ )?(?:quota|budget)|exceededbudget"
-    r"|over (?:its |your |the )?budget|payment required|usage limits",
+    r"insufficient[ _]quota|(?:budget|quota|spend(?:ing)? limit|usage limit|key limit)"
+    r"(?: has been| was| is)? (?:exceeded|reached)|exceeded \w+ (?:\w+ )?(?:quota|budget)"
+    r"|exceededbudget|over (?:its |your |the )?budget|usage limits|\bbilling\b|in good standing",
     re.IGNORECASE,
 )
 """Anthropic's own refusal has no other mark than its sentence, and every gateway has its own."""
+
+_SAYING = ("message", "detail", "error_description", "msg", "title", "reason")
+_NAMING = ("type", "code", "status")
+_MARKUP = re.compile(r"<[^<>]*>")
+_DEEPEST = 3
 
 _LONGEST_QUOTE = 500
 
@@ -46,7 +61,7 @@ def read_refusal(
 ) -> ModelRefusal | None:
     """Say what an answer means beyond its status; None for one that means nothing more."""
     told = _told(body)
-    if status == _PAYMENT_REQUIRED or (status in _MAY_BE_UNPAID and _is_unpaid(status, told)):
+    if status == PAYMENT_REQUIRED or (status in _MAY_BE_UNPAID and _is_unpaid(status, told)):
         said = " ".join(told.message.split())[:_LONGEST_QUOTE]
         return ModelRefusal(status, is_unpaid=True, said=said)
     if status in LIMITS:
@@ -76,25 +91,41 @@ def pause_told(text: str, now: datetime) -> timedelta | None:
 
 
 def _is_unpaid(status: int, told: Told) -> bool:
-    """Say whether nobody pays; of a limit only where programs are told so."""
-    return bool(told.kinds & _KINDS) or (
-        status not in LIMITS and _WORDS.search(told.message) is not None
-    )
+    """Say whether nobody pays; of a limit, or a bad key, only by what can mean nothing else."""
+    if any(map(_KINDS.search, told.kinds)) or _CLEAR_WORDS.search(told.message):
+        return True
+    return status in _IN_ANY_WORDS and _WORDS.search(told.message) is not None
 
 
 def _told(body: bytes) -> Told:
+    """Read an error in whatever form: the API's own, that of a gateway, a page, plain words."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
+        return Told(_MARKUP.sub(" ", body.decode(errors="replace")))
+    for _ in range(_DEEPEST):
+        said = _inner(said)
+    if isinstance(said, str):
+        return Told(said)
+    if not isinstance(said, dict):
         return Told()
-    error = said.get("error", said) if isinstance(said, dict) else None
-    if isinstance(error, str):
-        return Told(error)
-    if not isinstance(error, dict):
-        return Told()
-    kinds = (error.get(name) for name in ("type", "code"))
-    message = error.get("message")
+    words = (said.get(name) for name in _SAYING)
+    kinds = (said.get(name) for name in _NAMING)
     return Told(
-        message if isinstance(message, str) else "",
-        frozenset(kind.lower() for kind in kinds if isinstance(kind, str)),
+        next((text for text in words if isinstance(text, str) and text), ""),
+        frozenset(kind for kind in kinds if isinstance(kind, str)),
     )
+
+
+def _inner(said: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give what an answer holds its error in: a field, or the first of a list."""
+    match said:
+        case [first, *_]:
+            return first
+        case {"error": (str() | dict() | list()) as error}:
+            return error
+        case {"errors": [first, *_]}:
+            return first
+        case {"detail": dict() as detail}:
+            return detail
+    return said
