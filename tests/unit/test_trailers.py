@@ -39,6 +39,18 @@ FOR_PEOPLE = [
     "\N{FULLWIDTH LATIN CAPITAL LETTER S}igned-off-by: Linus",
     "\N{CYRILLIC CAPITAL LETTER DZE}igned-off-b\N{CYRILLIC SMALL LETTER U}: Linus",
     "Si\N{COMBINING DOT BELOW}gned-off-by: Linus",
+    "1. Signed-off-by: Linus",
+    "- [x] Reviewed-by: Linus",
+    "<b>Signed-off-by</b>: Linus",
+    "Signed-off-by Linus <l@example.org>",
+    "Signed-off-by=Linus",
+    "Sign-off: Linus",
+    "Reviewed: Linus",
+    "Reviewers: Linus, Ada",
+    "Acked: Linus",
+    "Co-authors: Linus",
+    "Reviewed and tested by: Linus",
+    "Requested by: Linus",
 ]
 
 ORDINARY = [
@@ -52,6 +64,10 @@ ORDINARY = [
     "See https://example.org/signed-off-by for more",
     "Replace the Signed-off-by check",
     "def sort(by: str) -> None:",
+    "sorted-by = name",
+    "Tested: make test",
+    "1. Parse: the header",
+    "- [x] Done: all",
 ]
 
 

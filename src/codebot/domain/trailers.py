@@ -11,10 +11,15 @@ from collections.abc import Iterator
 LONGEST_LINE = 500
 """Characters of a line that are looked at; no name is longer."""
 
-_FOR_PEOPLE = frozenset({"cc", "bcc", "on-behalf-of", "co-author", "signed-off", "author"})
+_FOR_PEOPLE = frozenset(
+    {"cc", "bcc", "on-behalf-of", "author", "authors", "signed-off", "sign-off", "signoff"}
+    | {"co-author", "co-authors", "coauthor", "coauthors", "reviewer", "reviewers", "reviewed"}
+    | {"approver", "approvers", "approved", "acked", "thanks-to"}
+)
 _DEEDS = frozenset(
     {"signed", "off", "reviewed", "acked", "acknowledged", "tested", "co", "authored", "coauthored"}
     | {"developed", "codeveloped", "reported", "suggested", "approved", "helped", "verified"}
+    | {"requested", "mentored", "and"}
 )
 """What somebody does `by`: written apart, only these are no ordinary sentence."""
 
@@ -23,7 +28,14 @@ _LOOKS_LIKE = str.maketrans(
     "aeopcyxisjdhbhkmtbnraopvitybeknign:::::",
 )
 _DASHES = re.compile(r"\s*[-_\u2010-\u2015\u2212\u30fb]+\s*")
-_DECORATION = re.compile(r"[*`~]|^[^\w<]+")
+_DECORATION = re.compile(
+    r"[*`~]|</?[a-z][^<>@:]*>|^(?:\[[ x]\]|\d+[.)](?=\s)|[^\w<])+"  # of Markdown and HTML
+)
+_SEPARATOR = re.compile(
+    r"(?:(?<=off-by)|(?<=authored-by)|(?<=reviewed-by)|(?<=acked-by)|(?<=tested-by))"
+    r"(?:\s*=|\s+(?=[^:]*<[^<>\s/]+@[^<>\s/]+>))"
+)
+"""What some write for a colon."""
 _MAIL = re.compile(r"<[^<>\s/]+@[^<>\s/]+>")
 
 
@@ -45,7 +57,7 @@ def _kept(lines: list[str]) -> Iterator[str]:
 
 
 def _speaks_for_people(line: str) -> bool:
-    name, colon, rest = _as_read(line[:LONGEST_LINE]).partition(":")
+    name, colon, rest = _SEPARATOR.sub(":", _as_read(line[:LONGEST_LINE]), 1).partition(":")
     name = _DASHES.sub("-", name.strip())
     if not colon or not name:
         return False
