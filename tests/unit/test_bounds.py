@@ -15,6 +15,15 @@ SAID = {
     Bound.PROCESSES: [
         "bash: fork: retry: Resource temporarily unavailable",
         "    os.fork()\nBlockingIOError: [Errno 11] Resource temporarily unavailable",
+        (
+            "    self.pid = _fork_exec(\n               ^^^^^^^^^^^\n"
+            "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+        ),
+        "can't create Thread: Resource temporarily unavailable (ThreadError)",
+        (
+            "terminate called after throwing an instance of 'std::system_error'\n"
+            "  what():  Resource temporarily unavailable"
+        ),
         "RuntimeError: can't start new thread",
         "Error: spawn /bin/sh EAGAIN",
         "java.lang.OutOfMemoryError: unable to create native thread: possibly out of memory",
@@ -26,6 +35,8 @@ SAID = {
     Bound.OPEN_FILES: [
         "OSError: [Errno 24] Too many open files: 'x'",
         "Error: EMFILE: too many open files, open 'x'",
+        "http: Accept error: accept tcp [::]:80: accept4: too many open files",
+        "fopen: No file descriptors available",
     ],
     Bound.FILE_SIZE: [
         "OSError: [Errno 27] File too large",

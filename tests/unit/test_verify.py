@@ -227,6 +227,28 @@ def test_pytest_that_finds_no_test_is_untested_unless_the_change_removed_them() 
         ("Error: Cannot find module 'mocha'\nRequire stack:\n", "mocha"),
         ("curl: (6) Could not resolve host: example.com\n", "example.com"),
         ("go: go.mod requires go >= 1.25 (running go 1.19)\n", "1.25"),
+        (
+            "make: ./gradlew: Permission denied\nmake: *** [Makefile:2: test] Error 127\n",
+            "./gradlew",
+        ),
+        ("env: 'bash\\r': No such file or directory\n", "bash"),
+        ("quiet\nmake: *** [Makefile:2: test] Error 127\n", "Makefile:2: test"),
+        (
+            "./x: /opt/py: bad interpreter: No such file or directory\nmake: *** [t] 126\n",
+            "/opt/py",
+        ),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'vitest' imported from\n", "vitest"),
+        ("bundler: command not found: rspec\n", "rspec"),
+        ("cannot load such file -- rspec (LoadError)\n", "rspec"),
+        ("ERROR: JAVA_HOME is not set and no 'java' command could be found\n", "Java"),
+        ("Can't locate Test/Deep.pm in @INC (you may need to install it)\n", "Test/Deep"),
+        ("error: no such command: `nextest`\n", "cargo-nextest"),
+        ("error: linker `cc` not found\n", "cc"),
+        ("a.c:1:10: fatal error: zlib.h: No such file or directory\n", "zlib.h"),
+        ("ImportError: libGL.so.1: cannot open shared object file: No such file\n", "libGL.so.1"),
+        ("py38: skipped because could not find python interpreter with spec(s): py38\n", "py38"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n", "Docker"),
+        ("Error: spawn chromium ENOENT\n", "chromium"),
     ],
 )
 def test_what_is_missing_is_named(output: str, named: str) -> None:

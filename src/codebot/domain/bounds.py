@@ -22,9 +22,12 @@ _WORDS: Mapping[Bound, re.Pattern[str]] = {
     Bound.PROCESSES: re.compile(
         r"can't start new thread|unable to create native thread|create new OS thread"
         r"|pthread_create|uv_thread_create|[Cc]annot fork|spawn\w* .{0,200}EAGAIN"
-        r"|(?:fork|clone|thread|spawn)[^\n]{0,200}\n?[^\n]{0,200}Resource temporarily unavailable"
+        r"|(?:fork|clone|[Tt]hread|spawn|system_error)(?:[^\n]{0,200}\n){0,3}?[^\n]{0,200}"
+        r"Resource temporarily unavailable|Resource temporarily unavailable \(ThreadError\)"
     ),
-    Bound.OPEN_FILES: re.compile(r"Too many open files|\bEMFILE\b"),
+    Bound.OPEN_FILES: re.compile(
+        r"[Tt]oo many open files|No file descriptors available|\bEMFILE\b"
+    ),
     Bound.FILE_SIZE: re.compile(r"File too large|\bEFBIG\b|File size limit exceeded"),
     Bound.CPU_TIME: re.compile(r"CPU time limit exceeded"),
 }
