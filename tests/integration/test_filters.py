@@ -84,6 +84,18 @@ def _move_a_file_in(tree: Path) -> None:
     (tree / "README.md").rename(tree / "vault" / "README.md")
 
 
+def _move_a_file_in_as_it_is(tree: Path) -> None:
+    (tree / "README.md").rename(tree / "vault" / "README.md")
+
+
+def _copy_a_file_in(tree: Path) -> None:
+    (tree / "copy.png").write_bytes((tree / "README.md").read_bytes())
+
+
+def _move_it_from_one_filter_to_another(tree: Path) -> None:
+    (tree / "logo.png").rename(tree / "vault" / "logo")
+
+
 def _bring_a_filter_along(tree: Path) -> None:
     (tree / ".gitattributes").write_text("*.dat filter=sops\n")
     (tree / "x.dat").write_text("plaintext")
@@ -109,6 +121,9 @@ def _merge_it_in(tree: Path) -> None:
         (_disarm_it_deeper, "vault/in/new", "git-crypt"),
         (_disarm_it_for_this_repository, "vault/key", "git-crypt"),
         (_move_a_file_in, "vault/README.md", "git-crypt"),
+        (_move_a_file_in_as_it_is, "vault/README.md", "git-crypt"),
+        (_copy_a_file_in, "copy.png", "lfs"),
+        (_move_it_from_one_filter_to_another, "vault/logo", "git-crypt"),
         (_bring_a_filter_along, "x.dat", "sops"),
         (_merge_it_in, "vault/key", "git-crypt"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codebot.errors import BranchMissing, ChangeRefused, CloneFailed
+from codebot.errors import BranchMissing, ChangeRefused, CloneFailed, NothingChanged
 from fakes.git_http import git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in
 
@@ -91,6 +91,16 @@ async def test_old_sins_in_the_base_itself_do_no_harm(
 
     (checkout.tree / "new.txt").write_text("x")
     assert "new.txt" in [file.path for file in (await shop.collect(checkout)).files]
+
+
+@pytest.mark.parametrize("flaw", HARMLESS)
+async def test_who_does_nothing_beside_an_old_sin_has_changed_nothing(
+    shop: Workshop, flaw: Callable[[Path, str], None]
+) -> None:
+    flaw(shop.server.path(OWNER, NAME), "old")
+    checkout = await shop.prepare(1, "old")
+    with pytest.raises(NothingChanged):
+        await shop.collect(checkout)
 
 
 async def test_a_new_file_that_git_refuses_is_refused_also_beside_an_old_one(

@@ -21,6 +21,7 @@ from codebot.workspace.listings import (
     is_attributes,
     read_attributes,
     read_staged_files,
+    read_tree_listing,
 )
 from codebot.workspace.new_objects import list_new_objects
 
@@ -69,8 +70,8 @@ async def find_unfiltered(
     """Give every new content of a path that has a filter other than those `allowed`, with its name.
 
     What counts are the attributes of `base`, which no change can take back, and those of `tip`,
-    which it may have added. A file that was only moved holds what had been through the filter, and
-    of an empty one filters make nothing.
+    which it may have added. A file that was only moved holds what had been through the filter,
+    where it had that filter before; and of an empty one filters make nothing.
     """
     filled = [touch for touch in touches if touch.mode in REGULAR]
     commits = [base, tip] if any(is_attributes(touch.path) for touch in filled) else [base]
@@ -82,12 +83,36 @@ async def find_unfiltered(
         return []
     objects = await list_new_objects(git, repository, tip, base)
     new = {one.id.decode() for one in objects if one.size > 0}
+    doubtful = [(touch, missed[touch.path]) for touch in filled if touch.path in missed]
+    before = await _filters_before(git, repository, base, {one.object_id for one, _ in doubtful})
     return [
-        (touch, missed[touch.path])
-        for touch in filled
-        if touch.path in missed and touch.object_id in new
-        if missed[touch.path] != LFS or touch.object_id not in pointers
+        (touch, name)
+        for touch, name in doubtful
+        if touch.object_id in new or name not in before.get(touch.object_id, {name})
+        if name != LFS or touch.object_id not in pointers
     ]
+
+
+async def _filters_before(
+    git: Git, repository: Path, base: str, ids: Collection[str]
+) -> Mapping[str, Collection[str]]:
+    """Give the filters by which `base` has each content, "" for none.
+
+    What it has nowhere is left out, as what an empty file holds.
+    """
+    if not ids:
+        return {}
+    listed = await git.run("ls-tree", "-r", "-z", "-l", base, cwd=repository)
+    there = [
+        entry
+        for entry in read_tree_listing(listed.stdout, errors=EXACT)
+        if entry.object_id in ids and entry.size
+    ]
+    filters = await _read_filters(git, repository, base, [entry.path for entry in there])
+    known: dict[str, set[str]] = {}
+    for entry in there:
+        known.setdefault(entry.object_id, set()).add(filters.get(entry.path, ""))
+    return known
 
 
 async def _read_filters(
