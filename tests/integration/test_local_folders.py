@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codebot.domain.repository import Repository
-from codebot.errors import InvalidTask
+from codebot.errors import CloneFailed, InvalidTask
 from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 from codebot.publish.branch import push_branch
 from fakes.git_http import git
@@ -59,13 +59,20 @@ def as_submodule(shop: Workshop) -> Path:
     return above / "part"
 
 
+def as_link_to_its_git(shop: Workshop) -> Path:
+    folder = cloned(shop)
+    (folder / ".git").rename(shop.root / "git-of-mine")
+    (folder / ".git").symlink_to(shop.root / "git-of-mine")
+    return folder
+
+
 def as_somebody_elses(shop: Workshop) -> Path:
     folder = as_relative_worktree(shop)
     subprocess.run(["chown", "-R", "1234", folder, shop.root / "mine"], check=True)
     return folder
 
 
-SHAPES = [as_shallow, as_bare, as_worktree, as_relative_worktree, as_submodule]
+SHAPES = [as_shallow, as_bare, as_worktree, as_relative_worktree, as_submodule, as_link_to_its_git]
 if os.geteuid() == 0:
     SHAPES.append(as_somebody_elses)
 
@@ -111,6 +118,35 @@ async def test_an_agent_may_lose_the_git_of_a_shallow_checkout(shop: Workshop) -
     subprocess.run(["rm", "-rf", checkout.tree / ".git"], check=True)  # noqa: ASYNC221 - at once
     (checkout.tree / "new").write_text("x")
     assert [file.path for file in (await shop.collect(checkout)).files] == ["new"]
+
+
+async def test_commits_on_no_branch_are_not_called_nothing(shop: Workshop) -> None:
+    folder = cloned(shop)
+    run_in(folder, "checkout", "-q", "--detach")
+    run_in(folder, "branch", "-D", "main")
+    with pytest.raises(CloneFailed, match="is on no branch") as failed:
+        await shop.workspaces.prepare(
+            task_id(1), parsed(folder, shop.root), "main", shop.forge, work_branch=WORK
+        )
+    assert "git branch main" in failed.value.hint
+
+
+async def test_a_partial_clone_is_named_and_not_called_damaged(shop: Workshop) -> None:
+    run_in(shop.server.path(OWNER, NAME), "config", "uploadpack.allowFilter", "true")
+    folder = cloned(shop, "--filter=blob:none", "--no-checkout")
+    with pytest.raises(CloneFailed, match="is a partial clone") as failed:
+        await shop.workspaces.prepare(
+            task_id(1), parsed(folder, shop.root), "main", shop.forge, work_branch=WORK
+        )
+    assert failed.value.retry_after is None
+
+
+async def test_a_folder_within_a_repository_is_answered_with_the_whole_one(shop: Workshop) -> None:
+    folder = cloned(shop)
+    with pytest.raises(InvalidTask, match=rf"it is a folder within one; name {folder};"):
+        parsed(folder / "src", shop.root)
+    with pytest.raises(InvalidTask, match="neither bare nor has"):
+        parsed(folder / "src", folder / "src")
 
 
 async def test_a_git_outside_of_what_is_allowed_is_named(shop: Workshop) -> None:

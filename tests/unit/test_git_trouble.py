@@ -42,6 +42,21 @@ SAID = [
         "error: object 1f0c: duplicateEntries: x\nfatal: fsck error in packed object",
         Trouble.FLAWED,
     ),
+    (
+        (
+            "remote: fatal: could not fetch 1f0c from promisor remote\n"
+            "remote: aborting due to possible repository corruption on the remote side."
+        ),
+        Trouble.PARTIAL,
+    ),
+    (
+        (
+            "error: inflate: data stream error (incorrect data check)\nerror: inflate returned -3\n"
+            "fatal: unpack-objects failed"
+        ),
+        Trouble.BROKEN_THERE,
+    ),
+    ("fatal: pack has bad object at offset 12: inflate returned -3", Trouble.BROKEN_THERE),
     ("fatal: protocol error: bad pack header", Trouble.UNREACHABLE),
     ("fatal: bad revision 'x'", None),
     ("", None),

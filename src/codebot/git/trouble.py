@@ -20,6 +20,8 @@ class Trouble(Enum):
     """The server understood, and says no in words of its own."""
     BROKEN_THERE = "broken_there"
     """Objects are missing or damaged where they are fetched from."""
+    PARTIAL = "partial"
+    """What is fetched from is a partial clone, and lacks objects that another one has."""
     FLAWED = "flawed"
     """An object that came does not pass git's check."""
     DAMAGED = "damaged"
@@ -36,6 +38,7 @@ _REMOTE_WORDS = re.compile(r"^remote:.*$", re.MULTILINE)
 _BROKEN_THERE = re.compile(r"possible repository corruption on the remote side")
 """Git's own words at the other end, which it sends over before it gives up."""
 
+_PARTIAL = re.compile(r"from promisor remote|lazy fetching disabled")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 _SIGNS: tuple[tuple[Trouble, str], ...] = (
@@ -53,6 +56,13 @@ _SIGNS: tuple[tuple[Trouble, str], ...] = (
     (Trouble.BROKEN_THERE, r"not our ref"),
     (Trouble.REFUSED, r"^fatal: remote error:"),
     (Trouble.FLAWED, r"fsck error in pack"),
+    (
+        Trouble.BROKEN_THERE,  # what came cannot be unpacked
+        (
+            r"error: inflate[^\n]*\n(?:[^\n]*\n)*?fatal: (?:unpack-objects|index-pack) failed"
+            r"|fatal: pack (?:has bad object|is corrupted|signature mismatch)"
+        ),
+    ),
     (
         Trouble.DAMAGED,
         (
@@ -85,6 +95,8 @@ def trouble_in(stderr: str) -> Trouble | None:
     >>> trouble_in("fatal: bad revision 'x'") is None
     True
     """
+    if _PARTIAL.search(stderr):
+        return Trouble.PARTIAL
     if _BROKEN_THERE.search(stderr):
         return Trouble.BROKEN_THERE
     words = _REMOTE_WORDS.sub("", stderr)  # what a server says of itself is no sign of ours

@@ -15,13 +15,16 @@ _LEADS = "gitdir: "
 def find_git_folders(folder: Path) -> tuple[Path, ...]:
     """Give every folder that git reads as part of a repository, () where there is none.
 
-    That is `folder` itself for a bare one, its `.git`, or the folders that its `.git` file leads
-    to, which may be anywhere. A link in place of any part does not count.
+    That is `folder` itself for a bare one, its `.git`, or the folders that its `.git`, as a file or
+    a link, leads to, which may be anywhere. A link in place of any other part does not count.
     """
     inner = folder / ".git"
     mode = _mode(inner)
     if stat.S_ISREG(mode):
         return _find_linked(folder, inner)
+    if stat.S_ISLNK(mode):
+        own = resolved(inner)
+        return (own,) if own is not None and _is_git(own, shared=own) else ()
     own = inner if stat.S_ISDIR(mode) else folder
     return (own,) if _is_git(own, shared=own) else ()
 

@@ -4,6 +4,7 @@ What goes on is never the caller's text but a URL rebuilt from its checked parts
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def _local_repository(text: str, rules: RepositoryRules) -> Repository:
         raise _refusal("is not there, or not below a folder that is allowed here", rules)
     folders = find_git_folders(path)
     if not folders:
-        raise _refusal(f"is not a Git repository: {_lack(path)}", rules)
+        raise _refusal(f"is not a Git repository: {_lack(path, roots)}", rules)
     for folder in folders:
         if not _is_below(folder, roots):
             raise _refusal(f"has its Git in {folder}, which is not allowed here", rules)
@@ -160,10 +161,14 @@ def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     return Repository(ForgeKind.LOCAL, LOCAL_HOST, owner, name, str(path), path)
 
 
-def _lack(path: Path) -> str:
-    """Say what a folder lacks to be a repository."""
-    if (path / ".git").is_file():
-        return "its `.git` file leads to none (a linked worktree or submodule that was moved?)"
+def _lack(path: Path, roots: list[Path]) -> str:
+    """Say what a folder lacks to be a repository, or of which one it is a part."""
+    if os.path.lexists(path / ".git"):
+        return "its `.git` leads to none (a linked worktree or submodule that was moved?)"
+    above = (parent for parent in path.parents if _is_below(parent, roots))
+    whole = next((parent for parent in above if find_git_folders(parent)), None)
+    if whole is not None:
+        return f"it is a folder within one; name {whole}"
     return "it is neither bare nor has a `.git`"
 
 

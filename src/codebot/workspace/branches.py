@@ -46,8 +46,10 @@ async def require_branch(git: Git, repository: Path, branch: str) -> str:
     names = await _branches(git, repository)
     if not names:
         raise CloneFailed(
-            "Failed to clone repository: it is empty, there is no commit to start from.",
-            hint="Push a first commit, then retry.",
+            "Failed to clone repository: it is empty, or what it has is on no branch: there is no "
+            "commit to start from.",
+            hint="Push a first commit, or make a branch of what is there (`git branch main`), then "
+            "retry.",
         )
     raise BranchMissing(
         f"The base branch {branch} does not exist in the repository.",

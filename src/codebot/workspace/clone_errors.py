@@ -34,6 +34,10 @@ _FACTS: dict[Trouble, tuple[str, str]] = {
         "{url} is damaged where it is kept: {words}",
         "Run `git fsck` there and mend what it finds, then submit the task again.",
     ),
+    Trouble.PARTIAL: (
+        "{url} is a partial clone, which lacks what its own remote has: {words}",
+        "Name the repository that it was cloned from, or clone that again without --filter.",
+    ),
     Trouble.FLAWED: (
         "{url} has objects that Git refuses: {words}",
         "Take them out of the branch, or start from another one.",
@@ -42,7 +46,7 @@ _FACTS: dict[Trouble, tuple[str, str]] = {
     Trouble.TIMED_OUT: ("fetching {url} took too long.", _WAY),
 }
 
-IN_PART = frozenset({Trouble.FLAWED, Trouble.BROKEN_THERE, Trouble.DAMAGED, None})
+IN_PART = frozenset({Trouble.FLAWED, Trouble.BROKEN_THERE, Trouble.PARTIAL, Trouble.DAMAGED, None})
 """What may be wrong with one branch and not with another; None is whatever git has no word for."""
 
 _PASSING = frozenset({Trouble.UNREACHABLE, Trouble.TIMED_OUT})
