@@ -126,6 +126,13 @@ async def test_pytest_is_asked_what_each_test_said(run: Run, checkout: Checkout)
     assert not list(checkout.tree.rglob("*.xml"))
 
 
+async def test_a_file_that_cannot_be_collected_hides_no_other(run: Run, checkout: Checkout) -> None:
+    (checkout.tree / "test_one.py").write_text("def test_good(): pass\n")
+    (checkout.tree / "test_two.py").write_text("import what_is_not_there\n")
+    verdict = await run(f"{sys.executable} -m pytest -q -p no:cacheprovider .")
+    assert (verdict.state, verdict.tests) == (VerdictState.FAILED, 1)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

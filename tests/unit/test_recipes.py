@@ -250,8 +250,9 @@ def test_tools_that_a_makefile_calls_are_installed() -> None:
 def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() -> None:
     files = {"poetry.lock": "", "pyproject.toml": PYTEST + PROJECT}
     found = recipes(files)
-    assert [recipe.source for recipe in found] == ["poetry.lock", "pyproject.toml"]
-    test = find_test_command(None, tree(files), found[1])
+    sources = ["poetry.lock", "poetry.lock, installed by uv", "pyproject.toml"]
+    assert [recipe.source for recipe in found] == sources
+    test = find_test_command(None, tree(files), found[2])
     assert test is not None
     assert test.command == "pytest"
 
@@ -262,6 +263,64 @@ def test_a_project_that_cannot_be_built_does_with_its_dependencies() -> None:
     assert alone.source == "pyproject.toml (its dependencies alone)"
     assert "-r pyproject.toml --extra test\nprintf" in alone.setup
     assert "workspace.pth" in alone.setup
+
+
+@pytest.mark.parametrize(
+    ("envlist", "python", "environment"),
+    [
+        ("py{310,311}-{mypy,test}", "3.11", "py311-test"),
+        ("lint, 3.1{0-5}-mypy, 3.1{0-5}-tests", "3.11", "3.11-tests"),
+        ("py{311,312}-dj42-{postgres,sqlite}", "3.12", "py312-dj42-sqlite"),
+        ("{3.10,3.11}-linux-integration-redis, {3.10,3.11}-unit", "3.11", "3.11-unit"),
+        ("py311-djmain, py311-dj52", "3.11", "py311-dj52"),
+        ("py{38,39}-crypto", "3.11", "py-crypto"),
+        ("pypy3, py39, lint", "", "py"),
+        ("lint, unit", "3.11", "unit"),
+        ("style, docs", "3.11", "style"),
+        ("py{{", "3.11", "py"),
+        ("{!,?}" * 60, "3.11", "py"),
+        ("py{0-9999}", "3.11", "py311"),
+    ],
+)
+def test_tox_runs_the_environment_of_the_python_that_is_here(
+    envlist: str, python: str, environment: str
+) -> None:
+    given = tree({"tox.ini": f"[tox]\nenvlist = {envlist}\n[testenv]\n"})
+    recipe, *_ = find_recipes(given, test="tox", python=python)
+    assert recipe.usual_test == f"tox run -e {environment}"
+
+
+@pytest.mark.parametrize(
+    ("makefile", "folders"),
+    [
+        ("test:\n\t. venv/bin/activate; pytest\n", ["venv"]),
+        ("VENV_ROOT=.venv\ntest:\n\t$(VENV_ROOT)/bin/pytest\n", [".venv"]),
+        ("test:\n\tenv/bin/python -m pytest; .venv/bin/ruff .\n", [".venv", "env"]),
+        ("test:\n\tpython -m venv venv2; /usr/bin/env pytest\n", []),
+    ],
+)
+def test_a_makefile_finds_its_own_venv(makefile: str, folders: list[str]) -> None:
+    setup = first({"Makefile": makefile, "setup.py": ""}).setup
+    links = [line for line in setup.splitlines() if "ln -s" in line]
+    assert links == [f'test -e {name} || ln -s "$HOME/venv" {name}' for name in folders]
+
+
+def test_what_poetry_cannot_install_uv_installs_as_it_is_locked() -> None:
+    optional = "[tool.poetry.group.test]\noptional = true\n[tool.poetry.group.docs]\n"
+    files = {"poetry.lock": "", "pyproject.toml": PYTEST + optional}
+    by_poetry, by_uv, *_ = recipes(files)
+    assert "poetry install --all-extras --with test ||" in by_poetry.setup
+    assert (by_uv.source, by_uv.runner) == ("poetry.lock, installed by uv", "")
+    assert "poetry export --all-groups" in by_uv.setup
+    assert by_uv.setup.count("--no-deps -e .") == 1
+    no_package = {**files, "pyproject.toml": f"{PYTEST}[tool.poetry]\npackage-mode = false\n"}
+    assert "-e ." not in recipes(no_package)[1].setup
+
+
+def test_what_poetry_would_lock_is_told_by_its_own_library() -> None:
+    found = recipes({"pyproject.toml": PYTEST + "[tool.poetry.group.dev.dependencies]\n"})
+    assert found[1].source == "pyproject.toml (Poetry), installed by uv"
+    assert "--with poetry-core" in found[1].setup
 
 
 # --- Several languages, monorepos --------------------------------------------------------------

@@ -220,6 +220,8 @@ def test_pytest_that_finds_no_test_is_untested_unless_the_change_removed_them() 
         ("/bin/sh: 1: tox: not found\n", "tox"),
         ("sh: 1: jest: not found\n", "jest"),
         ("bash: line 1: go: command not found\n", "go"),
+        ("/bin/sh: 1: .: cannot open venv/bin/activate: No such file\n", "venv/bin/activate"),
+        ("bash: line 1: ./runtests.py: No such file or directory\n", "./runtests.py"),
         ("make: pytest: No such file or directory\nmake: *** [test] Error 127\n", "pytest"),
         ("/usr/bin/env: 'python2': No such file or directory\n", "python2"),
         ("/usr/bin/python3: No module named pytest\n", "pytest"),

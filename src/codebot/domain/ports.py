@@ -90,6 +90,10 @@ class Sandbox(Protocol):
         """Say whether commands find a program of this name on their PATH."""
         ...
 
+    def find(self, program: str) -> Path | None:
+        """Give the program of this name that commands find on their PATH, None where none is."""
+        ...
+
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
         ...

@@ -5,6 +5,7 @@ comes under the agent's workspace and under every place in which tests run.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -80,7 +81,8 @@ class SetUps:
         written = written_for(tree, Said(request.setup_command or "", operator))
         own = None if written is None else written.recipe
         test = find_test_command(request.test_command, tree, own)
-        found = find_recipes(tree, written, test.command if test else "")
+        python = _python_version(self.sandbox)
+        found = find_recipes(tree, written, test.command if test else "", python)
         return [recipe.telling(refused_hosts(recipe, self.granted)) for recipe in found]
 
     async def set_up_for(
@@ -131,6 +133,13 @@ def _ended(recipe: Recipe, run: SetUpRun, layer: Layer | None) -> Environment:
         output=run.output,
         duration=run.duration,
     )
+
+
+def _python_version(sandbox: Sandbox) -> str:
+    """Give the version that commands find as `python3`, by its file; "" where that does not say."""
+    found = sandbox.find("python3")
+    named = None if found is None else re.fullmatch(r"python(3\.\d+)", found.resolve().name)
+    return named[1] if named else ""
 
 
 def _raise_if_written(environment: Environment, recipe: Recipe) -> None:

@@ -55,7 +55,12 @@ class DirectSandbox:
 
     def has(self, program: str) -> bool:
         """Say whether commands find a program of this name on their PATH."""
-        return shutil.which(program, path=self._path) is not None
+        return self.find(program) is not None
+
+    def find(self, program: str) -> Path | None:
+        """Give the program of this name that commands find on their PATH, None where none is."""
+        found = shutil.which(program, path=self._path)
+        return None if found is None else Path(found)
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""

@@ -1,8 +1,9 @@
 """What each test of a run said, where the runner can be asked without touching the command.
 
 pytest is asked through `PYTEST_ADDOPTS` for JUnit XML, in a file outside the tree and under a name
-that is drawn for the run. The file is a stranger's: no link is followed, nothing but a regular
-file of a bounded size is read, and no entity in it is expanded.
+that is drawn for the run; and to go on after a file that it cannot collect, which hides all others.
+The file is a stranger's: no link is followed, nothing but a regular file of a bounded size is read,
+and no entity in it is expanded.
 https://docs.pytest.org/en/stable/how-to/output.html#creating-junitxml-format-files
 """
 
@@ -58,7 +59,7 @@ class Questionnaire:
 
     def variables(self, home: Path, given: Mapping[str, str]) -> dict[str, str]:
         """Give what the run's environment needs besides `given`; HOME is `home` in the box."""
-        wanted = f"--junitxml={home / self.name}"
+        wanted = f"--continue-on-collection-errors --junitxml={home / self.name}"
         return {"PYTEST_ADDOPTS": f"{given.get('PYTEST_ADDOPTS', '')} {wanted}".lstrip()}
 
     def read(self, home: Path) -> Results | None:

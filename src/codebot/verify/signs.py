@@ -22,6 +22,8 @@ _TAIL = 20_000
 _SIGNS: tuple[tuple[str, str], ...] = (
     (r"\b(?:/bin/)?(?:ba|da)?sh: (?:line )?\d*:? ?(?P<what>[\w.+/-]+): (?:command )?not found",
      "the program {what} is not installed where the tests run"),
+    (r"sh: (?:line )?\d*:? ?(?:\.: cannot open )?(?P<what>[\w.+/-]+/[\w.+-]+): No such file\b",
+     "there is no {what} where the tests run"),
     (r"make(?:\[\d+\])?: (?P<what>[\w.+/-]+): No such file or directory",
      "the program {what} is not installed where the tests run"),
     (r"(?:Failed to spawn: `|Command not found: |Command ')(?P<what>[\w.+-]+)[`']?",

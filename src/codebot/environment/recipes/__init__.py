@@ -15,6 +15,7 @@ from codebot.environment.recipes import (
     node,
     python_locked,
     python_plain,
+    python_poetry,
     python_runners,
 )
 from codebot.environment.recipes.clues import Clues
@@ -31,7 +32,7 @@ GUESSES: tuple[Callable[[Clues], Iterator[Guess]], ...] = (
     python_runners.tox,
     python_runners.nox,
     python_locked.uv,
-    python_locked.poetry,
+    python_poetry.poetry,
     python_locked.pdm,
     python_locked.pipenv,
     node.pnpm,
@@ -75,19 +76,22 @@ def written_for(tree: Tree, said: Said) -> Written | None:
     return said.operator or read_codebot_toml(tree)
 
 
-def find_recipes(tree: Tree, written: Written | None = None, test: str = "") -> tuple[Recipe, ...]:
+def find_recipes(
+    tree: Tree, written: Written | None = None, test: str = "", python: str = ""
+) -> tuple[Recipe, ...]:
     """Give every recipe that there is for a tree, in the order in which they are to be tried.
 
     What a person wrote (`written_for`) is the only one, unless it leaves open how to set up: then
     it is laid over the others, which are looked for in the folder that it names. `test` is the
-    command that will run the tests, "" where that is not known.
+    command that will run the tests and `python` the version that is here ("3.11"), "" where that is
+    not known.
     """
     if written is None:
-        return tuple(_unwritten(Clues(tree, test)))[:MOST_TRIED]
+        return tuple(_unwritten(Clues(tree, test, python)))[:MOST_TRIED]
     if written.has_setup:
         return (written.recipe,)
     path = written.recipe.path
-    found = _unwritten(Clues(tree.below(path), test))
+    found = _unwritten(Clues(tree.below(path), test, python))
     recipes = [written.over(_moved(recipe, path)) for recipe in found]
     return tuple(recipes[:MOST_TRIED]) or (written.recipe,)
 

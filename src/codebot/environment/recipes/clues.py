@@ -14,10 +14,15 @@ LONGEST_CLUE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Clues:
-    """The files of a folder and below; `test` is the command that runs the tests, "" if none."""
+    """The files of a folder and below.
+
+    `test` is the command that runs the tests, `python` the version that is here ("3.11"), "" where
+    that is not known.
+    """
 
     tree: Tree
     test: str = ""
+    python: str = ""
 
     def has(self, path: str) -> bool:
         """Say whether there is such a file."""

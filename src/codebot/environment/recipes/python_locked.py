@@ -35,7 +35,7 @@ def uv(clues: Clues) -> Iterator[Guess]:
     yield guess(
         Family.PYTHON,
         "uv.lock",
-        " ||\n".join(steps) + _pytest_for(clues, "uv pip install pytest"),
+        " ||\n".join(steps) + pytest_for(clues, "uv pip install pytest"),
         runner="uv run --frozen",
         env=UV_ENV,
         pinning={"UV_FROZEN": "1"},
@@ -44,28 +44,6 @@ def uv(clues: Clues) -> Iterator[Guess]:
         programs=("uv",),
         builds=has_native_sources(clues.tree.paths),
         is_locked=True,
-    )
-
-
-def poetry(clues: Clues) -> Iterator[Guess]:
-    """Guess of `poetry.lock`, or of what only Poetry understands in `pyproject.toml`."""
-    table = clues.toml("pyproject.toml", "tool", "poetry")
-    only = {"group", "dev-dependencies"} & set(names(table))
-    is_locked = clues.has("poetry.lock")
-    if not is_locked and not only:
-        return
-    yield guess(
-        Family.PYTHON,
-        "poetry.lock" if is_locked else "pyproject.toml (Poetry)",
-        f"{install_tool('poetry')}\npoetry install --all-extras || poetry install"
-        + _pytest_for(clues, "poetry run python -m pip install pytest"),
-        runner="poetry run",
-        env={"POETRY_VIRTUALENVS_IN_PROJECT": "true", "POETRY_NO_INTERACTION": "1"},
-        bin_=(VENV, TOOLS),
-        keys=clues.those("poetry.lock", "pyproject.toml"),
-        programs=("uv",),
-        builds=has_native_sources(clues.tree.paths),
-        is_locked=is_locked,
     )
 
 
@@ -104,7 +82,7 @@ def pipenv(clues: Clues) -> Iterator[Guess]:
         )
 
 
-def _pytest_for(clues: Clues, install: str) -> str:
+def pytest_for(clues: Clues, install: str) -> str:
     """Give the line that installs pytest where the tests want it and nothing brought it."""
     if "pytest" not in clues.test:
         return ""

@@ -28,6 +28,7 @@ HATCH_ENVIRONMENTS = ("default", "dev", "test", "tests", "hatch-test")
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _EXTRA = re.compile(r"""["'](test|tests|testing|dev)["']\s*[:\]]""", re.IGNORECASE)
+_OWN_VENV = re.compile(r"(?:^|[\s=\"'(])(\.?(?:venv|env|virtualenv))(?=/bin/|\s*$)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~@;(].*)?")
 
 
@@ -64,6 +65,9 @@ def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...])
 
 def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator[str]:
     yield PREPARE
+    makefile = "".join(map(clues.text, clues.those(*MAKEFILES)))
+    for folder in sorted(set(_OWN_VENV.findall(makefile))):  # it is looked for in the tree
+        yield f'test -e {folder} || ln -s "$HOME/venv" {folder}'
     what = [*project, *(f"-r {quote(path)}" for path in files), *_groups(clues)]
     if what:
         yield f"{PIP} {' '.join(what)}"
@@ -74,7 +78,6 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         yield f"{PIP} {' '.join(map(quote, further))} || true"
     if "pytest" in clues.test or clues.test.startswith("make"):
         yield f"{PYTHON} -c 'import pytest' 2>/dev/null || {PIP} pytest"
-    makefile = "".join(map(clues.text, clues.those(*MAKEFILES)))
     for tool in TOOLS_OF_OTHERS:
         if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
             yield f"{install_tool(tool)} || true"

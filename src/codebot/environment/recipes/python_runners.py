@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from codebot.environment.recipes.clues import Clues
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.python_locked import TOOLS, install_tool
+from codebot.environment.recipes.tox_environments import tox_environment
 
 _SESSION = re.compile(r"^(?:async\s+)?def\s+(tests?|unit|unit_tests?|pytest)\s*\(", re.MULTILINE)
-_FACTOR = re.compile(r"[\w.-]+")
 
 
 def tox(clues: Clues) -> Iterator[Guess]:
     """Guess of `tox.ini`, where tox runs the tests: its environment for the Python that is here."""
     if not re.match(r"tox\b", clues.test):
         return
-    name = tox_environment(clues.ini("tox.ini", "tox"))
+    settings = clues.ini("tox.ini", "tox")
+    listed = settings.get("envlist", settings.get("env_list", ""))
+    name = tox_environment(listed, clues.python)
     yield guess(
         Family.PYTHON,
         "tox.ini",
@@ -26,21 +28,6 @@ def tox(clues: Clues) -> Iterator[Guess]:
         keys=clues.those("tox.ini", "pyproject.toml", "setup.cfg", "setup.py"),
         programs=("uv",),
     )
-
-
-def tox_environment(settings: dict[str, str]) -> str:
-    """Give the environment that is run: `py` stands for the Python that runs tox.
-
-    >>> tox_environment({"envlist": "lint, py{311,312}-{a,b}, docs"}), tox_environment({})
-    ('py', 'py')
-    >>> tox_environment({"envlist": "unit, lint"})
-    'unit'
-    """
-    listed = settings.get("envlist", settings.get("env_list", ""))
-    if re.search(r"(?:^|[\s,{])(?:py|\d)", listed):
-        return "py"
-    first = _FACTOR.search(listed)
-    return "py" if first is None or "{" in listed else first[0]
 
 
 def nox(clues: Clues) -> Iterator[Guess]:
