@@ -67,6 +67,9 @@ def _without_values(words: Sequence[str]) -> str:
 
 
 def _run_guarded(command: Callable[[Call], int], call: Call) -> int:
+    from codebot.sandbox.deaf import ignore_alone
+
+    ignore_alone()
     try:
         return command(call)
     except KeyboardInterrupt:

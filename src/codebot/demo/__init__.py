@@ -19,9 +19,9 @@ from typing import Any
 
 import httpx
 import yaml
-from uv import find_uv_bin
 
 from codebot.demo.client import Client, DemoFailed
+from codebot.demo.locking import lock_project, write_files
 from codebot.demo.screen import Screen
 from codebot.demo.service import (
     BUDGET_USD,
@@ -38,9 +38,6 @@ _TESTS = (sys.executable, "-m", "unittest")
 _NAME = ("-c", "user.name=Codebot demo", "-c", "user.email=demo@localhost")
 _GIT = ("git", *_NAME, "-c", "commit.gpgSign=false", "-c", "core.hooksPath=/dev/null")
 _LOG_TAIL = 20
-_LONGEST_LOCK = 30
-_UV = {"UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"}
-"""A registry that does not answer at once is none for a demo."""
 
 
 def run_demo(
@@ -87,7 +84,7 @@ def _make_project(
 ) -> bool:
     """Write the project, commit it, show that a test fails; say whether it has a lock file."""
     project.mkdir()
-    _write(project, scenario["files"])
+    write_files(project, scenario["files"])
     is_locked = lock_project(project, scenario["locked"], environ)
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-qm", "A cart")):
         subprocess.run([*_GIT, *arguments], cwd=project, check=True)  # noqa: S603 - our own words
@@ -97,30 +94,6 @@ def _make_project(
         screen.lines("No registry can be reached: the project does without pytest and uv.lock.")
     _run_tests(project, "The tests before", screen)
     return is_locked
-
-
-def lock_project(project: Path, files: Mapping[str, str], environ: Mapping[str, str]) -> bool:
-    """Let the project have `files` and what uv locks for them; False, and neither, if it cannot."""
-    _write(project, files)
-    with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(  # noqa: S603 - the uv that Codebot brings along
-            (find_uv_bin(), "lock", "--quiet", "--no-cache", "--python", sys.executable),
-            cwd=project,
-            env={**environ, **_UV},
-            check=True,
-            timeout=_LONGEST_LOCK,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
-        return True
-    for name in (*files, "uv.lock"):
-        (project / name).unlink(missing_ok=True)
-    return False
-
-
-def _write(project: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        (project / name).write_text(text)
 
 
 def _run_tests(tree: Path, title: str, screen: Screen) -> None:

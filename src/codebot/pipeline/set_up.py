@@ -30,7 +30,7 @@ LONGEST_OUTPUT = 4_000
 
 
 Tell = Callable[[Recipe], Awaitable[None]]
-"""Hears of each recipe when it is begun."""
+"""Hears of each recipe that has something to set up, when that is begun."""
 
 
 async def tell_nobody(recipe: Recipe) -> None:
@@ -64,7 +64,8 @@ class SetUps:
         failures: list[str] = []
         environment = Environment(SetUpState.NOTHING_TO_DO)
         for recipe in await asyncio.to_thread(self._recipes, task, tree):
-            await tell(recipe)
+            if recipe.setup:
+                await tell(recipe)
             environment = await self._try(task, checkout, recipe)
             if environment.state is SetUpState.READY:
                 break

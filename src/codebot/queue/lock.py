@@ -1,6 +1,5 @@
 """One process owns a data directory, and a work directory; a second one is told who."""
 
-import fcntl
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from codebot.errors import ConfigError
+from codebot.sandbox.locks import let_go, try_to_lock
 
 LOCK_FILES = {"CODEBOT_DATA_DIR": "lock", "CODEBOT_WORK_DIR": "work.lock"}
 
@@ -47,15 +47,13 @@ class DataDirLock:
         The directory is made where it is not there; `ConfigError` as well where it cannot be.
         """
         descriptor = self._open()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_to_lock(descriptor):
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             os.close(descriptor)
             raise ConfigError(
                 (f"{self._path.parent} is in use by {holder or 'another process'}.",),
                 hint=f"Stop that process, or give this one its own {self._setting}.",
-            ) from error
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} since {self._since()}\n".encode())
         self._descriptor = descriptor
@@ -70,7 +68,7 @@ class DataDirLock:
     def release(self) -> None:
         """Let the directory go; nothing happens when it is not held."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            let_go(self._descriptor)
             self._descriptor = None
 
     def __enter__(self) -> Self:

@@ -4,7 +4,6 @@ Whoever makes one holds a lock in it, and the kernel lets go of that when the pr
 it ends. A number of a process would tell nothing to another container that shares /tmp.
 """
 
-import fcntl
 import os
 import shutil
 import stat
@@ -12,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from codebot.sandbox.locks import let_go, try_to_lock
 
 LOCK = "in-use"
 
@@ -29,7 +30,7 @@ def held_folder(prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        let_go(lock)
 
 
 def _make(prefix: str) -> tuple[Path, int]:
@@ -51,17 +52,16 @@ def _remove_if_left(folder: Path) -> None:
         lock = _hold(folder)
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+            let_go(lock)
 
 
 def _hold(folder: Path) -> int | None:
     """Give the lock of a folder, None where somebody else has it or it is gone with its folder."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
+        if try_to_lock(lock) and os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
             return lock
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:
         pass
     except OSError:
         os.close(lock)

@@ -4,7 +4,6 @@ An overlay asks for a scratch folder on the same disk, and leaves things in it t
 that this one was never unmounted. So there is a new one for each box, beside the upper folder.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from codebot.domain.box import BoxSpec
 from codebot.errors import SandboxError
+from codebot.sandbox.locks import let_go, try_to_lock
 
 _UNFIT = frozenset(",:\\")
 """What separates the options of a mount."""
@@ -69,18 +69,16 @@ class Uppers:
         for upper, descriptor in self._held.items():
             with suppress(OSError):
                 _remove(scratch_of(upper))
-            os.close(descriptor)
+            let_go(descriptor)
         self._held.clear()
 
     def _take(self, upper: Path) -> None:
         if _UNFIT & set(upper.name):
             raise SandboxError(f"Nothing can be laid below a folder with the name {upper.name}.")
         descriptor = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_to_lock(descriptor):
             os.close(descriptor)
-            raise SandboxError(f"Another box is writing to {upper}.") from None
+            raise SandboxError(f"Another box is writing to {upper}.")
         self._held[upper] = descriptor
         scratch = scratch_of(upper)
         _remove(scratch)

@@ -1,11 +1,12 @@
 """A lock between processes: `codebot run` works beside `codebot serve` on the same mirrors."""
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+
+from codebot.sandbox.locks import let_go, try_to_lock
 
 PAUSE = 0.05
 """Seconds between two tries. A blocking `flock` would hold a thread that nobody can cancel."""
@@ -16,11 +17,11 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
     """Hold an exclusive lock on `path` for the block; the kernel frees it when we die."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _try_to_lock(descriptor):  # noqa: ASYNC110 - another process wakes nobody here
+        while not try_to_lock(descriptor):  # noqa: ASYNC110 - another process wakes nobody here
             await asyncio.sleep(PAUSE)
         yield
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
 
 
 @contextmanager
@@ -28,14 +29,6 @@ def locked_file(path: Path) -> Iterator[bool]:
     """Hold the same lock for the block if it is free right now; say whether it is."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        yield _try_to_lock(descriptor)
+        yield try_to_lock(descriptor)
     finally:
-        os.close(descriptor)
-
-
-def _try_to_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        let_go(descriptor)

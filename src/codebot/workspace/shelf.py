@@ -8,7 +8,6 @@ shelf), so nothing has to be counted, or put right after a crash.
 
 import asyncio
 import ctypes
-import fcntl
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from codebot.domain.task import TaskId
+from codebot.sandbox.locks import TOGETHER, let_go, try_to_lock
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors, make_private
 from codebot.workspace.single_flight import SingleFlight
 
@@ -70,7 +70,7 @@ class Hold:
 
     def release(self) -> None:
         """Let it go; to be called once."""
-        os.close(self.descriptor)
+        let_go(self.descriptor)
 
 
 class Holds:
@@ -120,7 +120,7 @@ class Shelf:
             descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
-        if not (_lock(descriptor, fcntl.LOCK_SH) and _is_still(entry, descriptor)):
+        if not (try_to_lock(descriptor, TOGETHER) and _is_still(entry, descriptor)):
             os.close(descriptor)
             return None
         with suppress(OSError):
@@ -189,14 +189,11 @@ class _workshop:  # noqa: N801 - a context manager
         with disk_errors():
             self._folder.mkdir(mode=PRIVATE)
             self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        _lock(self._descriptor, fcntl.LOCK_EX)
+        try_to_lock(self._descriptor)
         return self._folder
 
     async def __aexit__(self, *error: object) -> None:
-        # A child that was forked a moment ago has the descriptor, too, until it executes its
-        # program: closing alone would leave what is published here locked for that long.
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
+        let_go(self._descriptor)
         await asyncio.to_thread(delete_folder, self._folder)
 
 
@@ -207,10 +204,10 @@ def trial_folder(parent: Path) -> Iterator[Path]:
     folder.mkdir(mode=PRIVATE)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _lock(descriptor, fcntl.LOCK_EX)
+        try_to_lock(descriptor)
         yield folder
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
         delete_folder(folder)
 
 
@@ -283,14 +280,6 @@ def _boot() -> str:
         return ""
 
 
-def _lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _is_still(entry: Path, descriptor: int) -> bool:
     """Say whether an open folder still has this name: it may be on its way out."""
     try:
@@ -309,9 +298,9 @@ def _locked(entry: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _lock(descriptor, fcntl.LOCK_EX) and _is_still(entry, descriptor)
+        yield try_to_lock(descriptor) and _is_still(entry, descriptor)
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
 
 
 def _remove_unless_held(folder: Path) -> bool:

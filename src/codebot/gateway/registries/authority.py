@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from codebot.sandbox.locks import let_go
+
 NAME = "Codebot: registries of this service"
 """Who issued what boxes see. Nothing that leaves a box should have a reason to name it."""
 
@@ -117,7 +119,7 @@ def _locked(folder: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
 
 
 def _write(file: Path, content: bytes) -> None:

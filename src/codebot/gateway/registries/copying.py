@@ -80,6 +80,7 @@ class Copying:
                     piece = self.draft.read(offset, size)  # just written: it is in memory
                     offset += len(piece)
                     yield piece
+                    await asyncio.sleep(0)  # others' turn, and the end of a reader that has gone
                 elif self.failure:
                     raise Unfetchable(self.failure)
                 elif self.is_whole:

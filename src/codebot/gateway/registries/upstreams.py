@@ -9,9 +9,11 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
+
+from codebot.sandbox.held_folder import held_folder
 
 log = structlog.get_logger(__name__)
 
@@ -49,18 +51,27 @@ class Registry:
         """The path that all of its addresses begin with, "" mostly."""
         return urlsplit(self.url).path
 
+    @property
+    def with_credentials(self) -> str:
+        """The address with who we are in it, for a program that is to ask for itself."""
+        if self.credentials is None:
+            return self.url
+        parts = urlsplit(self.url)
+        user, password = (quote(each, safe="") for each in self.credentials)
+        return parts._replace(netloc=f"{user}:{password}@{parts.netloc}").geturl()
+
 
 def read_registry(url: str) -> Registry | None:
     """Read an address; None when it is none of http(s), as a folder of wheels is.
 
-    >>> read_registry("https://me:pw@mirror.example/simple/")
-    Registry(url='https://mirror.example/simple', credentials=('me', 'pw'))
+    >>> read_registry("https://me%40corp:pw@mirror.example/simple/")
+    Registry(url='https://mirror.example/simple', credentials=('me@corp', 'pw'))
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    known = (parts.username, parts.password or "") if parts.username else None
+    known = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     return Registry(bare.geturl().rstrip("/"), known)
 
 
@@ -77,9 +88,16 @@ async def ask_pip() -> Registry | None:
 
 
 async def ask_npm(path: str) -> Registry | None:
-    """Give the registry that the npm on this PATH uses, None without npm."""
+    """Give the registry that the npm on this PATH uses, None without npm.
+
+    npm begins a cache with a log in it whatever it is asked: not in this user's HOME.
+    """
     npm = shutil.which("npm", path=path)
-    return read_registry((await _ask(npm, "config", "get", "registry")).strip()) if npm else None
+    if npm is None:
+        return None
+    with held_folder("codebot-npm-") as cache:
+        said = await _ask(npm, "config", "get", "registry", "--cache", str(cache))
+    return read_registry(said.strip())
 
 
 async def _ask(*argv: str) -> str:
