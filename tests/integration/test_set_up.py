@@ -1,15 +1,17 @@
 """A repository is set up in a real box, and its tests run where no agent has been."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 from uv import find_uv_bin
 
-from codebot.domain.environment import SetUpState
-from codebot.domain.outcome import Basis, Verdict, VerdictState
+from codebot.domain.environment import Environment, SetUpState
+from codebot.domain.outcome import Basis, Checkout, Verdict, VerdictState
 from codebot.domain.ports import Sandbox
+from codebot.pipeline.testing import Trial
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
 from fakes.egress import NoEgress
@@ -220,3 +222,35 @@ async def test_a_change_that_cannot_be_set_up_is_told_why(tmp_path: Path, box: S
         assert "codebot: before that, the set-up of .codebot.toml ended with" in verdict.output
         assert "The end of its output:\nbroken\n" in verdict.output
         assert "The end of its output:\nbroken" in story.agent.jobs[1].prompt
+
+
+async def test_a_base_runs_behind_everybody_and_is_not_known_in_other_circumstances(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    async with open_story(
+        tmp_path, act(MENDS), sandbox=box, test_command="nice", setup_command=INSTALLS
+    ) as story:
+        await story.tell()
+        assert verdict_of(story).output == "5\n"
+        testing, trial = story.pipeline.tools.testing, trial_of(story)
+        assert trial.environment.test is not None
+        assert (await testing.run_base(trial, trial.environment.test)).output == "15\n"
+        assert await testing.known_base(trial) is not None
+        assert trial.environment.layer is not None
+        slow = replace(testing, timeout=testing.timeout * 2)
+        layer = replace(trial.environment.layer, tree=tmp_path / "another" / "tree")
+        moved = replace(trial, environment=replace(trial.environment, layer=layer))
+        assert await slow.known_base(trial) is None
+        assert await testing.known_base(moved) is None
+
+
+def trial_of(story: Story) -> Trial:
+    """Give what the story's change was tried by."""
+    told = [story.store.steps.result(story.run.id, name, 0) for name in ("prepare", "set_up")]
+    kinds = (TypeAdapter(Checkout), TypeAdapter(Environment))
+    checkout, environment = (
+        kind.validate_json(value or "") for kind, value in zip(kinds, told, strict=True)
+    )
+    assert isinstance(checkout, Checkout)
+    assert isinstance(environment, Environment)
+    return Trial(story.task, checkout, environment)

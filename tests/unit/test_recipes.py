@@ -431,6 +431,31 @@ def test_the_task_goes_before_the_operator_and_both_before_the_repository() -> N
     assert (task.recipe.origin, task.recipe.setup) == (RecipeOrigin.TASK, "./install")
 
 
+def test_a_task_that_says_how_to_set_up_leaves_the_rest_to_the_repository() -> None:
+    says = (
+        'setup = "x"\nupdate = "y"\ntest = "./check"\npath = "api"\nkeys = ["a"]\n[env]\nA = "1"\n'
+    )
+    files = tree({".codebot.toml": says})
+    (recipe,) = find_recipes(files, written_for(files, Said("./install")))
+    assert (recipe.source, recipe.setup, recipe.update, recipe.keys) == (
+        "the task",
+        "./install",
+        "",
+        (),
+    )
+    assert (recipe.path, recipe.env) == ("api", {"A": "1"})
+    test = find_test_command(None, files, recipe)
+    assert test is not None
+    assert (test.command, test.source) == ("./check", "detected from .codebot.toml")
+
+
+def test_who_says_how_the_tests_run_is_named_whoever_sets_up() -> None:
+    files = {**EVERYTHING, ".codebot.toml": 'test = "./check"'}
+    test = find_test_command(None, tree(files), first(files))
+    assert test is not None
+    assert test.source == "detected from .codebot.toml"
+
+
 def test_a_written_word_on_the_tests_is_laid_over_a_guess() -> None:
     recipe = first({**EVERYTHING, ".codebot.toml": 'test = "./check"\negress = ["a.example.com"]'})
     assert recipe.origin is RecipeOrigin.FOREIGN

@@ -34,7 +34,7 @@ class BoxSpec:
     run's gateway token, nothing else that is secret. `read_only` are further folders it must be
     able to read (the mirror's objects, the agent's program). `path` are folders inside the box that
     come first on its PATH. `timeout` is the wall clock; `max_output` bounds stdout and stderr
-    together, in bytes.
+    together, in bytes. One `in_background` leaves the processors to the others.
 
     `layers` show through below `workspace`, `home_layers` below `home`, the topmost first; nothing
     in a box can change them. What the box writes goes into the two folders, which hold nothing
@@ -52,6 +52,7 @@ class BoxSpec:
     read_only: tuple[Path, ...] = ()
     path: tuple[str, ...] = ()
     max_output: int = 256 * 1024 * 1024
+    in_background: bool = False
     layers: tuple[Path, ...] = ()
     home_layers: tuple[Path, ...] = ()
 

@@ -27,9 +27,10 @@ class Recipe:
 
     `source` names where it comes from, as people know it ("uv.lock", ".codebot.toml"). `setup`
     and `update` are shell scripts, "" for nothing to do; `update` brings a kept environment to a
-    newer commit. `test` is the command that is said to run the tests, "" where nobody says so;
-    `usual_test` is what runs tests of this kind for want of a better clue, and `runner` the words
-    before a program of the environment ("uv run"), None where any lock file may say.
+    newer commit. `test` is the command that is said to run the tests, "" where nobody says so, and
+    `test_source` who says it; `usual_test` is what runs tests of this kind for want of a better
+    clue, and `runner` the words before a program of the environment ("uv run"), None where any lock
+    file may say.
 
     `path` is the folder of the repository that all of it is about, "" for the top. `env` holds
     further variables, `pinning` those that keep lock files as they are: they are not for an agent,
@@ -47,6 +48,7 @@ class Recipe:
     setup: str
     update: str = ""
     test: str = ""
+    test_source: str = ""
     usual_test: str = ""
     runner: str | None = None
     path: str = ""

@@ -95,7 +95,7 @@ class Testing:
         command = trial.environment.test
         if command is None:
             return None
-        run = await asyncio.to_thread(self.base_runs.find, _key(trial, command))
+        run = await asyncio.to_thread(self.base_runs.find, _key(trial, command, self.timeout))
         return None if run is None else as_base(run)
 
     async def judge(self, trial: Trial, change: Change, base: TestRun | None) -> Verdict:
@@ -145,7 +145,7 @@ class Testing:
 
     async def run_base(self, trial: Trial, command: TestCommand) -> TestRun:
         """Give the base's run, a kept one where there is one; raises what `judge` raises."""
-        key = _key(trial, command)
+        key = _key(trial, command, self.timeout)
         kept = await asyncio.to_thread(self.base_runs.find, key)
         if kept is not None:
             return kept
@@ -171,7 +171,7 @@ class Testing:
         try:
             if recipe is not None:
                 environment = await self.set_ups.set_up_for(trial.task, place, environment, recipe)
-            boxed = Boxed(self.sandbox, trial.task.id, place)
+            boxed = Boxed(self.sandbox, trial.task.id, place, in_background=name == BASE)
             run = await run_tests(
                 boxed, command, environment, limit=self.timeout, redact=self.redact
             )
@@ -197,13 +197,16 @@ def _lacking(environment: Environment) -> str:
     return f"{environment.reason}. The end of its output:\n{environment.output[-LONGEST_OUTPUT:]}"
 
 
-def _key(trial: Trial, command: TestCommand) -> str:
-    recipe = trial.environment.recipe
+def _key(trial: Trial, command: TestCommand, timeout: timedelta) -> str:
+    """Name what decides how a base's run ends; a layer's name tells the versions of tools."""
+    recipe, layer = trial.environment.recipe, trial.environment.layer
     return base_key(
         trial.task.request.repository.url,
         trial.checkout.base_commit,
         command.command,
         "" if recipe is None else f"{recipe.source}\0{recipe.setup}\0{recipe.path}",
         trial.environment.state.value,
+        "" if layer is None else layer.tree.parent.name,
+        str(timeout),
         *trial.checkout.submodules,
     )

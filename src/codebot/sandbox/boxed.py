@@ -29,11 +29,15 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Boxed:
-    """Runs commands in one place of a task: its workspace, or one that was made for the purpose."""
+    """Runs commands in one place of a task: its workspace, or one that was made for the purpose.
+
+    With `in_background` they leave the processors to other boxes.
+    """
 
     sandbox: Sandbox
     task_id: TaskId
     checkout: Checkout
+    in_background: bool = False
 
     @property
     def paths(self) -> BoxPaths:
@@ -68,6 +72,7 @@ class Boxed:
             read_only=(self.checkout.mirror, self.checkout.repository, *read_only),
             path=path,
             stdin=stdin,
+            in_background=self.in_background,
         )
         try:
             box = await self.sandbox.start(spec)

@@ -60,7 +60,7 @@ HOSTS = (
     "::1 localhost ip6-localhost ip6-loopback\n"
     f"::1 {HOSTNAME}\n{HOST_ADDRESS} {HOSTNAME}\n"
 )
-NICENESS = 5
+NICENESS, NICENESS_IN_BACKGROUND = 5, 15
 OOM_SCORE = 500
 """Should the machine run out of memory or cores all the same, boxes give way before the service."""
 
@@ -145,7 +145,7 @@ class BubblewrapSandbox:
             has_network = opening.has_channel and await self._opens_network()
             outfit = await self._outfit(spec.network)
             spawned = self._spawn(spec, opening, group, outfit, has_network=has_network)
-            _give_way(spawned.process)
+            _give_way(spawned.process, spec)
             first = await opening.first_pid(spawned)
             undo.pop_all()
         cage = Containment(
@@ -306,7 +306,8 @@ def _python_needs() -> tuple[Path, ...]:
     return () if PYTHON.exists() else (Path(sys.base_prefix),)
 
 
-def _give_way(process: Popen[bytes]) -> None:
+def _give_way(process: Popen[bytes], spec: BoxSpec) -> None:
+    niceness = NICENESS_IN_BACKGROUND if spec.in_background else NICENESS
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(f"{OOM_SCORE}")

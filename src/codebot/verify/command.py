@@ -51,7 +51,7 @@ def find_test_command(
     if given:
         return TestCommand(given, GIVEN)
     if recipe is not None and recipe.test:
-        return TestCommand(recipe.test, f"detected from {recipe.source}")
+        return TestCommand(recipe.test, f"detected from {recipe.test_source or recipe.source}")
     tree = tree.below(recipe.path) if recipe is not None else tree
     detected = (detect(tree) for detect in DETECTORS)
     found = next(filter(None, detected), None) or _usual(recipe) or _last_resort(tree)

@@ -25,7 +25,7 @@ from codebot.environment.recipes.cursor import cursor
 from codebot.environment.recipes.devcontainer import devcontainer
 from codebot.environment.recipes.guess import Family, Guess, beside, families_of
 from codebot.environment.recipes.openhands import openhands
-from codebot.environment.recipes.written import Written
+from codebot.environment.recipes.written import TASK, Written
 
 FOREIGN: tuple[Callable[[Clues], Iterator[Recipe]], ...] = (copilot, cursor, openhands)
 GUESSES: tuple[Callable[[Clues], Iterator[Guess]], ...] = (
@@ -53,6 +53,7 @@ GUESSES: tuple[Callable[[Clues], Iterator[Guess]], ...] = (
     native.autotools,
     native.plain_make,
 )
+NOTHING_WRITTEN = Written(Recipe(RecipeOrigin.TASK, TASK, ""), has_setup=False)
 MOST_TRIED = 6
 """Recipes for one repository: each that fails costs its time."""
 
@@ -70,10 +71,14 @@ class Said:
 
 
 def written_for(tree: Tree, said: Said) -> Written | None:
-    """Give what a person wrote for this service, the most trusted; raises `SetUpFailed`."""
-    if said.setup_command:
-        return Written(Recipe(RecipeOrigin.TASK, "the task", said.setup_command), has_setup=True)
-    return said.operator or read_codebot_toml(tree)
+    """Give what a person wrote for this service, the most trusted; raises `SetUpFailed`.
+
+    A task says how to set up, and leaves to the others what else there is to say.
+    """
+    written = said.operator or read_codebot_toml(tree)
+    if not said.setup_command:
+        return written
+    return (written or NOTHING_WRITTEN).set_up_by(said.setup_command)
 
 
 def find_recipes(

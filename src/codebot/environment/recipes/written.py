@@ -18,6 +18,7 @@ from codebot.environment.recipes.bounds import (
 
 SCRIPTS = ("setup", "update", "test")
 LISTS = ("keys", "bin", "egress")
+TASK = "the task"
 KEYS = "files or folders of the repository"
 KNOWN = (*SCRIPTS, "path", "env", *LISTS)
 LONGEST_SCRIPT = 32 * 1024
@@ -39,6 +40,7 @@ class Written:
         return replace(
             recipe,
             test=own.test or recipe.test,
+            test_source=own.test_source if own.test else recipe.test_source,
             update=own.update or recipe.update,
             env={**recipe.env, **own.env},
             bin=(*own.bin, *recipe.bin),
@@ -47,6 +49,18 @@ class Written:
             builds=recipe.builds and not own.update,  # somebody knows better
             notes=(*own.notes, *recipe.notes),
         )
+
+    def set_up_by(self, command: str) -> "Written":
+        """Give the same with a task's word on how to set up, which tells nothing of its files."""
+        recipe = replace(
+            self.recipe,
+            origin=RecipeOrigin.TASK,
+            source=TASK,
+            setup=command,
+            update="",
+            keys=(),
+        )
+        return Written(recipe, has_setup=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +157,7 @@ def read_written(table: Table, origin: RecipeOrigin, source: str) -> tuple[Writt
         setup,
         update=update,
         test=test,
+        test_source=source,
         path=reading.path(),
         env=reading.env(),
         bin=reading.listed("bin", is_within_or_home, "folders of the repository, or of ~/"),
