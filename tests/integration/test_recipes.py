@@ -113,6 +113,9 @@ async def test_a_foreign_file_that_fails_is_told_and_the_next_one_tried(
         assert failure.startswith(f"the set-up of {COPILOT} ended with exit code 127: ")
         assert failure.endswith("the program nothing-of-this-name is not on this machine")
         assert told["notes"] == ["skipped `start`"]
+        log = story.store.logs.text(story.task.id)
+        assert log.startswith(f"# {failure}\n")
+        assert "nothing-of-this-name: command not found\n" in log.partition("# session")[0]
         assert verdict_of(story).state == VerdictState.PASSED
 
 

@@ -129,5 +129,6 @@ def test_the_end_of_the_output_is_shown_where_something_is_wrong() -> None:
     failed = a_rehearsal(verdict=replace(VERDICT, state=VerdictState.FAILED, output=output))
     assert told_output(failed)[-1] == "line 99"
     assert len(told_output(failed)) == LAST_LINES
-    set_up = Environment(SetUpState.FAILED, RECIPE, output="no such mirror")
-    assert told_output(replace(failed, environment=set_up)) == ["no such mirror"]
+    set_up = Environment(SetUpState.READY, RECIPE, failed_output="# it broke\n  no such mirror\n")
+    told = told_output(replace(failed, environment=set_up))
+    assert (told[:2], told[-1]) == (["# it broke", "  no such mirror"], "line 99")

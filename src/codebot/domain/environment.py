@@ -149,9 +149,10 @@ class Environment:
     """Step `set_up`: what the repository's commands find when they run.
 
     `recipe` and `layer` are None where nothing had to be set up, or nothing could be; `reason`
-    then says why in one sentence. `output` is the tail of what the set-up printed, `failures`
-    what became of recipes that were tried before. `reused` says that a kept layer served. `test`
-    runs the tests, as far as the task and the files of the base commit say.
+    then says why in one sentence. `output` is the tail of what the set-up printed, `failures` what
+    became of recipes that were tried and failed, and `failed_output` what these printed last.
+    `reused` says that a kept layer served. `test` runs the tests, as far as the task and the files
+    of the base commit say.
     """
 
     state: SetUpState
@@ -162,6 +163,7 @@ class Environment:
     duration: timedelta = timedelta(0)
     reused: bool = False
     failures: tuple[str, ...] = ()
+    failed_output: str = ""
     test: TestCommand | None = None
 
     def under(self, checkout: Checkout) -> Checkout:

@@ -38,12 +38,14 @@ def findings_of(rehearsal: Rehearsal) -> Iterator[Finding]:
 
 
 def told_output(rehearsal: Rehearsal) -> list[str]:
-    """Give the end of what was printed by what went wrong first; nothing where all is well."""
-    environment, verdict = rehearsal.environment, rehearsal.verdict
+    """Give the end of what set-ups that failed and the tests printed; nothing where all is well."""
     if rehearsal.is_truly_tested:
         return []
-    failed = environment.state is SetUpState.FAILED and environment.output.strip()
-    output = environment.output if failed else verdict.output
+    outputs = (rehearsal.environment.failed_output, rehearsal.verdict.output)
+    return [line for output in outputs for line in _last_lines(output)]
+
+
+def _last_lines(output: str) -> list[str]:
     return output.rstrip().split("\n")[-LAST_LINES:] if output.strip() else []
 
 

@@ -61,7 +61,7 @@ class SetUps:
         Raises `SetUpFailed` when a recipe that a person wrote for this service fails: then no
         model is asked. A guess that fails is told, and the next one is tried.
         """
-        failures: list[str] = []
+        failed: list[Environment] = []
         environment = Environment(SetUpState.NOTHING_TO_DO)
         for recipe in await asyncio.to_thread(self._recipes, task, tree):
             if recipe.setup:
@@ -70,10 +70,14 @@ class SetUps:
             if environment.state is SetUpState.READY:
                 break
             _raise_if_written(environment, recipe)
-            failures.append(environment.reason)
+            failed.append(environment)
         if environment.layer is not None:
             await self.places.furnish(task.id, checkout, environment.layer)
-        return replace(environment, failures=tuple(failures))
+        return replace(
+            environment,
+            failures=tuple(one.reason for one in failed),
+            failed_output="".join(map(_printed, failed)),
+        )
 
     def _recipes(self, task: Task, tree: Tree) -> list[Recipe]:
         """Give the recipes to try; what strangers wrote may take its time to read."""
@@ -141,6 +145,17 @@ def _python_version(sandbox: Sandbox) -> str:
     found = sandbox.find("python3")
     named = None if found is None else re.fullmatch(r"python(3\.\d+)", found.resolve().name)
     return named[1] if named else ""
+
+
+def _printed(failed: Environment) -> str:
+    r"""Give what a set-up that failed printed last, as lines below its reason.
+
+    >>> _printed(Environment(SetUpState.FAILED, reason="uv.lock broke", output="no x\n"))
+    '# uv.lock broke\n  no x\n'
+    """
+    said = failed.output.strip()[-LONGEST_OUTPUT:]
+    lines = (f"# {failed.reason}", *(f"  {line}" for line in said.splitlines()))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _raise_if_written(environment: Environment, recipe: Recipe) -> None:

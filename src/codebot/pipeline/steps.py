@@ -131,7 +131,10 @@ class TaskSteps:
         """
 
         async def set_up() -> Environment:
-            return await find_environment(self.tools, self.task, checkout, self._tell_of)
+            found = await find_environment(self.tools, self.task, checkout, self._tell_of)
+            if found.failed_output:
+                await self.tools.store.logs.append(self.run, found.failed_output)
+            return found
 
         return await self.journal.once(
             Step("set_up", Phase.SETTING_UP),
