@@ -1,10 +1,12 @@
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from codebot.app.checks import environments_found
 from codebot.doctor import as_line, examine, is_healthy
 from codebot.domain.ports import Finding
 from codebot.settings import Command, Reading, Settings, read_settings
@@ -63,6 +65,20 @@ async def test_it_starts_with_settings_that_nothing_else_starts_with(tmp_path: P
     lines = [as_line(finding) for finding in await examine(read, check_parts)]
 
     assert sum(line.startswith("FAIL  settings: CODEBOT_") for line in lines) == 2
+
+
+def test_a_mistake_in_the_operators_table_is_found_before_a_start(tmp_path: Path) -> None:
+    file = tmp_path / "environments.toml"
+    settings = reading(tmp_path).settings
+    assert list(environments_found(settings)) == []
+    named = replace(settings, environments=file)
+    file.write_text('["acme/shop"]\ntest = "make check"\n')
+    (good,) = environments_found(named)
+    assert (good.ok, good.detail) == (True, f"{file}: 1 repository")
+    file.write_text('["acme/shop"]\ntset = "make check"\n')
+    (bad,) = environments_found(named)
+    assert (bad.ok, bad.required) == (False, True)
+    assert '["acme/shop"] line 2: unknown key `tset`' in bad.detail
 
 
 async def test_an_unknown_variable_is_told_and_does_no_harm(tmp_path: Path) -> None:

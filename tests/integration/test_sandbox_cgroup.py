@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codebot.app import parts
-from codebot.app.parts import check_parts
+from codebot.app.checks import check_parts
 from codebot.domain.box import BoxLimits
 from codebot.errors import SandboxError
 from codebot.sandbox.cgroup import Cgroups, Group, find_cgroups

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from codebot.app.parts import Parts, open_parts, repository_rules
+from codebot.app.forges import repository_rules
+from codebot.app.parts import Parts, open_parts
 from codebot.app.run import for_one_task
 from codebot.app.trial import require_sandbox
 from codebot.domain.environment import Recipe, TestCommand

@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from codebot.app.parts import Parts, open_parts, repository_rules
+from codebot.app.forges import repository_rules
+from codebot.app.parts import Parts, open_parts
 from codebot.app.trial import require_sandbox
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final

@@ -13,7 +13,8 @@ from importlib.metadata import version
 import structlog
 import uvloop
 
-from codebot.app.parts import Parts, open_parts, repository_rules
+from codebot.app.forges import repository_rules
+from codebot.app.parts import Parts, open_parts
 from codebot.app.trial import require_sandbox
 from codebot.domain.ports import Finding
 from codebot.intake.api import build_api
