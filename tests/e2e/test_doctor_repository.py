@@ -64,6 +64,18 @@ def test_what_is_missing_is_named_and_the_exit_code_says_so(tmp_path: Path) -> N
     assert ended.stdout.endswith("A change would be truly tested here: NO\n")
 
 
+def test_the_operators_table_counts(tmp_path: Path) -> None:
+    make_project(tmp_path / "shop", Makefile="test:\n\tfalse\n")
+    table = tmp_path / "environments.toml"
+    table.write_text(f'["{tmp_path}/shop"]\nsetup = "echo ready >ready"\ntest = "cat ready"\n')
+    env = {"TMPDIR": tempfile.gettempdir(), "CODEBOT_ENVIRONMENTS": str(table)}
+    ended = look_at("shop", cwd=tmp_path, env=env)
+
+    assert ended.returncode == 0, ended.stdout
+    assert "Setting up from the operator's table\n" in ended.stdout
+    assert "ok    tests: pass: `cat ready` (exit code 0)" in ended.stdout
+
+
 def test_what_is_no_repository_or_no_setting_is_told_apart(tmp_path: Path) -> None:
     nothing = look_at("no/such/folder", cwd=tmp_path)
     assert (nothing.returncode, nothing.stdout) == (2, "")

@@ -208,3 +208,17 @@ def test_a_repository_without_rules_is_said_to_have_none() -> None:
 
 def test_an_interrupted_agent_gets_its_orders_again() -> None:
     assert "Say hello. $x" in prompts.interrupted("Say hello. $x")
+
+
+def test_an_agent_is_told_which_set_up_failed_and_of_none_that_there_was_not() -> None:
+    recipe = Recipe(RecipeOrigin.GUESSED, "package.json", "npm install")
+    tried = Environment(SetUpState.READY, recipe, failures=("package-lock.json broke",))
+    told = prompts.task_prompt(a_task(), a_workplace(environment=tried))
+    assert "(from `package.json`). Before that, package-lock.json broke.\n" in told
+    nothing = Environment(SetUpState.READY, replace(recipe, setup=""))
+    assert (
+        "installed"
+        not in prompts.task_prompt(a_task(), a_workplace(environment=nothing)).partition(
+            "Virtual environments"
+        )[0]
+    )

@@ -131,6 +131,7 @@ def test_progress_says_what_is_true_of_the_tests(said: dict[str, Any], line: str
     ("said", "line"),
     [
         ({"state": "ready"}, "Set up from uv.lock in 3.2 s"),
+        ({"state": "ready", "seconds": 0}, "Nothing to set up (uv.lock)"),
         ({"state": "ready", "reused": True}, "Set up before, and kept"),
         (
             {"state": "ready", "failures": ["tox.ini needs tox"]},

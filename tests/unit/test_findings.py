@@ -55,6 +55,12 @@ def test_each_step_says_how_long_it_took() -> None:
     ]
 
 
+def test_where_there_is_nothing_to_set_up_none_is_claimed() -> None:
+    recipe = Recipe(RecipeOrigin.GUESSED, "Makefile", "")
+    told = lines(a_rehearsal(environment=Environment(SetUpState.READY, recipe)))
+    assert told[1] == "ok    set-up: none (Makefile)"
+
+
 def test_what_of_a_foreign_file_was_not_understood_is_told() -> None:
     recipe = replace(RECIPE, notes=("the step `uses: acme/odd` was skipped",))
     told = lines(a_rehearsal(environment=Environment(SetUpState.READY, recipe)))

@@ -3,16 +3,19 @@
 import time
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codebot.domain.environment import RecipeOrigin
+from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.tree import Tree
 from codebot.environment.recipes import find_recipes, refused_hosts
 from codebot.environment.recipes.codebot_toml import FILE, read_codebot_toml
-from codebot.environment.recipes.operators import read_operators_table
+from codebot.environment.recipes.operators import find_in_table, read_operators_table
 from codebot.environment.recipes.reading import LONGEST_TEXT, Unreadable, read_toml
 from codebot.environment.recipes.written import KNOWN
 from codebot.errors import SetUpFailed
@@ -168,8 +171,22 @@ def test_no_types_raise_anything_else(entries: dict[str, str]) -> None:
 def test_the_operator_speaks_of_repositories_by_name_whatever_the_case() -> None:
     found, problems = read_operators_table('["Acme/Shop"]\nsetup = "./a"\n["acme/b.c"]\ntest="x"')
     assert problems == []
-    assert found["acme/shop"].recipe.setup == "./a"
+    shop = find_in_table(found, Repository(ForgeKind.GITHUB, "github.com", "acme", "sHOP", "-"))
+    assert shop is not None
+    assert shop.recipe.setup == "./a"
     assert found["acme/b.c"].has_setup is False
+    assert (
+        find_in_table(found, Repository(ForgeKind.GITHUB, "github.com", "x", "shop", "-")) is None
+    )
+
+
+def test_the_operator_speaks_of_a_folder_by_its_path() -> None:
+    found, problems = read_operators_table('["/srv/git/Shop/"]\nsetup = "./a"\n')
+    assert problems == []
+    path = Path("/srv/git/Shop")
+    folder = Repository(ForgeKind.LOCAL, "localhost", "local-c0ffee", "Shop", str(path), path)
+    assert find_in_table(found, folder) is not None
+    assert find_in_table(found, replace(folder, url="/srv/git/shop")) is None
 
 
 @pytest.mark.parametrize(

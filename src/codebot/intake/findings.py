@@ -55,7 +55,8 @@ def _set_up(environment: Environment) -> Iterator[Finding]:
     for reason in environment.failures:
         yield _lack("set-up", reason, _remedy(reason), required=False)
     if environment.state is SetUpState.READY and recipe is not None:
-        yield Finding("set-up", ok=True, detail=f"from {recipe.source} in {took}")
+        detail = f"from {recipe.source} in {took}" if recipe.setup else f"none ({recipe.source})"
+        yield Finding("set-up", ok=True, detail=detail)
         for note in recipe.notes[:MOST_NAMED]:
             yield _lack("set-up", note, SAY_HOW, required=False)
     elif environment.state is SetUpState.NOTHING_TO_DO:

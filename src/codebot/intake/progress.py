@@ -119,8 +119,11 @@ def _environment_set_up(data: Data) -> str | None:
     seconds, failures = data.get("seconds", 0), "; ".join(data.get("failures", ()))
     match data.get("state"):
         case SetUpState.READY:
-            kept = "  Set up before, and kept" if data.get("reused") else None
-            ready = kept or f"  Set up from {data.get('source')} in {seconds:.1f} s"
+            ready = f"  Set up from {data.get('source')} in {seconds:.1f} s"
+            if data.get("reused"):
+                ready = "  Set up before, and kept"
+            elif not seconds:
+                ready = f"  Nothing to set up ({data.get('source')})"
             return f"{ready}; before that {failures}" if failures else ready
         case SetUpState.FAILED:
             return f"  Not set up, the tests may lack something: {failures}"

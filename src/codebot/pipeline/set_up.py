@@ -17,6 +17,7 @@ from codebot.domain.ports import Sandbox
 from codebot.domain.task import Task
 from codebot.domain.tree import Tree
 from codebot.environment.recipes import Said, find_recipes, refused_hosts, written_for
+from codebot.environment.recipes.operators import find_in_table
 from codebot.environment.recipes.written import Written
 from codebot.environment.set_up import SetUpRun, run_recipe
 from codebot.errors import SetUpFailed
@@ -82,7 +83,7 @@ class SetUps:
     def _recipes(self, task: Task, tree: Tree) -> list[Recipe]:
         """Give the recipes to try; what strangers wrote may take its time to read."""
         request = task.request
-        operator = self.environments.get(request.repository.full_name.lower())
+        operator = find_in_table(self.environments, request.repository)
         written = written_for(tree, Said(request.setup_command or "", operator))
         own = None if written is None else written.recipe
         test = find_test_command(request.test_command, tree, own)

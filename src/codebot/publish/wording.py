@@ -254,7 +254,8 @@ def _set_up(environment: Environment, redact: Callable[[str], str]) -> str:
     told = [line(redact(words), _LONGEST_REASON) for words in environment.failures[:_MOST_FAILURES]]
     recipe = environment.recipe
     if recipe is not None and environment.state is SetUpState.READY:
-        told.insert(0, f"set up from {code(redact(recipe.source), _LONGEST_PATH)}")
+        if recipe.setup:
+            told.insert(0, f"set up from {code(redact(recipe.source), _LONGEST_PATH)}")
         told += [line(redact(words), _LONGEST_REASON) for words in recipe.notes[:_MOST_FAILURES]]
     return f"Environment: {'; '.join(told)}." if told else ""
 

@@ -101,7 +101,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds that setting a repository up may take."),
     Setting("CODEBOT_ENVIRONMENTS", "environments", parse.path, "",
             "A TOML file that says how repositories are set up and tested, one table for each: "
-            '`["owner/name"]`, with the keys of `.codebot.toml`. It goes before theirs.'),
+            '`["owner/name"]` or `["/folder"]`, with the keys of `.codebot.toml`. It goes first.'),
     Setting("CODEBOT_UNTESTED", "untested", parse.one_of(WhenUntested), "draft",
             "What becomes of a change that nothing could test: `draft` or `ready` is how its pull "
             "request is opened, `fail` ends the task."),

@@ -68,8 +68,10 @@ def _about(environment: Environment) -> str:
     """Say what is set up, and what is not."""
     recipe = environment.recipe
     match environment.state:
-        case SetUpState.READY if recipe is not None:
-            return f"Its dependencies are installed (from {_in_line(recipe.source)}).\n"
+        case SetUpState.READY if recipe is not None and recipe.setup:
+            failed = "; ".join(environment.failures)
+            before = f" Before that, {failed}." if failed else ""
+            return f"Its dependencies are installed (from {_in_line(recipe.source)}).{before}\n"
         case SetUpState.FAILED:
             return (
                 "Its dependencies could not be installed, so its tests may not run here: "
