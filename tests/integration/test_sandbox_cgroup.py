@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codebot.app import parts
+from codebot.app import boxes
 from codebot.app.checks import check_parts
 from codebot.domain.box import BoxLimits
 from codebot.errors import SandboxError
@@ -108,7 +108,7 @@ def test_what_still_ends_in_a_dead_services_group_is_waited_for(top: Path) -> No
 
 async def test_doctor_divides_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service that systemd starts next to it in the same group could not enter that."""
-    monkeypatch.setattr(parts, "find_cgroups", lambda *_: pytest.fail("a group was divided"))
+    monkeypatch.setattr(boxes, "find_cgroups", lambda *_: pytest.fail("a group was divided"))
     environ = {"PATH": os.environ["PATH"], "CODEBOT_AGENT": "command:true"}
     read = read_settings(
         environ, flags={}, dotenv_dir=tmp_path, need=Command.DOCTOR, redactor=Redactor()

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codebot.domain.bounds import bound_reached
 from codebot.domain.box import Exit, ExitReason
 from codebot.domain.environment import TestCommand
 from codebot.domain.outcome import Basis, Verdict, VerdictState
+from codebot.environment.set_up_signs import sign_in
 from codebot.sandbox.output import LONGEST_OUTPUT, as_text, keep_tail
 from codebot.telemetry.token_shapes import mask_tokens
 from codebot.verify.results import Results, read_junit
 from codebot.verify.signs import why_not_tried
-from codebot.verify.verdict import TestRun, judge, untested
+from codebot.verify.verdict import LONGEST_CLUE, TestRun, judge, untested
 from fakes.tokens import PROOF
 
 GIVEN = TestCommand("./check", "task")
@@ -360,3 +362,29 @@ def test_no_output_keeps_an_escape(parts: list[bytes]) -> None:
 @pytest.mark.timeout(5)
 def test_hostile_output_takes_no_time(part: bytes) -> None:
     as_text(part * (256 * 1024 // len(part)), 0)
+
+
+LETTERS = ("a", "a/", "1", "a.", "make[", "make: a", "sh: ", "env: x", "spawn", "fork", "\n", "a\n")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *LETTERS,
+        *("a: Permission denied\n", "a: Permission denied\nmake", "make *** [", "fork\n"),
+        *("No interpreter found for Python ", "No interpreter found for Python in in"),
+        *(
+            "No module named ",
+            "Unsupported engine",
+            "Unsupported engine\n",
+            "InterpreterNotFound: ",
+        ),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_no_output_makes_the_look_for_a_reason_long(part: str) -> None:
+    output = part * (LONGEST_OUTPUT // len(part))
+    ended = Exit(ExitReason.EXITED, 1)
+    why_not_tried(ended, output, None, "")
+    sign_in(output)
+    bound_reached(ended, output[-LONGEST_CLUE:])

@@ -21,7 +21,7 @@ _SIGNALS = {SIGXFSZ: Bound.FILE_SIZE, SIGXCPU: Bound.CPU_TIME}
 _WORDS: Mapping[Bound, re.Pattern[str]] = {
     Bound.PROCESSES: re.compile(
         r"can't start new thread|unable to create native thread|create new OS thread"
-        r"|pthread_create|uv_thread_create|[Cc]annot fork|spawn\w* .{0,200}EAGAIN"
+        r"|pthread_create|uv_thread_create|[Cc]annot fork|spawn\w{0,40} .{0,200}EAGAIN"
         r"|(?:fork|clone|[Tt]hread|spawn|system_error)(?:[^\n]{0,200}\n){0,3}?[^\n]{0,200}"
         r"Resource temporarily unavailable|Resource temporarily unavailable \(ThreadError\)"
     ),

@@ -2,8 +2,7 @@
 
 import re
 
-_TAIL = 20_000
-"""Characters at the end of an output that are looked at."""
+from codebot.sandbox.output import last_words
 
 _SIGNS = (
     (r"No interpreter found for (?P<what>Python [^\n]*?)(?: in [a-z ,]+)?\.?$",
@@ -29,7 +28,7 @@ def sign_in(output: str) -> str:
     >>> sign_in("error: No interpreter found for Python >=3.14 in search path")
     'Python >=3.14 is not on this machine'
     """
-    tail = output[-_TAIL:]
+    tail = last_words(output)
     for pattern, words in _PATTERNS:
         found = pattern.search(tail)
         if found:

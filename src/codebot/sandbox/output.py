@@ -9,6 +9,9 @@ LONGEST_OUTPUT = 64 * 1024
 _RAW = 4 * LONGEST_OUTPUT
 """Bytes kept meanwhile: colours and progress bars take up room, and are dropped at the end."""
 
+_LAST_WORDS, _LONGEST_LINE = 20_000, 400
+"""Characters of an output, and of a line in it, in which programs say why they gave up."""
+
 _ESCAPE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC and other strings: titles, links
@@ -48,3 +51,15 @@ def as_text(tail: bytes, cut: int, redact: Callable[[str], str] = str) -> str:
     first_end = kept.find("\n") + 1
     whole_lines = kept[first_end:] if first_end < len(kept) else kept
     return f"[the beginning of the output is left out]\n{whole_lines}"
+
+
+def last_words(output: str) -> str:
+    r"""Give the end of an output to look for patterns in: of a long line, only its beginning.
+
+    What a word is that has no end costs a pattern the square of its length: 20,000 letters in one
+    line took a minute and a half.
+
+    >>> len(last_words("a" * 20_000 + "\nno such file\n"))
+    414
+    """
+    return "\n".join(line[:_LONGEST_LINE] for line in output[-_LAST_WORDS:].split("\n"))

@@ -8,6 +8,7 @@ alone: the base of the change must have shown the same sign (`verdict.py`).
 import re
 
 from codebot.domain.box import Exit, ExitReason
+from codebot.sandbox.output import last_words
 from codebot.verify.results import Results
 
 NOT_EXECUTABLE = 126
@@ -15,9 +16,6 @@ NOT_FOUND = 127
 USAGE = 4
 NO_TESTS = 5
 """Of pytest: https://docs.pytest.org/en/stable/reference/exit-codes.html"""
-
-_TAIL = 20_000
-"""Characters at the end of an output that are looked at."""
 
 _SIGNS: tuple[tuple[str, str], ...] = (
     (r"\b(?:/bin/)?(?:ba|da)?sh: (?:line )?\d*:? ?(?P<what>[\w.+/-]+): (?:command )?not found",
@@ -57,7 +55,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (r"Executable doesn't exist at (?P<what>[\w./+-]+)",
      "the browser {what} is not installed where the tests run"),
     (r"Cannot connect to the (?P<what>Docker) daemon", "it needs {what}, which boxes do not have"),
-    (r"(?P<what>[\w.+/-]+): Permission denied\n(?:.*\n)*?make.*Error 12[67]",
+    (r"(?P<what>[\w.+/-]+): Permission denied\n(?:.*\n){0,5}?make.*Error 12[67]",
      "{what} may not be executed"),
     (r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<what>[\w.]+)",
      "the Python module {what} is not installed where the tests run"),
@@ -106,7 +104,7 @@ def why_not_tried(ended: Exit, output: str, results: Results | None, command: st
 
 
 def _first_sign(output: str) -> str:
-    tail = output[-_TAIL:]
+    tail = last_words(output)
     for pattern, words in _PATTERNS:
         found = pattern.search(tail)
         if found:
