@@ -277,6 +277,57 @@ def test_a_value_that_may_hold_a_credential_is_in_no_message(
     assert CANARY not in "\n".join(problems(load)).replace(KEY, "")
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("GITHUB_APP_INSTALLATION_ID", ""),
+        ("CODEBOT_MAX_WORKERS", ""),
+        ("CODEBOT_LOG_LEVEL", ""),
+        ("CODEBOT_CLAUDE_BIN", ""),
+        ("SSL_CERT_FILE", ""),
+        ("CODEBOT_LOCAL_REPOS", ""),
+        ("CODEBOT_LOCAL_REPOS", "/srv/"),
+        ("CODEBOT_SANDBOX_PATHS", ""),
+    ],
+)
+def test_a_secret_in_the_place_of_anything_else_is_not_shown(
+    load: Load, rsa_key: bytes, name: str, prefix: str
+) -> None:
+    key = rsa_key.decode()
+    for secret in (
+        *(key, base64.b64encode(rsa_key).decode(), key.replace("\n", "\\n")),
+        *("Zx81mQhT7pLwE94vRkZx81mQhT7pLwE94vRk", "ghp_" + "a1B2c3" * 6),
+    ):
+        told = "\n".join(problems(load, **{name: prefix + secret}))
+        assert name in told
+        assert not any(secret[start : start + 12] in told for start in range(len(secret) - 12))
+
+
+def test_an_ordinary_mistake_is_shown(load: Load, tmp_path: Path) -> None:
+    found = problems(load, CODEBOT_PORT="50a0", CODEBOT_LOCAL_REPOS="repositories-of-the-company")
+    assert "(it is '50a0')" in found[0]
+    assert f"names {tmp_path}/repositories-of-the-company, which" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CODEBOT_PORT", "5000"),
+        ("ANTHROPIC_BASE_URL", "https://gateway.example"),
+        ("HTTPS_PROXY", f"http://me:{CANARY}@proxy:3128"),
+        ("CODEBOT_LOCAL_REPOS", "/tmp"),
+        ("GITHUB_APP_PRIVATE_KEY_PATH", "/etc/key.pem"),
+        ("ANTHROPIC_API_KEY_FILE", "/etc/key"),
+    ],
+)
+def test_what_cannot_be_read_for_its_quotes_is_told_of_them(
+    load: Load, name: str, value: str
+) -> None:
+    found = problems(load, **{name: f'"{value}"'})
+    assert any(one.startswith(f"{name} begins and ends with a quote") for one in found)
+    assert CANARY not in "".join(found)
+
+
 @pytest.mark.parametrize("quote", ['"', "'"])
 @pytest.mark.parametrize("name", [*SECRETS, "GITHUB_WEBHOOK_SECRET"])
 def test_quotes_that_were_kept_are_warned_about(

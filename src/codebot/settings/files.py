@@ -1,5 +1,6 @@
 """Files that hold a secret, and secrets that stand where the path of their file should."""
 
+import re
 from pathlib import Path
 
 from codebot.settings.private_key import looks_like_key
@@ -9,6 +10,8 @@ LARGEST = 64 * 1024
 
 _LONGEST_NAME = 255
 _SHORTEST_SECRET = 16
+_ONE_WORD = re.compile(r"(?=[^0-9]*[0-9])(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[A-Za-z0-9+=_-]{32,}")
+"""Letters of both kinds and digits, in one long piece."""
 
 
 class NotReadable(ValueError):
@@ -44,6 +47,17 @@ def looks_like_secret(text: str) -> bool:
         or mask_tokens(text) != text
         or looks_like_key(text)
         or (len(text) >= _SHORTEST_SECRET and not set(text) & set("/.~"))
+    )
+
+
+def is_telling(name: str) -> bool:
+    """Say whether a name, or a whole path, is nothing that anybody would call a file or folder.
+
+    >>> is_telling("repositories-of-the-company"), is_telling("Zx81mQhT7pLwE94vRkZx81mQhT7pLwE94vRk")
+    (False, True)
+    """
+    return (
+        mask_tokens(name) != name or looks_like_key(name) or _ONE_WORD.fullmatch(name) is not None
     )
 
 

@@ -1,13 +1,14 @@
 """From text to `Settings`, with every problem found at once."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codebot.errors import ConfigError
 from codebot.settings import parse
+from codebot.settings.files import is_telling, looks_like_secret
 from codebot.settings.github import read_github
 from codebot.settings.model import Command, GitHubSettings, Settings
 from codebot.settings.sources import Given, Sources, read_sources
@@ -69,7 +70,10 @@ def read_settings(
     if github.app:
         redactor.add(github.app.private_key)
     settings = _build(values, github, folder, environ.get("PATH", os.defpath), sources)
-    problems += [*_wrong_on_disk(settings), *_missing(need, sources.tried)]
+    problems += _wrong_on_disk(settings, sources.given)
+    if problems:  # the quotes may be all that is wrong
+        problems += sources.quoted
+    problems += _missing(need, sources.tried)
     return Reading(settings, tuple(problems))
 
 
@@ -88,6 +92,9 @@ def _understand(given: Mapping[str, Given], folder: Path, problems: list[str]) -
 
 
 def _shown(text: str) -> str:
+    """Show a value that is no number or word; not one that rather is a secret in a wrong place."""
+    if looks_like_secret(text):
+        return ""
     short = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
     return f" (it is {short!r})"
 
@@ -150,39 +157,43 @@ def _doubts(values: Mapping[str, Any]) -> list[str]:
     return doubts
 
 
-def _wrong_on_disk(settings: Settings) -> list[str]:
+def _wrong_on_disk(settings: Settings, given: Mapping[str, Given]) -> list[str]:
     """Look at what the settings point to; nothing is made here."""
+    return [
+        f"{name} names {_named(path, given.get(name))}, which is not {lack}."
+        for name, path, lack in _unusable(settings)
+    ]
+
+
+def _unusable(settings: Settings) -> Iterator[tuple[str, Path, str]]:
+    """Give what cannot be used as it is meant: its setting, itself, and what it is not."""
     script = settings.anthropic_base_url
-    files = (
-        ("SSL_CERT_FILE", settings.certificate_file, os.R_OK),
-        ("CODEBOT_CLAUDE_BIN", settings.claude_bin, os.X_OK),
-        ("CODEBOT_ENVIRONMENTS", settings.environments, os.R_OK),
-        ("ANTHROPIC_BASE_URL", script if isinstance(script, Path) else None, os.R_OK),
-    )
-    problems = [
-        f"{name} names {file}, which is not a file that can be"
-        f" {'executed' if mode == os.X_OK else 'read'}."
-        for name, file, mode in files
-        if file and not (_holds(file.is_file) and os.access(file, mode))
-    ]
-    problems += [
-        f"CODEBOT_LOCAL_REPOS names {folder}, which is not a directory."
-        for folder in settings.local_repos
-        if not _holds(folder.is_dir)
-    ]
-    problems += [
-        f"CODEBOT_SANDBOX_PATHS names {folder}, which is not there."
-        for folder in settings.sandbox_paths
-        if not _holds(folder.exists)
-    ]
-    return problems + [
-        f"{name} names {folder}, which is not a directory."
-        for name, folder in (
-            ("CODEBOT_DATA_DIR", settings.data_dir),
-            ("CODEBOT_WORK_DIR", settings.work_dir),
-        )
-        if _holds(folder.exists) and not _holds(folder.is_dir)
-    ]
+    for name, file, mode, use in (
+        ("SSL_CERT_FILE", settings.certificate_file, os.R_OK, "read"),
+        ("CODEBOT_CLAUDE_BIN", settings.claude_bin, os.X_OK, "executed"),
+        ("CODEBOT_ENVIRONMENTS", settings.environments, os.R_OK, "read"),
+        ("ANTHROPIC_BASE_URL", script if isinstance(script, Path) else None, os.R_OK, "read"),
+    ):
+        if file and not (_holds(file.is_file) and os.access(file, mode)):
+            yield name, file, f"a file that can be {use}"
+    for folder in settings.local_repos:
+        if not _holds(folder.is_dir):
+            yield "CODEBOT_LOCAL_REPOS", folder, "a directory"
+    for folder in settings.sandbox_paths:
+        if not _holds(folder.exists):
+            yield "CODEBOT_SANDBOX_PATHS", folder, "there"
+    for name, folder in (
+        ("CODEBOT_DATA_DIR", settings.data_dir),
+        ("CODEBOT_WORK_DIR", settings.work_dir),
+    ):
+        if _holds(folder.exists) and not _holds(folder.is_dir):
+            yield name, folder, "a directory"
+
+
+def _named(path: Path, given: Given | None) -> str:
+    """Name a path; what rather is a secret in the place of one, by that alone."""
+    texts = (*path.parts, *([given.text] if given else []))
+    return "what looks like a secret" if any(map(is_telling, texts)) else str(path)
 
 
 def _holds(question: Callable[[], bool]) -> bool:

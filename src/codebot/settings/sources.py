@@ -33,12 +33,14 @@ class Given:
 class Sources:
     """Everything that was given, before any of it is understood.
 
-    `tried` names also the settings that were to come from a file which cannot be read.
+    `tried` names also the settings that were to come from a file which cannot be read. `quoted`
+    says of values that they have kept their quotes.
     """
 
     given: Mapping[str, Given]
     tried: Collection[str]
     problems: tuple[str, ...]
+    quoted: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -67,8 +69,9 @@ def read_sources(
     tried = given.keys() | {
         setting.name for setting in SETTINGS for layer, _ in layers if _places(setting, layer)
     }
-    warnings = (*_quoted(given.values()), *_unknown(environ), *_unknown(dotenv))
-    return Sources(given, tried, tuple(problems), warnings)
+    quoted = tuple(_quoted(given.values()))
+    warnings = (*quoted, *_unknown(environ), *_unknown(dotenv))
+    return Sources(given, tried, tuple(problems), quoted, warnings)
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
@@ -119,9 +122,11 @@ class _Reader:
         try:
             return Given(label, read_secret_file(path, self.folder, by_value))
         except NotReadable as exc:
+            self.problems.append(f"{label} {exc}")
             if looks_like_secret(path):
                 _hide(path, self.redactor)
-            self.problems.append(f"{label} {exc}")
+            else:
+                self.problems.extend(_quoted([Given(label, path)]))
             return None
 
 
