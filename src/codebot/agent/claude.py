@@ -55,6 +55,8 @@ RESULT_SCHEMA = {
 }
 
 LONGEST_CHECK = 20.0
+LONGEST_SAID = 2000
+"""Characters of what the model's side said: its reason is often at the end."""
 LIMITS = frozenset({429, 503, 529})
 """The last is Anthropic's own for an overload: https://docs.claude.com/en/api/errors"""
 PAYMENT_REQUIRED = 402
@@ -165,7 +167,7 @@ def _report(job: AgentJob, ended: Ended, last: Finished) -> AgentReport:
 def _api_error(last: Finished) -> AgentError:
     """Name what the model's side said, after the agent's own retries."""
     status = last.api_status
-    said = one_line(last.text)
+    said = one_line(last.text, LONGEST_SAID)
     if status in {401, 403}:
         return AgentUnauthorized(
             f"The model refused the credential ({status}).",

@@ -9,8 +9,14 @@ from codebot.errors import InvalidTask
 from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 
 _RELATIVE = ("./", "../")
-_OTHER_SPELLING = re.compile(
-    r"(?i:ssh|git|git\+ssh|http)://(?:git@)?(?P<host>[A-Za-z0-9.-]+)/(?P<path>[^?#]+)"
+_PORTS = {"ssh": "22", "git+ssh": "22", "ssh+git": "22", "git": "9418", "https": "443", "http": "80"}
+_USER = r"(?:[A-Za-z0-9][A-Za-z0-9._:-]*@)?"
+_HOST = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*)"
+_SPELLINGS = (
+    re.compile(
+        rf"(?P<scheme>[A-Za-z+]+)://{_USER}{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/+(?P<path>[^?#]+)"
+    ),
+    re.compile(rf"{_USER}{_HOST}:/*(?P<path>[^/?#:][^?#]*)(?P<scheme>)(?P<port>)"),  # as for scp
 )
 
 
@@ -53,9 +59,17 @@ def _joined(url: str, parent: Repository) -> str | None:
 
 
 def _respelled(url: str, rules: RepositoryRules) -> str:
-    """Write what means a repository of our GitHub over another protocol as its own address."""
-    match = _OTHER_SPELLING.fullmatch(url)
-    if match is None or match["host"].lower() != (rules.github_host or "").lower():
+    """Write what means a repository of our GitHub, by whatever protocol, as its own address.
+
+    Who is to be logged in there is nothing to us. A port other than the protocol's leads elsewhere.
+    """
+    match = next(filter(None, (spelling.fullmatch(url) for spelling in _SPELLINGS)), None)
+    ours = (rules.github_host or "").lower().partition(":")[0]
+    if match is None or match["host"].lower() != ours:
+        return url
+    if match["port"] and _PORTS.get(match["scheme"].lower()) != match["port"]:
+        return url
+    if match["scheme"] and match["scheme"].lower() not in _PORTS:
         return url
     return f"{rules.scheme}://{rules.github_host}/{match['path']}"
 

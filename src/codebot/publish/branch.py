@@ -44,8 +44,9 @@ async def push_branch(
             return
         if pushed.trouble not in _DOUBTFUL:
             raise push.rejection(pushed)
+    why = pushed.words or "the remote did not answer in time"
     raise PushRejected(
-        f"The branch {branch} could not be pushed to {access.url}: the remote did not answer.",
+        f"The branch {branch} could not be pushed to {access.url}: {why}",
         hint="Check the network and the proxy, then submit the task again.",
         retry_after=SOON,
     )
