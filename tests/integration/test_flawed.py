@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codebot.errors import BranchMissing, ChangeRefused, CloneFailed, NothingChanged
+from codebot.errors import BranchMissing, ChangeRefused, CloneFailed, NothingChanged, PushRejected
 from fakes.git_http import git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in
 
@@ -130,6 +130,13 @@ async def test_a_branch_that_is_missing_beside_a_flaw_is_called_so(shop: Worksho
     duplicate_entry(shop.server.path(OWNER, NAME), "old")
     with pytest.raises(BranchMissing):
         await shop.prepare(1, "gone")
+
+
+async def test_a_branch_in_the_way_of_ours_is_found_beside_a_flaw(shop: Workshop) -> None:
+    shop.server.commit(OWNER, NAME, {"x": "y"}, branch="u")
+    duplicate_entry(shop.server.path(OWNER, NAME), "old")
+    with pytest.raises(PushRejected, match="has a branch u, beside"):
+        await shop.prepare(1, "main")
 
 
 async def test_what_a_server_refuses_in_its_own_words_is_final(shop: Workshop) -> None:

@@ -11,7 +11,7 @@ import pytest
 from codebot.domain.outcome import NewPullRequest
 from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.task import TaskId
-from codebot.errors import ForgeNotFound
+from codebot.errors import ForgeForbidden, ForgeNotFound
 from codebot.forge.local.forge import LocalForge
 from codebot.git.git import Git
 from codebot.store.store import Store
@@ -63,6 +63,18 @@ async def test_a_bare_repository_serves_as_well(store: Store, tmp_path: Path) ->
     git("clone", "-q", "--bare", str(tmp_path / "origin"), str(folder))
     repository = Repository(ForgeKind.LOCAL, "localhost", "local", "shop", str(folder), folder)
     assert await local_forge(store, tmp_path).default_branch(repository) == "main"
+
+
+@pytest.mark.parametrize("options", [(), ("--bare",)])
+async def test_a_folder_that_takes_no_branch_says_so_before_the_work(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    repository, forge = a_repository(tmp_path, *options), local_forge(store, tmp_path)
+    assert (await forge.write_access(repository)).url == repository.url
+    may = os.access  # to root all is writable but what is mounted so
+    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0 and may(path, mode))
+    with pytest.raises(ForgeForbidden, match=r"takes no branch of ours: .*objects cannot"):
+        await forge.write_access(repository)
 
 
 async def test_the_command_that_shows_a_pull_request_takes_any_name(

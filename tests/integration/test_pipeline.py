@@ -23,6 +23,7 @@ from codebot.errors import (
 )
 from codebot.gateway.upstream import MESSAGES
 from codebot.pipeline import PATIENCE
+from codebot.publish import pull_request
 from fakes.clock import until
 from fakes.git_http import git
 from fakes.story import ASKS, BREAKS, MENDS, ONE_TURN, Act, open_story
@@ -371,6 +372,20 @@ async def test_what_publishing_needs_is_asked_before_the_agent_works(
     async with open_story(tmp_path, Act(MENDS)) as story:
         monkeypatch.setattr(type(story.forge), method, refuse)
         with pytest.raises(ForgeForbidden, match="may not push"):
+            await story.tell()
+        assert story.agent.jobs == []
+        assert story.finished() == []
+
+
+async def test_nobody_works_for_a_credential_that_may_not_push(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise ForgeForbidden("The token may only read.")
+
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        monkeypatch.setattr(pull_request, "require_push", refuse)
+        with pytest.raises(ForgeForbidden, match="may only read"):
             await story.tell()
         assert story.agent.jobs == []
         assert story.finished() == []

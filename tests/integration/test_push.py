@@ -8,7 +8,7 @@ from codebot.domain.outcome import Change, Checkout
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import ForgeForbidden, ForgeUnauthorized, PushRejected
 from codebot.publish import branch as branch_module
-from codebot.publish.branch import push_branch
+from codebot.publish.branch import push_branch, require_push
 from fakes.git_http import Fault, git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop
 
@@ -156,6 +156,39 @@ async def test_a_refused_token_is_the_forges_word(desk: Desk) -> None:
     with pytest.raises(ForgeForbidden):
         await desk.push()
     assert desk.there is None
+
+
+async def test_whether_a_branch_may_be_pushed_is_asked_without_pushing(desk: Desk) -> None:
+    server = desk.shop.server
+
+    async def ask(access: RemoteAccess) -> None:
+        await require_push(
+            desk.shop.git,
+            repository=desk.checkout.repository,
+            commit=desk.checkout.base_commit,
+            branch=BRANCH,
+            access=access,
+        )
+
+    await ask(server.access(OWNER, NAME))
+    assert (desk.there, server.pushes) == (None, 0)
+    with pytest.raises(ForgeUnauthorized):
+        await ask(server.access(OWNER, NAME, token="ghs_no_good_token"))
+    server.fail_next("push", Fault(status=403))
+    with pytest.raises(ForgeForbidden, match="was refused") as refused:
+        await ask(server.access(OWNER, NAME))
+    assert "write access" in refused.value.hint
+    server.fail_next("push", Fault(status=503))
+    await ask(server.access(OWNER, NAME))
+    server.commit(OWNER, NAME, {"theirs": "x"}, branch=BRANCH)
+    await ask(server.access(OWNER, NAME))
+
+
+async def test_a_push_that_never_arrives_says_why(desk: Desk) -> None:
+    for _ in range(branch_module.TRIES):
+        desk.shop.server.fail_next("push", Fault(status=503))
+    with pytest.raises(PushRejected, match="returned error: 503"):
+        await desk.push()
 
 
 async def test_a_hook_that_declines_is_quoted(desk: Desk) -> None:

@@ -9,7 +9,14 @@ from codebot.errors import InvalidTask
 from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 
 _RELATIVE = ("./", "../")
-_PORTS = {"ssh": "22", "git+ssh": "22", "ssh+git": "22", "git": "9418", "https": "443", "http": "80"}
+_PORTS = {
+    "ssh": "22",
+    "git+ssh": "22",
+    "ssh+git": "22",
+    "git": "9418",
+    "https": "443",
+    "http": "80",
+}
 _USER = r"(?:[A-Za-z0-9][A-Za-z0-9._:-]*@)?"
 _HOST = r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*)"
 _SPELLINGS = (

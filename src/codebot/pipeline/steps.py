@@ -103,13 +103,15 @@ class TaskSteps:
         async def prepare() -> Checkout:
             await self.forge.identity()
             await self.forge.write_access(request.repository)
-            return await self.tools.workspaces.prepare(
+            checkout = await self.tools.workspaces.prepare(
                 self.task.id,
                 request.repository,
                 request.base_branch,
                 self.forge,
                 work_branch=self.task.branch_name,
             )
+            await self.tools.publisher.require_push(self.forge, checkout, self.task)
+            return checkout
 
         checkout = await self.journal.once(
             Step("prepare", Phase.PREPARING),

@@ -17,6 +17,7 @@ _REFUSED_CREDENTIAL: dict[Trouble, type[CodebotError]] = {
     Trouble.UNAUTHORIZED: ForgeUnauthorized,
     Trouble.FORBIDDEN: ForgeForbidden,
 }
+_FINAL = frozenset({*_REFUSED_CREDENTIAL, Trouble.NOT_FOUND, Trouble.REFUSED})
 _DOUBTFUL = frozenset({Trouble.TIMED_OUT, Trouble.UNREACHABLE})
 """After these the remote may have the branch or not: it is asked before anything is sent again."""
 
@@ -38,18 +39,34 @@ async def push_branch(
     `ForgeUnauthorized` and `ForgeForbidden` for a credential that is refused.
     """
     push = _Push(git, repository, commit, f"refs/heads/{branch}", access, expected)
+    why = ""
     for _ in range(TRIES):
         pushed = await push.send()
         if pushed.code == 0 or await push.is_there():
             return
         if pushed.trouble not in _DOUBTFUL:
             raise push.rejection(pushed)
-    why = pushed.words or "the remote did not answer in time"
+        why = pushed.words or "the remote did not answer in time"
     raise PushRejected(
         f"The branch {branch} could not be pushed to {access.url}: {why}",
         hint="Check the network and the proxy, then submit the task again.",
         retry_after=SOON,
     )
+
+
+async def require_push(
+    git: Git, *, repository: Path, commit: str, branch: str, access: RemoteAccess
+) -> None:
+    """Make sure that the remote would let us push `branch`, as far as it tells beforehand.
+
+    Nothing is sent: git asks for what it would push upon, which a credential that may only read is
+    refused. Raises `ForgeUnauthorized`, `ForgeForbidden` and `PushRejected`; a network that fails
+    says nothing.
+    """
+    push = _Push(git, repository, commit, f"refs/heads/{branch}", access, None)
+    tried = await push.send("--dry-run")
+    if tried.trouble in _FINAL:
+        raise push.rejection(tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +78,11 @@ class _Push:
     access: RemoteAccess
     expected: str | None
 
-    async def send(self) -> GitResult:
+    async def send(self, *options: str) -> GitResult:
         """Push, unless the branch is elsewhere than where we left it; say what became of it."""
         return await self.git.run(
-            *("push", "--porcelain", "--no-verify", f"--force-with-lease={self.ref}:{self._lease}"),
+            *("push", "--porcelain", "--no-verify", *options),
+            f"--force-with-lease={self.ref}:{self._lease}",
             *("--", self.access.url, f"{self.commit}:{self.ref}"),
             cwd=self.repository,
             access=self.access,

@@ -8,12 +8,13 @@ from typing import TypeVar
 from codebot.domain.outcome import Checkout, NewPullRequest, Publication, PullRequest
 from codebot.domain.ports import Forge
 from codebot.domain.repository import Repository
+from codebot.domain.task import Task
 from codebot.errors import ForgeForbidden, ForgeUnauthorized
 from codebot.git.git import Git
 from codebot.lfs.objects import ObjectStore
 from codebot.lfs.transfers import DIRECT, LargeFileTransfers
 from codebot.publish import wording
-from codebot.publish.branch import push_branch
+from codebot.publish.branch import push_branch, require_push
 from codebot.publish.wording import Work
 from codebot.store.pull_requests import PullRequestRecord, PullRequests
 
@@ -29,6 +30,24 @@ class Publisher:
     redact: Callable[[str], str]
     now: Callable[[], datetime]
     transfers: LargeFileTransfers = DIRECT
+
+    async def require_push(self, forge: Forge, checkout: Checkout, task: Task) -> None:
+        """Make sure, before anything is paid, that the task's branch could be pushed now.
+
+        Raises what `publish` would raise for a credential that is refused.
+        """
+        repository = task.request.repository
+
+        async def ask() -> None:
+            await require_push(
+                self.git,
+                repository=checkout.repository,
+                commit=checkout.base_commit,
+                branch=task.branch_name,
+                access=await forge.write_access(repository),
+            )
+
+        await _with_fresh_access(ask, forge, repository)
 
     async def publish(
         self,

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from codebot.domain.naming import OWN_BRANCHES, is_valid_branch
+from codebot.domain.repository import RemoteAccess
 from codebot.errors import BranchMissing, CloneFailed, GitFailed, PushRejected
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble
@@ -63,16 +64,36 @@ async def require_room(git: Git, repository: Path, branch: str) -> None:
     Git keeps a branch where a file could be, so that no other can lie below it. Raises
     `PushRejected`: the remote would say no, after everything that the work has cost.
     """
-    parts = branch.split("/")
-    above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+    above = _above(branch)
     async with at_once() as group:
         looking = [group.create_task(find_branch(git, repository, name)) for name in above]
     for name, found in zip(above, looking, strict=True):
         if found.result() is not None:
-            raise PushRejected(
-                f"The repository has a branch {name}, beside which Git can have no {branch}.",
-                hint=f"Rename the branch {name} or delete it, then submit the task again.",
-            )
+            raise _in_the_way(name, branch)
+
+
+async def require_room_there(git: Git, access: RemoteAccess, branch: str) -> None:
+    """Make sure of the same by asking the remote; one that does not answer is not in the way."""
+    above = _above(branch)
+    wanted = (f"refs/heads/{name}" for name in above)
+    listed = await git.run("ls-remote", "--", access.url, *wanted, access=access, check=False)
+    there = {line.partition("\t")[2] for line in listed.text.split("\n")}
+    for name in above:
+        if f"refs/heads/{name}" in there:
+            raise _in_the_way(name, branch)
+
+
+def _above(branch: str) -> list[str]:
+    """Give the names that a branch's own would be below, if they were branches."""
+    parts = branch.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def _in_the_way(name: str, branch: str) -> PushRejected:
+    return PushRejected(
+        f"The repository has a branch {name}, beside which Git can have no {branch}.",
+        hint=f"Rename the branch {name} or delete it, then submit the task again.",
+    )
 
 
 def near_names(wanted: str, names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.task import TaskId
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
-from codebot.workspace.branches import find_branch, require_branch, require_room
+from codebot.workspace.branches import find_branch, require_branch, require_room, require_room_there
 from codebot.workspace.clone_errors import IN_PART, clone_failed
 from codebot.workspace.fetching import WHOLE, Way, by_name, ways_to
 from codebot.workspace.file_lock import file_lock
@@ -87,6 +87,10 @@ class Mirrors:
     async def check_room(self, mirror: Path, branch: str) -> None:
         """Raise `PushRejected` when another branch keeps the remote from taking `branch`."""
         await require_room(self._git, mirror, branch)
+
+    async def check_room_there(self, repository: Repository, forge: Readable, branch: str) -> None:
+        """Raise the same, for a mirror that has not all branches."""
+        await require_room_there(self._git, await forge.read_access(repository), branch)
 
     def is_checked(self, mirror: Path) -> bool:
         """Say whether git has looked at each object of a mirror as it came."""

@@ -113,6 +113,7 @@ class Preparation:
     async def _refresh_branch(self, branch: str, failure: CloneFailed) -> None:
         """Fetch what the task needs of a repository that cannot be had whole, and tell of it."""
         await self.mirrors.refresh_branch(self.repository, self.forge, branch)
+        await self.mirrors.check_room_there(self.repository, self.forge, self.work_branch)
         log.warning(
             "repository.fetched_in_part",
             repository=self.repository.url,

@@ -1,6 +1,7 @@
 """A forge without a server: the repository is a folder, a pull request is a record in the store."""
 
 import asyncio
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.task import TaskId
-from codebot.errors import ForgeNotFound, GitFailed, PullRequestRefused
+from codebot.errors import ForgeForbidden, ForgeNotFound, GitFailed, PullRequestRefused
 from codebot.forge.local.refs import Refs, parse_refs
 from codebot.git.git import Git
 from codebot.store.pull_requests import PullRequestRecord, PullRequests
@@ -76,7 +77,14 @@ class LocalForge:
         return await self.read_access(repository)
 
     async def write_access(self, repository: Repository) -> RemoteAccess:
-        """Give the folder itself."""
+        """Give the folder itself; raises `ForgeForbidden` where this user may not write to it."""
+        folder = _folder(repository)
+        for part in _written_to(folder):
+            if not os.access(part, os.W_OK | os.X_OK):
+                raise ForgeForbidden(
+                    f"The repository {folder} takes no branch of ours: {part} cannot be written.",
+                    hint="Let the service's user write to it.",
+                )
         return await self.read_access(repository)
 
     async def forget_access(self, repository: Repository) -> None:
@@ -153,6 +161,12 @@ class LocalForge:
                 hint="Check that it exists, is a repository, and may be read by the service.",
             ) from error
         return parse_refs(listing.stdout.decode(errors="replace"))
+
+
+def _written_to(folder: Path) -> list[Path]:
+    """Give where a push writes to, as far as it is seen without git: not in a linked worktree."""
+    own = folder / ".git" if (folder / ".git").is_dir() else folder
+    return [part for part in (own / "objects", own / "refs" / "heads") if part.is_dir()]
 
 
 def _folder(repository: Repository) -> Path:
