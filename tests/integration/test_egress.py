@@ -163,6 +163,16 @@ async def test_a_box_has_only_so_many_connections_and_others_end(
             await writer.wait_closed()
 
 
+async def test_a_program_may_keep_fifty_connections_to_each_of_several_hosts() -> None:
+    async with outside() as place:
+        held = [await asyncio.open_connection("127.0.0.1", place.port) for _ in range(4 * 50)]
+        await asyncio.sleep(0.1)
+        assert b"the model" in await place.ask("127.0.0.1", "/")
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+
+
 # --- Plain HTTP ------------------------------------------------------------------------------
 
 

@@ -214,7 +214,7 @@ def test_a_closed_connection_counts_while_something_in_it_is_not_read() -> None:
 
 
 async def test_a_long_page_is_given_in_pieces() -> None:
-    """64 connections times a page of the index must not be what the service keeps."""
+    """256 connections times a page of the index must not be what the service keeps."""
     async with (
         FakeRegistry(HTML, page=_long_page()) as registry,
         outside(registry=registry) as place,

@@ -242,6 +242,34 @@ def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -
     assert " freezegun || true" in first({"pyproject.toml": hatch}).setup
 
 
+def test_a_makefile_that_builds_finds_what_that_needs() -> None:
+    files = {
+        "Makefile": "test:\n\tpython setup.py build_ext --inplace\n\tpytest\n",
+        "pyproject.toml": '[build-system]\nrequires = ["setuptools>=77", "cython >=0.29"]\n',
+        "setup.py": "",
+    }
+    assert "'setuptools>=77' 'cython >=0.29' || true" in first(files).setup
+    assert "cython" not in first({**files, "Makefile": "test:\n\tpytest\n"}).setup
+
+
+def test_what_only_developers_need_may_fail() -> None:
+    setup = first({"requirements-devel.txt": "", "setup.py": "", "pytest.ini": ""}).setup
+    assert "-e . -r requirements-devel.txt || { uv pip install" in setup
+    assert "-e . && echo 'Not installed: requirements-devel.txt." in setup
+    tests = first({"requirements-test.txt": "", "setup.py": "", "pytest.ini": ""}).setup
+    assert "-r requirements-test.txt ||" not in tests
+
+
+def test_tox_hands_on_what_pytest_is_asked_by() -> None:
+    plain = {"tox.ini": "[tox]\nenvlist = py39\n[testenv]\npassenv = A\n"}
+    own = {"tox.ini": "[tox]\nenvlist = unit\n[testenv:unit]\npassenv = A\n"}
+    asked = [first(files).env["TOX_OVERRIDE"] for files in (plain, own)]
+    assert asked == [
+        "testenv.pass_env+=PYTEST_ADDOPTS",
+        "testenv:unit.pass_env+=PYTEST_ADDOPTS",
+    ]
+
+
 def test_tools_that_a_makefile_calls_are_installed() -> None:
     setup = first({"Makefile": "test:\n\ttox -e py\n", "setup.py": "", "tox.ini": ""}).setup
     assert "uv tool install --quiet tox" in setup

@@ -15,6 +15,7 @@ from codebot.domain.outcome import Basis, Verdict, VerdictState
 from codebot.environment.set_up_signs import sign_in
 from codebot.sandbox.output import LONGEST_OUTPUT, as_text, keep_tail
 from codebot.telemetry.token_shapes import mask_tokens
+from codebot.verify.printed import read_unittest
 from codebot.verify.results import Results, read_junit
 from codebot.verify.signs import why_not_tried
 from codebot.verify.verdict import LONGEST_CLUE, TestRun, judge, untested
@@ -211,6 +212,52 @@ def test_pytest_that_finds_no_test_is_untested_unless_the_change_removed_them() 
     none = a_run(5, command=TestCommand("pytest", "detected from pytest.ini"))
     assert verdict_of(none, none).state is VerdictState.UNTESTED
     assert verdict_of(none, a_run(results=told(passed="a"))).state is VerdictState.FAILED
+
+
+UNITTEST = """\
+E.F
+======================================================================
+ERROR: tests.test_c (unittest.loader._FailedTest.tests.test_c)
+----------------------------------------------------------------------
+ImportError: Failed to import test module: tests.test_c
+
+======================================================================
+FAIL: test_two (tests.test_a.A.test_two) (n=1)
+----------------------------------------------------------------------
+AssertionError: 1 != 2
+
+----------------------------------------------------------------------
+Ran 3 tests in 0.001s
+
+FAILED (failures=1, errors=1, expected failures=1)
+make: *** [Makefile:2: test] Error 1
+"""
+TWO = "test_two (tests.test_a.A.test_two) (n=1)"
+
+
+def test_what_unittest_prints_is_read_test_by_test() -> None:
+    results = read_unittest(UNITTEST)
+    assert results is not None
+    assert results.failed == {TWO}
+    assert {name.split()[0] for name in results.broken} == {"tests.test_c"}
+    assert (results.count, results.unnamed) == (2, 1)
+    verdict = verdict_of(a_run(2, results=results), a_run(2, results=results))
+    assert (verdict.state, verdict.comparison.by) == (VerdictState.PASSED, Basis.TESTS)
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", "1 failed\n", UNITTEST * 2, UNITTEST.replace("FAIL: ", "FELL: "), UNITTEST[500:]],
+)
+def test_what_is_not_all_that_unittest_says_tells_nothing(output: str) -> None:
+    assert read_unittest(output) is None
+
+
+def test_unittest_that_finds_no_test_is_untested_unless_the_change_removed_them() -> None:
+    results = read_unittest("\n" + "-" * 70 + "\nRan 0 tests in 0.000s\n\nOK\n")
+    none = a_run(0, command=DETECTED, results=results)
+    assert verdict_of(none, none).state is VerdictState.UNTESTED
+    assert verdict_of(none, a_run(0, command=DETECTED)).state is VerdictState.FAILED
 
 
 # --- Signs that a command could not be tried -------------------------------------------------

@@ -7,7 +7,13 @@ from codebot.sandbox.output import last_words
 _SIGNS = (
     (r"No interpreter found for (?P<what>Python [^\n]*?)(?: in [a-z ,]+)?\.?$",
      "{what} is not on this machine"),
-    (r"current Python version \([\d.]+\) (?:does not satisfy|is not allowed) (?P<what>[^\n]+)",
+    (r"current Python version \([\d.]+\)\s+does\s+not\s+satisfy\s+Python(?P<what>[<>=~!\d.,*]+)",
+     "Python {what} is not on this machine"),
+    (r"Python version \([\d.]+\) is not allowed by the project \((?P<what>[^)\n]+)\)",
+     "Python {what} is not on this machine"),
+    (r"requires a different Python: [\d.]+ not in '(?P<what>[^'\n]+)'",
+     "Python {what} is not on this machine"),
+    (r"project's Python requirement: `(?P<what>[^`\n]+)`",
      "Python {what} is not on this machine"),
     (r"go\.mod requires go >= (?P<what>[\d.]+)", "Go {what} is not on this machine"),
     (r"Unsupported engine.*?\n.*?Expected version: (?P<what>[^\n]+)",
@@ -18,6 +24,12 @@ _SIGNS = (
      "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
     (r"(?:line \d+|sh: \d+): (?P<what>[\w.+/-]+): (?:command )?not found",
      "the program {what} is not on this machine"),
+    (r"fatal error: (?P<what>[\w./+-]+\.h(?:pp)?): No such file or directory",
+     "the header {what} is not on this machine"),
+    (r"Unable to find installation candidates for (?P<what>[\w.-]+ \([\w.+!-]+\))",
+     "Poetry finds no file of {what} that fits"),
+    (r"^[ \t]*\u00d7 (?P<what>[^\n]{3,200})$", "{what}"),
+    (r"^(?:error|ERROR|fatal): (?P<what>[^\n]{3,200})$", "{what}"),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in _SIGNS)
 

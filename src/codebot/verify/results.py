@@ -10,7 +10,7 @@ https://docs.pytest.org/en/stable/how-to/output.html#creating-junitxml-format-fi
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
@@ -26,19 +26,27 @@ MOST_TESTS = 200_000
 LONGEST_NAME = 500
 
 
+KINDS = ("passed", "failed", "skipped", "broken")
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the tests of one run said, by name; `broken` are files that could not be collected."""
+    """What the tests of one run said, by name; `broken` are files that could not be collected.
+
+    `unnamed` counts those of which only that is known: they did not fail.
+    """
 
     passed: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
     broken: frozenset[str] = frozenset()
+    unnamed: int = 0
 
     def masked(self, redact: Callable[[str], str]) -> "Results":
         """Give the same with no secret in any name."""
         kinds = (self.passed, self.failed, self.skipped, self.broken)
-        return Results(*(frozenset(map(redact, names)) for names in kinds))
+        passed, failed, skipped, broken = (frozenset(map(redact, names)) for names in kinds)
+        return Results(passed, failed, skipped, broken, self.unnamed)
 
     @property
     def bad(self) -> frozenset[str]:
@@ -48,7 +56,12 @@ class Results:
     @property
     def count(self) -> int:
         """How many tests there were, skipped ones included."""
-        return len(self.passed) + len(self.failed) + len(self.skipped)
+        return len(self.passed) + len(self.failed) + len(self.skipped) + self.unnamed
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a single test is known to have run."""
+        return bool(self.passed or self.failed or self.unnamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +87,13 @@ def read_junit(content: bytes) -> Results | None:
         report = JUnitXml.fromfile(BytesIO(content), parse_func=_parse)
     except (ParseError, DefusedXmlException, JUnitXmlError, ValueError, TypeError, RecursionError):
         return None
-    found: dict[str, set[str]] = {kind.name: set() for kind in fields(Results)}
+    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for number, case in enumerate(_cases(report)):
         if number == MOST_TESTS:
             return None
         found[_kind(case)].add(_name(case))
-    results = Results(**{kind: frozenset(names) for kind, names in found.items()})
+    passed, failed, skipped, broken = map(frozenset, found.values())
+    results = Results(passed, failed, skipped, broken)
     return results if results.count or results.broken else None
 
 

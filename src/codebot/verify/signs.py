@@ -91,7 +91,7 @@ def why_not_tried(ended: Exit, output: str, results: Results | None, command: st
     """
     if ended.reason is not ExitReason.EXITED or ended.code == 0:
         return ""
-    if results is not None and (results.passed or results.failed):
+    if results is not None and results.has_run:
         return ""
     told = _first_sign(output)
     if told:

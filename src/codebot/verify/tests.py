@@ -11,6 +11,7 @@ from codebot.domain.box import Network
 from codebot.domain.environment import Environment, TestCommand
 from codebot.sandbox.boxed import Boxed
 from codebot.sandbox.output import as_text
+from codebot.verify.printed import read_unittest
 from codebot.verify.results import Questionnaire
 from codebot.verify.verdict import TestRun
 
@@ -47,12 +48,13 @@ async def run_tests(
         env={**environment.variables, **asked.variables(boxed.paths.home, environment.variables)},
         path=environment.search_path(boxed.paths),
     )  # fmt: skip
-    results = await asyncio.to_thread(asked.read, boxed.checkout.home)
+    output = as_text(ended.tail, ended.cut, redact)
+    results = await asyncio.to_thread(asked.read, boxed.checkout.home) or read_unittest(output)
     run = TestRun(
         command=command,
         exit=ended.exit,
         duration=timedelta(seconds=time.monotonic() - started),
-        output=as_text(ended.tail, ended.cut, redact),
+        output=output,
         results=None if results is None else results.masked(redact),
     )
     log.info("tests.ran", exit_code=run.code, tests=run.results.count if run.results else None)

@@ -140,7 +140,7 @@ def _judge(
     run: TestRun, base: TestRun | None, compared: Comparison, lacking: str
 ) -> tuple[VerdictState, str]:
     """Give the state, and the sentence that says why nothing was tested."""
-    if run.is_good:
+    if run.is_good and not _has_no_tests(run):
         return VerdictState.PASSED, ""
     if not_tried := _not_tried(run, base, lacking):
         return VerdictState.ENVIRONMENT, f"The tests could not run: {not_tried}."
@@ -159,6 +159,8 @@ def _blame(run: TestRun, base: TestRun | None, compared: Comparison) -> VerdictS
     """
     if run.exit.reason is ExitReason.TIMEOUT:
         return VerdictState.TIMED_OUT
+    if run.is_good:  # and found no test, where its base had some
+        return VerdictState.FAILED
     if compared.by is Basis.TESTS:
         is_inherited = bool(compared.inherited) and not compared.new
     else:
@@ -188,15 +190,14 @@ def _none_ran(run: TestRun) -> bool:
 
 def _ran(run: TestRun) -> bool:
     """Say whether a single test is known to have run."""
-    return run.results is not None and bool(run.results.passed or run.results.failed)
+    return run.results is not None and run.results.has_run
 
 
 def _has_no_tests(run: TestRun) -> bool:
-    return (
-        run.exit == Exit(ExitReason.EXITED, NO_TESTS)
-        and "pytest" in run.command.command
-        and run.results is None
-    )
+    """Say whether the runner told that it found none: pytest by its code, unittest in words."""
+    if run.results is not None:
+        return run.exit.reason is ExitReason.EXITED and not (run.results.count or run.results.bad)
+    return run.exit == Exit(ExitReason.EXITED, NO_TESTS) and "pytest" in run.command.command
 
 
 def _named(tests: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 TEST_NAMES = frozenset({"test", "tests", "testing", "dev"})
 _SPLIT = re.compile(r"[-_.]+")
+_DEVELOPERS = frozenset({"dev", "devel", "develop", "development"})
 _NATIVE = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f90", ".f")
 _PLACES = frozenset({"", "requirements", "reqs", "requires"})
 
@@ -35,8 +36,13 @@ def requirement_files(paths: Iterable[str]) -> tuple[str, ...]:
     words = {path: _words(path) for path in sorted(paths) if path.endswith(".txt")}
     plain = [path for path, said in words.items() if said == {"requirements"} and "/" not in path]
     tests = [path for path, said in words.items() if said & {"test", "tests", "testing"}]
-    developers = [path for path, said in words.items() if said & {"dev", "develop", "development"}]
+    developers = [path for path, said in words.items() if said & _DEVELOPERS]
     return (*plain, *(tests or developers))
+
+
+def is_for_developers(path: str) -> bool:
+    """Say whether a file of requirements is for developers, who have more than tests need."""
+    return bool(_words(path) & _DEVELOPERS)
 
 
 def deciding_files(paths: Iterable[str]) -> tuple[str, ...]:

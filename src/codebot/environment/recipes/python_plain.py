@@ -10,6 +10,7 @@ from codebot.environment.recipes.python_locked import TOOLS, install_tool
 from codebot.environment.recipes.python_names import (
     deciding_files,
     has_native_sources,
+    is_for_developers,
     requirement_files,
     test_names,
 )
@@ -70,10 +71,12 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         yield f'test -e {folder} || ln -s "$HOME/venv" {folder}'
     what = [*project, *(f"-r {quote(path)}" for path in files), *_groups(clues)]
     if what:
-        yield f"{PIP} {' '.join(what)}"
+        yield _install(what, [path for path in files if is_for_developers(path)])
     if what[:2] == FROM_MANIFEST:
         yield SEE_MODULES
     further = [*_hatch(clues), *_tox(clues)]
+    if "setup.py" in makefile:  # which finds in the venv what builds the project
+        further += _usable(texts(clues.toml("pyproject.toml", "build-system", "requires")))
     if further:  # the guess of a guess
         yield f"{PIP} {' '.join(map(quote, further))} || true"
     if "pytest" in clues.test or clues.test.startswith("make"):
@@ -81,6 +84,17 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
     for tool in TOOLS_OF_OTHERS:
         if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
             yield f"{install_tool(tool)} || true"
+
+
+def _install(what: list[str], optional: list[str]) -> str:
+    """Give the line that installs it all, or all but what only developers need."""
+    line = f"{PIP} {' '.join(what)}"
+    needed = [item for item in what if item not in {f"-r {quote(path)}" for path in optional}]
+    if needed == what:
+        return line
+    skipped = f"Not installed: {' '.join(optional)}. The tests may do without."
+    fallback = f"{PIP} {' '.join(needed)}" if needed else "true"
+    return f"{line} || {{ {fallback} && echo {quote(skipped)}; }}"
 
 
 def _dependencies(clues: Clues) -> list[str]:

@@ -24,10 +24,18 @@ def tox(clues: Clues) -> Iterator[Guess]:
         f"{install_tool('tox')}\ntox run -e {name} --notest --skip-pkg-install",
         usual_test=f"tox run -e {name}",
         runner="",
+        env={"TOX_OVERRIDE": f"{_passing(clues, name)}+=PYTEST_ADDOPTS"},
         bin_=(TOOLS,),
         keys=clues.those("tox.ini", "pyproject.toml", "setup.cfg", "setup.py"),
         programs=("uv",),
     )
+
+
+def _passing(clues: Clues, name: str) -> str:
+    """Give the setting that says which variables tox passes on: pytest is asked by one of them."""
+    own = f"testenv:{name}"
+    section = own if {"passenv", "pass_env"} & clues.ini("tox.ini", own).keys() else "testenv"
+    return f"{section}.pass_env"
 
 
 def nox(clues: Clues) -> Iterator[Guess]:

@@ -34,7 +34,8 @@ from codebot.gateway.server import LONGEST_IDLE
 
 log = structlog.get_logger(__name__)
 
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 256
+"""Of one box. uv keeps 50 to each host that it asks, an index and its files at least."""
 OURSELVES = frozenset({"127.0.0.1", "localhost"})
 _NAMED = re.compile(r"[a-z0-9._-]{1,253}(?::[0-9]{1,5})?")
 
