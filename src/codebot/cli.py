@@ -258,7 +258,7 @@ def _serve(call: Call) -> int:
 def _serve_once(call: Call) -> int:
     settings = _start(call, Command.SERVE)
 
-    from codebot.app import serve
+    from codebot.app.serve import serve
     from codebot.intake.banner import banner
 
     def announce() -> None:
@@ -337,7 +337,7 @@ def _demo(call: Call) -> int:
 def _doctor(call: Call) -> int:
     import asyncio
 
-    from codebot.app import check_parts
+    from codebot.app.checks import check_parts
     from codebot.doctor import as_line, examine, is_healthy
     from codebot.telemetry.log import configure
 
@@ -365,7 +365,7 @@ def _rehearse(call: Call, settings: Settings) -> int:
 
     import asyncio
 
-    from codebot.app import rehearse_repository
+    from codebot.app.rehearse import rehearse_repository
     from codebot.doctor import as_line
     from codebot.intake.findings import findings_of, told_output
     from codebot.intake.progress import LONGEST_REASON, plain

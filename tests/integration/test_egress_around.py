@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import os
+import re
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,14 +23,6 @@ PUBLIC = ("93.184.215.14",)
 # --- Which registries ------------------------------------------------------------------------
 
 
-async def test_pip_is_understood_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    wide = await ask_pip()
-    monkeypatch.setenv("COLUMNS", "40")
-    assert await ask_pip() == wide is not None
-
-
 async def test_a_program_that_does_not_answer_is_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -41,12 +35,31 @@ async def test_a_program_that_does_not_answer_is_ended(
         os.kill(int(pid.read_text()), 0)
 
 
+async def told_by_pip() -> str:
+    """Give the default that pip's help names."""
+    wide = {**os.environ, "COLUMNS": "200"}
+    asking = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pip", "install", "--help"),
+        stdout=asyncio.subprocess.PIPE,
+        env=wide,
+    )
+    said, _ = await asking.communicate()
+    found = re.search(r"--index-url <url>.*?\(default\s+(\S+?)\)", said.decode(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+async def test_without_pip_the_public_index_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = await ask_pip()
+    monkeypatch.setattr(upstreams, "find_spec", lambda _: None)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple/")
+    assert await ask_pip() == default
+
+
 async def test_pip_and_npm_know_where_they_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    default = await ask_pip()
-    assert default is not None
-    assert default.url.startswith("https://")
+    assert await ask_pip() == Registry(await told_by_pip())
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:pw@mirror.example/simple/")
     monkeypatch.setenv("npm_config_registry", "https://mirror.example/npm/")
     assert await ask_pip() == Registry("https://mirror.example/simple", ("me", "pw"))
