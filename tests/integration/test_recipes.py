@@ -159,6 +159,22 @@ async def test_a_toolchain_that_is_missing_is_named(tmp_path: Path, box: Sandbox
         assert told["reason"] == "mix.lock needs mix, not found on this machine"
 
 
+async def test_a_toolchain_that_no_box_sees_is_told_from_one_that_is_missing(
+    tmp_path: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix = tmp_path / "of-my-home" / "mix"
+    mix.parent.mkdir()
+    mix.write_text("#!/bin/sh\n")
+    mix.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mix.parent}:/usr/bin")
+    async with open_story(
+        tmp_path, act(), test_command=None, sandbox=box, files={"mix.exs": ""}
+    ) as story:
+        await story.tell()
+        told = story.data("environment.set_up")["reason"]
+        assert told == f"mix.exs needs {mix}, which boxes do not see (CODEBOT_SANDBOX_PATHS)"
+
+
 C_TEST = """\
 #include <stdio.h>
 #include <string.h>

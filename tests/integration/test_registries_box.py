@@ -1,86 +1,27 @@
 """Registries as programs in a real box find them, with variables and without."""
 
-import os
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
-from codebot.domain.box import BoxSpec, Network
-from codebot.domain.task import TaskId
-from codebot.gateway.egress.dial import Dialler
-from codebot.gateway.egress.policy import AllowList
-from codebot.gateway.egress.service import BoxEgress
 from codebot.gateway.registries.authority import open_authority
-from codebot.gateway.registries.cache import Cache
-from codebot.gateway.registries.fetch import Fetcher, Gate
-from codebot.gateway.registries.library import Library
-from codebot.gateway.registries.trust import trust_files
 from codebot.gateway.registries.upstreams import Registry
-from codebot.sandbox.bubblewrap import BubblewrapSandbox
-from codebot.sandbox.program import find_bubblewrap
+from fakes.box_of_registries import egress_to, run_in_box
 from fakes.registry import PROJECT, FakeRegistry
-from fakes.way_out import INDEX, LARGE
+from fakes.way_out import INDEX
 
 PAGE = f"https://{INDEX}/simple/{PROJECT}/"
 READ = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).status)"
 
 
-async def _here(_: str, __: int) -> Sequence[str]:
-    return ("127.0.0.1",)
-
-
-async def _nothing() -> None:
-    return None
-
-
-def egress_of(folder: Path, registry: FakeRegistry) -> BoxEgress:
-    async def ask_pip() -> Registry:
-        return Registry(f"{registry.url}/simple")
-
-    return BoxEgress(
-        model=lambda _: pytest.fail("the model was asked for"),
-        record=lambda _, __: None,
-        allowed=AllowList(frozenset()),
-        dialler=Dialler(lambda _: None, _here),
-        library=Library(
-            ask_pip=ask_pip,
-            ask_npm=_nothing,
-            names=("python", "java"),
-            further=(),
-            fetcher=Fetcher(lambda _: None, Gate(_here)),
-            cache=Cache(folder / "cache", LARGE),
-        ),
-        open_authority=partial(open_authority, folder / "authority.pem", lambda: datetime.now(UTC)),
-        trusted=partial(trust_files, company=None),
-    )
-
-
 async def in_box(folder: Path, *commands: str) -> list[str]:
     """Give what shell commands in a box of this service print."""
-    for name in ("tree", "home"):
-        (folder / name).mkdir()
     async with FakeRegistry() as registry:
-        egress = egress_of(folder, registry)
-        sandbox = BubblewrapSandbox(
-            find_bubblewrap(), path=os.environ["PATH"], mark=str(folder), egress=egress
-        )
-        box = await sandbox.start(
-            BoxSpec(
-                task_id=TaskId("task-1"),
-                argv=("sh", "-c", "\n".join(commands)),
-                workspace=folder / "tree",
-                home=folder / "home",
-                network=Network.REGISTRIES,
-                timeout=timedelta(seconds=100),
-            )
-        )
-        said = b"".join([line async for line in box.stdout()]).decode()
-        await box.wait()
-        await egress.close()
-    return (said + box.stderr_tail()).splitlines()
+
+        async def ask_pip() -> Registry:
+            return Registry(f"{registry.url}/simple")
+
+        egress = egress_to(folder, ("python", "java"), ask_pip=ask_pip)
+        return await run_in_box(folder, egress, *commands)
 
 
 async def test_a_program_finds_registries_by_proxy_and_by_name_and_trusts_them(

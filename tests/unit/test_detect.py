@@ -67,6 +67,8 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"phpunit.xml.dist": ""}, "vendor/bin/phpunit", "phpunit.xml.dist"),
         ({"mix.exs": ""}, "mix test", "mix.exs"),
         ({"a.sln": ""}, "dotnet test a.sln", "a.sln"),
+        ({"src/a.sln": "", "samples/b.sln": ""}, "dotnet test src/a.sln", "src/a.sln"),
+        ({"contrib/a.sln": "", "Makefile": "check:\n"}, "make check", "Makefile"),
         ({"Makefile": "check:\n"}, "make check", "Makefile"),
         ({"Makefile": "check:\n", "package.json": PACKAGE}, "npm test", "package.json"),
         ({"go.mod": "", "third_party/tests/test_a.py": ""}, "go test ./...", "go.mod"),

@@ -380,7 +380,8 @@ def test_what_runs_the_tests_is_set_up_first_and_the_other_may_fail() -> None:
     }
     python, node = first(files), first(files, "npm test")
     assert python.source == "uv.lock"
-    assert "sh -ec 'npm ci'; } || echo" in python.setup
+    assert "sh -ec 'npm ci || " in python.setup
+    assert "; } || echo 'Not set up: package-lock.json. " in python.setup
     assert {".venv/bin", "node_modules/.bin"} <= {*python.bin}
     assert "package-lock.json" in python.keys
     assert node.source == "package-lock.json"

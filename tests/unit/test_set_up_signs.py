@@ -29,6 +29,42 @@ from codebot.environment.set_up_signs import sign_in
             "Failed to build `a @ file:///",
         ),
         ("Resolved\nerror: Failed to download `a==7.0.0`\n", "Failed to download `a==7.0.0`"),
+        (
+            "/workspace/go.mod:3: invalid go version '1.22.2': must match format 1.23\n",
+            "Go 1.22.2 is not on this machine",
+        ),
+        ("error: release version 21 not supported\n", "Java 21 is not on this machine"),
+        ("  CMake 3.28 or higher is required.  You are\n", "CMake 3.28 is not on this machine"),
+        (
+            "failed to parse manifest\nfeature `edition2024` is required\n",
+            "a Cargo that knows the edition 2024 is not on this machine",
+        ),
+        (
+            "  body:\n  Codebot cannot fetch that. index.crates.io is not known here: it has no",
+            "the registry index.crates.io cannot be reached from this machine",
+        ),
+        (
+            "transfer failed for https://repo.example/maven2/a/a-1.pom, status: 502 Bad Gateway\n",
+            "the registry repo.example cannot be reached from this machine",
+        ),
+        (
+            "npm error 502 Bad Gateway - GET https://registry.example/a - cannot be reached\n",
+            "the registry registry.example cannot be reached from this machine",
+        ),
+        (
+            "a.c:1:10: fatal error: openssl/ssl.h: No such file or directory\n",
+            "the header openssl/ssl.h is not on this machine",
+        ),
+        ("configure: error: libpcre2 is missing.\n", "its configure says: libpcre2 is missing"),
+        (
+            "CMake Error at /usr/share/cmake/FindX.cmake:230 (message):\n  Could NOT find OpenSSL,",
+            "CMake does not find OpenSSL on this machine",
+        ),
+        (
+            'meson.build:9:0: ERROR: Dependency "glib-2.0" not found, tried pkgconfig\n',
+            "Meson does not find glib-2.0 on this machine",
+        ),
+        ("ERROR: Could not find a version that satisfies the requirement a==9\n", "a==9"),
         ("all is well\nthe error: is elsewhere\n", ""),
     ],
 )

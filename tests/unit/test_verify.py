@@ -260,6 +260,53 @@ def test_unittest_that_finds_no_test_is_untested_unless_the_change_removed_them(
     assert verdict_of(none, a_run(0, command=DETECTED)).state is VerdictState.FAILED
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        "?   \texample.com/shop\t[no test files]\nok  \texample.com/a\t0.1s [no tests to run]\n",
+        "running 0 tests\n\ntest result: ok. 0 passed; 0 failed\n",
+        "\u2139 tests 0\n\u2139 pass 0\n",
+        "No test files found, exiting with code 0\n",
+        "Test project /home/agent/build\nNo tests were found!!!\n",
+        "No tests defined.\n",
+        "[INFO] No tests to run.\n[INFO] BUILD SUCCESS\n",
+        "0 examples, 0 failures\n",
+    ],
+)
+def test_a_runner_that_ends_well_without_a_test_has_tested_nothing(output: str) -> None:
+    verdict = verdict_of(a_run(command=DETECTED, output=output), a_run())
+    assert (verdict.state, verdict.is_proof) == (VerdictState.UNTESTED, False)
+    assert verdict.reason == "`make test` found no test to run."
+    told = verdict_of(a_run(command=GIVEN, output=output), a_run())
+    assert told.state is VerdictState.PASSED
+
+
+def test_what_fails_is_told_from_what_has_no_test() -> None:
+    broken = "?   \tshop\t[no test files]\nFAIL\tshop/a [build failed]\n"
+    assert verdict_of(a_run(1, command=DETECTED, output=broken)).state is VerdictState.FAILED
+    none = a_run(1, command=DETECTED, output="No tests found, exiting with code 1\n")
+    assert verdict_of(none, none).state is VerdictState.UNTESTED
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "?   \texample.com/shop\t[no test files]\nok  \texample.com/a\t0.1s\n",
+        "?   \texample.com/shop\t[no test files]\nok  \texample.com/a\t(cached)\n",
+        "running 7 tests\n\nrunning 0 tests\n",
+        "\u2139 tests 0\n\n  12 passing (3s)\n",
+        "No tests were found!!!\n1/3 parses        OK 0.01s\n",
+        "[INFO] Tests run: 4, Failures: 0\n[INFO] No tests to run.\n",
+        "running 0 tests\nTests:       3 passed, 3 total\n",
+        "# tests 0\nok 1 - adds\n",
+        "[the beginning of the output is left out]\nrunning 0 tests\n",
+        "",
+    ],
+)
+def test_one_runner_without_a_test_says_nothing_of_the_others(output: str) -> None:
+    assert verdict_of(a_run(command=DETECTED, output=output), a_run()).is_proof
+
+
 # --- Signs that a command could not be tried -------------------------------------------------
 
 
@@ -300,6 +347,7 @@ def test_unittest_that_finds_no_test_is_untested_unless_the_change_removed_them(
         ("py38: skipped because could not find python interpreter with spec(s): py38\n", "py38"),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n", "Docker"),
         ("Error: spawn chromium ENOENT\n", "chromium"),
+        ("Codebot cannot fetch that. index.crates.io is not known here: it.", "index.crates.io"),
     ],
 )
 def test_what_is_missing_is_named(output: str, named: str) -> None:

@@ -7,6 +7,7 @@ from codebot.domain.environment import Environment, SetUpState
 from codebot.domain.outcome import Basis, Verdict, VerdictState
 from codebot.domain.ports import Finding
 from codebot.pipeline.rehearsal import Rehearsal
+from codebot.pipeline.set_up import HIDDEN, NOT_HERE
 
 MOST_NAMED = 5
 LAST_LINES = 15
@@ -15,9 +16,16 @@ UNNAMED = "not in CODEBOT_EGRESS"
 NAME_HOST = "If the set-up or the tests need it, name it there."
 SAY_HOW = "Say how: `setup` in .codebot.toml, or `setup_command` of a task."
 NAME_TESTS = "Name it: `test` in .codebot.toml, or `test_command` of a task."
-NOT_HERE = "Install that here, or in the set-up: `setup` in .codebot.toml, or `setup_command`."
+SHOW_IT = (
+    "Name the toolchain's folder there (of rustup, one of ~/.rustup/toolchains), or install "
+    "the program below /usr."
+)
+LACKS = "Install that here, or in the set-up: `setup` in .codebot.toml, or `setup_command`."
 SEE_ABOVE = "What the set-up lacks is said above."
-TELL_APART = "Run pytest itself, whose tests can be told apart, or mend them on the base branch."
+TELL_APART = (
+    "Mend them on the base branch, or name what passes there: `test` in .codebot.toml, or "
+    "`test_command` of a task. Of pytest's tests it is known which ones fail; of others it is not."
+)
 
 
 def findings_of(rehearsal: Rehearsal) -> Iterator[Finding]:
@@ -68,14 +76,16 @@ def _lack(name: str, detail: str, remedy: str, *, required: bool = True) -> Find
 
 
 def _remedy(reason: str) -> str:
-    return "Install that here." if reason.endswith("not found on this machine") else SAY_HOW
+    if reason.endswith(NOT_HERE):
+        return "Install that here."
+    return SHOW_IT if reason.endswith(f"({HIDDEN})") else SAY_HOW
 
 
 def _tests(verdict: Verdict, environment: Environment) -> Finding:
     ran = "" if verdict.tests is None else f", {verdict.tests:,} tests"
     told = f"`{verdict.command}` (exit code {verdict.exit_code}{ran}) in "
     told += f"{verdict.duration.total_seconds():.1f} s"
-    remedy = SEE_ABOVE if environment.state is SetUpState.FAILED else NOT_HERE
+    remedy = SEE_ABOVE if environment.state is SetUpState.FAILED else LACKS
     inherited = len(verdict.comparison.inherited)
     match verdict.state:
         case VerdictState.PASSED if verdict.comparison.by is Basis.EXIT_CODE:

@@ -6,6 +6,7 @@ comes under the agent's workspace and under every place in which tests run.
 
 import asyncio
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +26,9 @@ from codebot.pipeline.kept_layers import KeptLayers
 from codebot.sandbox.boxed import Boxed
 from codebot.verify.command import find_test_command
 from codebot.workspace.places import Places
+
+NOT_HERE = "not found on this machine"
+HIDDEN = "CODEBOT_SANDBOX_PATHS"
 
 LONGEST_OUTPUT = 4_000
 """Characters of a set-up's output that an error repeats: the end."""
@@ -105,13 +109,21 @@ class SetUps:
     async def _try(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
         missing = [name for name in recipe.programs if not self.sandbox.has(name)]
         if missing:
-            reason = f"{recipe.source} needs {' and '.join(missing)}, not found on this machine"
+            reason = f"{recipe.source} needs {self._missing(missing)}"
             return Environment(SetUpState.FAILED, recipe, reason=reason)
         if not recipe.setup:
             return Environment(SetUpState.READY, recipe)
         if not self.sandbox.paths_are_fixed:  # what is set up in one place works in no other
             return _ended(recipe, await self._run(task, checkout, recipe), None)
         return await self._provide(task, checkout, recipe)
+
+    def _missing(self, programs: list[str]) -> str:
+        """Say of programs that boxes lack whether this machine has them where no box sees them."""
+        hidden = [shutil.which(name, path=self.kept.path) for name in programs]
+        if None not in hidden:
+            seen = " and ".join(filter(None, hidden))
+            return f"{seen}, which boxes do not see ({HIDDEN})"
+        return f"{' and '.join(programs)}, {NOT_HERE}"
 
     async def _provide(self, task: Task, checkout: Checkout, recipe: Recipe) -> Environment:
         run = partial(self._run, task)

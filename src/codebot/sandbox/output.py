@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 LONGEST_OUTPUT = 64 * 1024
 """Characters kept of what the tests print: the end, where failures are summed up."""
 
+LEFT_OUT = "[the beginning of the output is left out]"
+
 _RAW = 4 * LONGEST_OUTPUT
 """Bytes kept meanwhile: colours and progress bars take up room, and are dropped at the end."""
 
@@ -50,7 +52,7 @@ def as_text(tail: bytes, cut: int, redact: Callable[[str], str] = str) -> str:
     kept = text[-LONGEST_OUTPUT:]
     first_end = kept.find("\n") + 1
     whole_lines = kept[first_end:] if first_end < len(kept) else kept
-    return f"[the beginning of the output is left out]\n{whole_lines}"
+    return f"{LEFT_OUT}\n{whole_lines}"
 
 
 def last_words(output: str) -> str:

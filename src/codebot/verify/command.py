@@ -14,6 +14,22 @@ MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 
 PYTEST = "pytest"
 
+ASIDE = frozenset(
+    (
+        *("contrib", "deps", "doc", "docs", "example", "examples", "extern", "external"),
+        *(
+            "node_modules",
+            "sample",
+            "samples",
+            "third-party",
+            "third_party",
+            "thirdparty",
+            "vendor",
+        ),
+    )
+)
+"""Folders whose projects are not what a repository is about."""
+
 LONGEST_CLUE = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
 
@@ -198,6 +214,7 @@ def _elixir(tree: Tree) -> Found:
 
 def _dotnet(tree: Tree) -> Found:
     found = [path for path in tree.paths if path.endswith((".sln", ".slnx", "Tests.csproj"))]
+    found = [path for path in found if ASIDE.isdisjoint(path.split("/"))]
     if not found:
         return None
     nearest = min(found, key=lambda path: (path.count("/"), path))

@@ -67,6 +67,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "the package {what} is not installed where the tests run"),
     (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
      "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
+    (r"Codebot cannot fetch that\. (?P<what>[\w.-]+) (?:is not known here|cannot be reached)",
+     "the registry {what} cannot be reached from this machine"),
     (r"Could not resolve host: (?P<what>[\w.-]+)",
      "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
     (r"No interpreter found for (?P<what>Python [\w.<>=, *]+)",

@@ -9,6 +9,7 @@ from codebot.domain.bounds import SIGNALLED, bound_reached
 from codebot.domain.box import Exit, ExitReason
 from codebot.domain.environment import BaseTests, TestCommand
 from codebot.domain.outcome import Basis, Comparison, Verdict, VerdictState
+from codebot.verify.none_found import found_no_test
 from codebot.verify.results import Results
 from codebot.verify.signs import NO_TESTS, NOT_EXECUTABLE, NOT_FOUND, why_not_tried
 
@@ -140,6 +141,8 @@ def _judge(
     run: TestRun, base: TestRun | None, compared: Comparison, lacking: str
 ) -> tuple[VerdictState, str]:
     """Give the state, and the sentence that says why nothing was tested."""
+    if _had_nothing_to_run(run):
+        return VerdictState.UNTESTED, f"`{run.command.command}` found no test to run."
     if run.is_good and not _has_no_tests(run):
         return VerdictState.PASSED, ""
     if not_tried := _not_tried(run, base, lacking):
@@ -198,6 +201,13 @@ def _has_no_tests(run: TestRun) -> bool:
     if run.results is not None:
         return run.exit.reason is ExitReason.EXITED and not (run.results.count or run.results.bad)
     return run.exit == Exit(ExitReason.EXITED, NO_TESTS) and "pytest" in run.command.command
+
+
+def _had_nothing_to_run(run: TestRun) -> bool:
+    """Say whether it ended by itself with no test in sight; what somebody gave is their word."""
+    ended = run.exit.reason is ExitReason.EXITED and run.results is None
+    detected = ended and run.command.is_detected
+    return detected and found_no_test(run.output, ended_well=run.is_good)
 
 
 def _named(tests: Iterable[str]) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ end of everything else. Nor is there anybody to read of audits and sponsors."""
 
 MOST_MEMBERS = 1000
 
+NPM_REFUSES_PEERS = """find ~/.npm -name '*eresolve-report.txt' | grep -q ."""
+"""npm writes such a report when packages ask for versions of each other that exclude each other. It
+installs nothing then; projects that live with it pass a flag, and most say so in their CI alone.
+https://docs.npmjs.com/cli/using-npm/config#legacy-peer-deps"""
+
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")
 _PNPM_OF_LOCK = {"5": "7", "6": "8", "9": "10"}
@@ -33,9 +38,10 @@ def npm(clues: Clues) -> Iterator[Guess]:
     """Guess of `package-lock.json`, or of `package.json` where nothing is locked."""
     locks = clues.those("package-lock.json", "npm-shrinkwrap.json")
     if locks:
-        yield _node(clues, locks[0], "npm ci", is_locked=True)
+        yield _node(clues, locks[0], _whatever_peers_say("npm ci"), is_locked=True)
     if clues.has("package.json"):
-        yield _node(clues, "package.json", "npm install --no-package-lock")
+        install = _whatever_peers_say("npm install --no-package-lock")
+        yield _node(clues, "package.json", install)
 
 
 def pnpm(clues: Clues) -> Iterator[Guess]:
@@ -84,6 +90,11 @@ def _manager(clues: Clues, name: str) -> str | None:
 def _tool(package: str) -> str:
     """Give the line that puts a package manager into HOME, without asking any other host."""
     return f'npm install --global --prefix "$HOME/.local" --silent {package}'
+
+
+def _whatever_peers_say(install: str) -> str:
+    """Give the lines that install, once more where only peers were in the way."""
+    return f"{install} || {{ {NPM_REFUSES_PEERS} && {install} --legacy-peer-deps; }}"
 
 
 def _members(clues: Clues) -> list[str]:
