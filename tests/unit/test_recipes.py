@@ -415,6 +415,20 @@ def test_a_path_moves_everything_below_it() -> None:
     assert test.command == "uv run --frozen pytest"
 
 
+def test_the_only_project_of_a_repository_is_found_below_a_top_that_says_nothing() -> None:
+    files = {"README.md": "", "api/requirements.txt": "", "api/tests/test_a.py": "", "docs/x": ""}
+    recipe = first(files)
+    assert (recipe.source, recipe.path) == ("requirements.txt", "api")
+    assert first(files, "cd api && pytest").path == "", "who names a command knows the folders"
+    assert first({**files, "setup.py": ""}).path == ""
+    assert first({**files, "b/setup.py": "", "b/tests/test_b.py": ""}).path == ""
+
+
+def test_what_is_needed_may_lie_where_the_tests_are_run() -> None:
+    files = {"site/manage.py": "", "site/requirements.txt": ""}
+    assert "-r site/requirements.txt" in first(files).setup
+
+
 # --- Order -------------------------------------------------------------------------------------
 
 

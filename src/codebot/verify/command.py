@@ -144,6 +144,17 @@ def _pytest_unsaid(tree: Tree) -> Found:
     return None if clue is None else (PYTEST, clue)
 
 
+def _django(tree: Tree) -> Found:
+    """Go by `manage.py`, the nearest one; what tox or nox run is said more exactly."""
+    found = [path for path in tree.paths if re.fullmatch(r"(?:[^/]+/)?manage\.py", path)]
+    if not found or _tox(tree) or _nox(tree):
+        return None
+    clue = min(found, key=lambda path: (path.count("/"), path))
+    folder = clue.rpartition("/")[0]
+    inside = f"cd {shlex.quote(folder)} && " if folder else ""
+    return f"{inside}python manage.py test", clue
+
+
 def _is_python_test(path: str) -> bool:
     *folders, name = path.split("/")
     is_named_so = name.endswith("_test.py") or (name.startswith("test_") and name.endswith(".py"))
@@ -231,6 +242,7 @@ def _make_check(tree: Tree) -> Found:
 DETECTORS: tuple[Callable[[Tree], Found], ...] = (
     _make,
     _pytest,
+    _django,
     _pytest_of_lock,
     _tox,
     _nox,

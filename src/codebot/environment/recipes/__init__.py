@@ -92,13 +92,26 @@ def find_recipes(
     not known.
     """
     if written is None:
-        return tuple(_unwritten(Clues(tree, test, python)))[:MOST_TRIED]
+        top = [*_unwritten(Clues(tree, test, python))]
+        return (*_below(tree, top, test, python), *top)[:MOST_TRIED]
     if written.has_setup:
         return (written.recipe,)
     path = written.recipe.path
     found = _unwritten(Clues(tree.below(path), test, python))
     recipes = [written.over(_moved(recipe, path)) for recipe in found]
     return tuple(recipes[:MOST_TRIED]) or (written.recipe,)
+
+
+def _below(tree: Tree, found: list[Recipe], test: str, python: str) -> list[Recipe]:
+    """Give the recipes of the only project of a repository whose top folder says nothing of one.
+
+    What was given to run the tests knows the folders: then there is nothing to be moved.
+    """
+    says_nothing = all(recipe.source == python_plain.TEST_FILES for recipe in found)
+    path = python_plain.only_project(tree) if says_nothing and test in {"", "pytest"} else ""
+    if not path:
+        return []
+    return [_moved(recipe, path) for recipe in _unwritten(Clues(tree.below(path), test, python))]
 
 
 def refused_hosts(recipe: Recipe, granted: frozenset[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from shlex import quote
 
+from codebot.domain.tree import Tree
 from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.python_locked import TOOLS, install_tool
@@ -28,6 +29,8 @@ SEE_MODULES = (
 HATCH_ENVIRONMENTS = ("default", "dev", "test", "tests", "hatch-test")
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+TEST_FILES = "test files"
+_TEST_FILE = re.compile(r"(?:^|/)tests?/(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py$")
 _EXTRA = re.compile(r"""["'](test|tests|testing|dev)["']\s*[:\]]""", re.IGNORECASE)
 _OWN_VENV = re.compile(r"(?:^|[\s=\"'(])(\.?(?:venv|env|virtualenv))(?=/bin/|\s*$)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~@;(].*)?")
@@ -39,14 +42,38 @@ def plain(clues: Clues) -> Iterator[Guess]:
     A project that cannot be built here may do without: its dependencies are installed alone, and
     its modules found where they lie.
     """
-    files = requirement_files(clues.tree.paths)
+    files = requirement_files(clues.tree.paths) or _beside_the_tests(clues)
     manifests = clues.those(*MANIFESTS)
     if not (files or manifests or "pytest" in clues.test):
         return
-    source = (*manifests, *files, "test files")[0]
+    source = (*manifests, *files, TEST_FILES)[0]
     yield _venv(clues, source, _project(clues), files)
     if at(clues.toml("pyproject.toml", "project"), "dependencies"):
         yield _venv(clues, f"{source} (its dependencies alone)", _dependencies(clues), files)
+
+
+def only_project(tree: Tree) -> str:
+    """Give the one folder that says what it needs and has tests, "" where there is no such one."""
+    says = {
+        folder
+        for folder, _, name in (path.partition("/") for path in tree.paths)
+        if name in MANIFESTS or name == "requirements.txt"
+    }
+    tested = [folder for folder in sorted(says) if _has_tests(tree.below(folder))]
+    return tested[0] if len(tested) == 1 else ""
+
+
+def _has_tests(tree: Tree) -> bool:
+    return any(map(_TEST_FILE.search, tree.paths))
+
+
+def _beside_the_tests(clues: Clues) -> tuple[str, ...]:
+    """Give the files of requirements in the folder that the tests are run in."""
+    inside = re.match(r"cd ([\w./-]+) && ", clues.test)
+    if inside is None:
+        return ()
+    found = requirement_files(clues.tree.below(inside[1]).paths)
+    return tuple(f"{inside[1]}/{path}" for path in found)
 
 
 def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...]) -> Guess:
