@@ -52,6 +52,22 @@ try:
 except ConnectionRefusedError:
     print("refused at once")
 """
+OUTSIDE = """
+import errno, socket, struct
+sock = socket.socket(type=socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+group = struct.pack("4sl", socket.inet_aton("224.1.1.1"), socket.INADDR_ANY)
+for attempt in (
+    lambda: sock.connect(("192.0.2.1", 80)),
+    lambda: sock.sendto(b"x", ("255.255.255.255", 9)),
+    lambda: socket.create_connection(("192.0.2.1", 80)),
+    lambda: sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group),
+):
+    try:
+        attempt()
+    except OSError as error:
+        print(errno.errorcode[error.errno], end=" ")
+"""
 NUMBERS = """
 import socket
 print(socket.getservbyname("https"), socket.getprotobyname("udp"))
@@ -177,6 +193,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "loopback": (SERVE_ON_HOST_NAME, "reached"),
     "names of the internet": (UNKNOWN_NAME, "True True"),
     "`/etc/resolv.conf`": (NAME_SERVER, "refused at once"),
+    "other networks, broadcast, multicast": (
+        OUTSIDE,
+        "ENETUNREACH ENETUNREACH ENETUNREACH ENODEV",
+    ),
     "services and protocols": (NUMBERS, "443 17"),
     "ports below 1024": (PORTS, "not below 1024"),
     "the user": (USER, f"agent agent /home/agent /home/agent {SHELL}\nagent 0 65534"),

@@ -53,6 +53,13 @@ def test_a_pause_is_told_in_seconds_or_as_a_date(text: str, seconds: float | Non
     assert (pause is None) == (seconds is None)
 
 
+def test_a_pause_in_milliseconds_is_one() -> None:
+    told = read_refusal(429, {"retry-after-ms": "1500"}, b"", NOW)
+    assert told == ModelRefusal(429, pause=timedelta(seconds=1.5))
+    both = {"retry-after": "7", "retry-after-ms": "7200"}
+    assert read_refusal(529, both, b"", NOW) == ModelRefusal(529, pause=timedelta(seconds=7))
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -162,6 +162,15 @@ def test_an_error_is_of_its_http_family(status: int, kind: type[ForgeError]) -> 
             "See https://d.example/x .",
         ),
         ({"message": "a" * 1000}, "a" * 1000),
+        (
+            {"message": "No", "errors": {"base": ["is gone", "is old"]}},
+            "No (base: is gone, is old).",
+        ),
+        ({"message": "No", "errors": [{"head": "is gone"}]}, "No (head: is gone)."),
+        ({"message": "No", "errors": [{"resource": "X", "value": "y"}]}, "No."),
+        ({"error": "Because"}, "Because."),
+        ({"message": None, "detail": "Because"}, "Because."),
+        ("Because", "Because."),
     ],
 )
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 422])
@@ -171,7 +180,14 @@ def test_githubs_reasons_are_shown_whole_in_whatever_form(
     assert said in fault_of(answer(status, json.dumps(body))).detail
 
 
+def test_a_reason_in_plain_words_is_shown() -> None:
+    error = fault_of(answer(403, "Your address is not allowed here.\n"))
+    assert error.detail.endswith("answered with 403: Your address is not allowed here.")
+
+
 def test_an_error_never_shows_a_page() -> None:
+    page = fault_of(answer(403, "word " * 1_000))
+    assert page.detail == "GET api.github.com/repos/octo/repo was answered with 403."
     error = fault_of(answer(403, "<html>" + "x" * 10_000))
     assert error.detail == "GET api.github.com/repos/octo/repo was answered with 403."
     long = fault_of(answer(403, '{"message": "' + "x" * 10_000 + '"}'))

@@ -18,6 +18,8 @@ from codebot.settings.proxy import credentials_in, proxy_address, proxy_for
         ("socks5h://proxy.corp:9050", "socks5h://proxy.corp:9050"),
         ("socks://127.0.0.1:1080/", "socks5h://127.0.0.1:1080"),
         ("me:pw@proxy:1", "http://me:pw@proxy:1"),
+        ("//me:pw@proxy:1", "http://me:pw@proxy:1"),
+        ("//proxy.corp:3128", "http://proxy.corp:3128"),
         ("http://me:p#w@proxy:1", "http://me:p%23w@proxy:1"),
         ("http://me:p@w@proxy:1", "http://me:p%40w@proxy:1"),
         ("http://me:p%w@proxy:1", "http://me:p%25w@proxy:1"),

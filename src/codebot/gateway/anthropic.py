@@ -30,7 +30,9 @@ LONGEST_LINE = 1024 * 1024
 LONGEST_PAGE = 64 * 1024
 LONGEST_WAIT = 10
 """Bytes and seconds that a page of something else is read for, to learn what it means."""
-PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
+PASSED_BACK = frozenset(
+    {"content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry"}
+)
 RATE_LIMITS = "anthropic-ratelimit-"
 HIDDEN = b"***"
 REFUSED = frozenset({401, 403})

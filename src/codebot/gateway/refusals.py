@@ -65,8 +65,17 @@ def read_refusal(
         said = " ".join(told.message.split())[:_LONGEST_QUOTE]
         return ModelRefusal(status, is_unpaid=True, said=said)
     if status in LIMITS:
-        return ModelRefusal(status, pause=pause_told(headers.get("retry-after", ""), now))
+        return ModelRefusal(status, pause=_pause_in(headers, now))
     return None
+
+
+def _pause_in(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Give the pause that an answer asks for; some name it in milliseconds beside, or instead."""
+    told = pause_told(headers.get("retry-after", ""), now)
+    if told is not None:
+        return told
+    milliseconds = pause_told(headers.get("retry-after-ms", ""), now)
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def pause_told(text: str, now: datetime) -> timedelta | None:

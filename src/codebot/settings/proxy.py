@@ -83,7 +83,7 @@ def _split_scheme(value: str) -> tuple[str, str]:
     """Part the scheme from the rest; a password may hold `://`, but not a scheme."""
     scheme, mark, rest = value.partition("://")
     if not mark or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        return "http", value
+        return "http", value.removeprefix("//")
     return _SAME.get(scheme.lower(), scheme.lower()), rest
 
 

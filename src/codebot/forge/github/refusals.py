@@ -11,6 +11,12 @@ from typing import Any
 LONGEST_QUOTE = 4000
 """Characters that are shown: whole answers, but no page of somebody's proxy."""
 
+LONGEST_WORDS = 500
+"""Characters of what is no JSON; more of it is a page."""
+
+_SAYING = ("message", "error", "error_description", "detail", "reason", "title")
+_ABOUT = frozenset({"resource", "value", "documentation_url"})
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -34,15 +40,22 @@ class Refusal:
 
 
 def read_refusal(content: bytes) -> Refusal:
-    """Read an answer's body, whatever is in it; what is no JSON object says nothing."""
+    """Read an answer's body, whatever is in it; a page, which nobody can read in a line, is none.
+
+    Whoever stands before GitHub has other names for its message, or says it in plain words.
+    """
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
-        return Refusal()
+        words = content[: LONGEST_WORDS + 1].decode(errors="replace").strip()
+        return Refusal() if len(words) > LONGEST_WORDS or "<" in words else Refusal(words)
+    if isinstance(said, str):
+        return Refusal(said.strip())
     if not isinstance(said, dict):
         return Refusal()
     findings = tuple(dict.fromkeys(_findings(said.get("errors"))))
-    return Refusal(_text(said.get("message")), findings, _text(said.get("documentation_url")))
+    message = next(filter(None, (_text(said.get(name)) for name in _SAYING)), "")
+    return Refusal(message, findings, _text(said.get("documentation_url")))
 
 
 def _findings(errors: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
@@ -55,7 +68,16 @@ def _finding(error: dict[str, Any]) -> str:
     """Give one finding: its sentence where it has one, else the field and GitHub's word for it."""
     field, code, message = (_text(error.get(name)) for name in ("field", "code", "message"))
     said = message or code
+    if not (field or said):  # as Rails writes them: each field with its sentences
+        return "; ".join(f"{name}: {words}" for name, words in _by_field(error))
     return f"{field}: {said}" if field and said and field not in message else said or field
+
+
+def _by_field(error: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, told in error.items():
+        words = ", ".join(filter(None, map(_text, told if isinstance(told, list) else [told])))
+        if words and name not in _ABOUT:
+            yield name, words
 
 
 def _text(value: object) -> str:
