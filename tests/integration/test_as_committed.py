@@ -9,8 +9,9 @@ import pytest
 
 from codebot.domain.outcome import Checkout
 from codebot.errors import NothingChanged
+from codebot.workspace.places import Places
 from fakes.git_http import git
-from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in
+from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
 REWRITTEN: dict[str, bytes] = {
     "a.bat": b"one\r\ntwo\r\n",
@@ -150,6 +151,15 @@ async def test_the_files_lie_there_as_they_were_committed(shop: Workshop) -> Non
     checkout = await shop.prepare()
     found = {name: (checkout.tree / name).read_bytes() for name in REWRITTEN}
     assert found == REWRITTEN
+
+
+async def test_where_tests_run_they_lie_as_they_were_committed_as_well(shop: Workshop) -> None:
+    checkout = await shop.prepare()
+    place = await Places(shop.git, shop.sandbox).open(
+        task_id(1), checkout, "base", checkout.base_commit, None
+    )
+    assert {name: (place.tree / name).read_bytes() for name in REWRITTEN} == REWRITTEN
+    assert run_in(place.tree, "status", "--porcelain") == ""
 
 
 async def test_what_comes_back_as_it_was_is_converted_as_ever(shop: Workshop) -> None:

@@ -11,6 +11,7 @@ from codebot.domain.repository import Repository
 from codebot.errors import CloneFailed, InvalidTask
 from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 from codebot.publish.branch import push_branch
+from codebot.workspace.places import Places
 from fakes.git_http import git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
@@ -118,6 +119,18 @@ async def test_an_agent_may_lose_the_git_of_a_shallow_checkout(shop: Workshop) -
     subprocess.run(["rm", "-rf", checkout.tree / ".git"], check=True)  # noqa: ASYNC221 - at once
     (checkout.tree / "new").write_text("x")
     assert [file.path for file in (await shop.collect(checkout)).files] == ["new"]
+
+
+async def test_the_tests_of_a_shallow_clone_see_where_its_history_ends(shop: Workshop) -> None:
+    repository = parsed(as_shallow(shop), shop.root)
+    checkout = await shop.workspaces.prepare(
+        task_id(1), repository, "main", shop.forge, work_branch=WORK
+    )
+    place = await Places(shop.git, shop.sandbox).open(
+        task_id(1), checkout, "base", checkout.base_commit, None
+    )
+    assert run_in(place.tree, "log", "--format=%s") == "Change files"
+    assert run_in(place.tree, "fsck", "--no-dangling") == ""
 
 
 async def test_commits_on_no_branch_are_not_called_nothing(shop: Workshop) -> None:

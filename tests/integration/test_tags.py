@@ -1,10 +1,16 @@
 """Tags in a task's tree: versions are read from them, in the agent's checkout and by its tests."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from codebot.domain.box import Network
+from codebot.domain.outcome import Checkout
+from codebot.sandbox.boxed import Boxed
+from codebot.workspace.means import Means
+from codebot.workspace.places import Places
 from fakes.git_http import git
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
@@ -31,6 +37,31 @@ async def test_a_version_can_be_read_from_the_tags(shop: Workshop) -> None:
     (checkout.tree / "x").write_text("y")
     assert (await shop.collect(checkout)).commits == 1
     assert run_in(checkout.tree, "describe", "--tags").startswith("v2.0-2-g")
+
+
+@pytest.mark.parametrize("means", [Means.COPY, Means.OVERLAY])
+async def test_set_up_and_tests_read_the_version_as_the_agent_does(
+    tmp_path: Path, means: Means
+) -> None:
+    async with open_workshop(tmp_path, boxed=True, means=means) as shop:
+        at_remote(shop, "tag", "-a", "-m", "Two", "v2.0", "main")
+        tip = shop.server.commit(OWNER, NAME, {"later": "x"})
+        checkout, places = await shop.prepare(1), Places(shop.git, shop.sandbox)
+        asked = ("git", "describe", "--dirty")
+
+        async def version_in(place: Checkout) -> str:
+            ended = await Boxed(shop.sandbox, task_id(1), place).run(
+                *asked, limit=timedelta(seconds=30), network=Network.NONE
+            )
+            return ended.tail.decode().strip() or ended.stderr
+
+        wanted = f"v2.0-1-g{tip[:7]}"
+        place = await places.open(task_id(1), checkout, "base", checkout.base_commit, None)
+        assert (await version_in(checkout), await version_in(place)) == (wanted, wanted)
+        folders = (tmp_path / "tree", tmp_path / "home")
+        for folder in folders:
+            folder.mkdir(mode=0o700)
+        assert await version_in(await places.open_in(task_id(1), checkout, *folders)) == wanted
 
 
 async def test_tags_move_come_and_go_as_those_of_the_remote(shop: Workshop) -> None:

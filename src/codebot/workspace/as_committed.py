@@ -9,6 +9,7 @@ https://git-scm.com/docs/gitattributes#_checking_out_and_checking_in
 """
 
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +52,14 @@ async def keep_as_committed(git: Git, tree: Path, repository: Path) -> None:
         for path in paths:
             (tree / path).unlink()
     await _Checkout(git, tree).put_back(paths)
+
+
+def share_exceptions(repository: Path, own: Path) -> None:
+    """Except the same in another checkout's `.git`; fine when nothing was excepted."""
+    with disk_errors():
+        if (repository / EXCEPTIONS).exists():
+            (own / EXCEPTIONS).parent.mkdir(exist_ok=True)
+            shutil.copyfile(repository / EXCEPTIONS, own / EXCEPTIONS)
 
 
 def forget_exceptions(tree: Path, repository: Path) -> None:

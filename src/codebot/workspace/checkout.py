@@ -50,15 +50,15 @@ async def make_own_git(git: Git, tree: Path, branch: str, *lenders: Path) -> Non
             config.write(AGENT_SETTINGS)
 
 
-def share_boundary(mirror: Path, folders: TaskFolders) -> None:
-    """Tell both repositories where the history of a shallow mirror ends; fine where it does not.
+def share_boundary(mirror: Path, *repositories: Path) -> None:
+    """Tell repositories where the history of a shallow mirror ends; fine where it does not.
 
     Only a local clone that is shallow itself makes one. https://git-scm.com/docs/shallow
     """
     boundary = mirror / "shallow"
     with disk_errors():
         if boundary.exists():
-            for repository in (folders.tree / ".git", folders.repository):
+            for repository in repositories:
                 shutil.copyfile(boundary, repository / "shallow")
 
 

@@ -21,10 +21,12 @@ from codebot.git.environment import numbered
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble, trouble_in
 from codebot.sandbox.boxed import Boxed, Ended
-from codebot.workspace.checkout import borrow_from, make_own_git
+from codebot.workspace.as_committed import share_exceptions
+from codebot.workspace.checkout import borrow_from, make_own_git, share_boundary
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
 from codebot.workspace.kept_submodules import kept_submodules
 from codebot.workspace.large_files import let_git_lfs_run, settings_for
+from codebot.workspace.tags import bring_tags
 
 FILL_TIMEOUT = timedelta(minutes=5)
 MOST_LEFTOVERS = 1000
@@ -124,13 +126,20 @@ class Places:
         )
 
     async def _make_own_git(self, checkout: Checkout, place: Checkout) -> None:
-        """Give a place a `.git` of its own: above that of a template, where it stands on one."""
-        lenders = (checkout.mirror, checkout.repository)
-        if not checkout.layers:
+        """Give a place a `.git` of its own: above that of a template, where it stands on one.
+
+        It has what the task's own has: tags, from which set-ups and tests read versions, the end
+        of a shallow history, and what git would rewrite by itself excepted.
+        """
+        own, lenders = place.tree / ".git", (checkout.mirror, checkout.repository)
+        if checkout.layers:
+            with disk_errors():
+                borrow_from(own, *lenders)
+        else:
             await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
-            return
-        with disk_errors():
-            borrow_from(place.tree / ".git", *lenders)
+        share_boundary(checkout.mirror, own)
+        share_exceptions(checkout.repository, own)
+        await bring_tags(self.git, checkout.mirror, own)
 
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
         """Make a layer of the place, which is one no longer; its folders stay where they are."""

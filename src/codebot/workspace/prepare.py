@@ -66,7 +66,7 @@ class Preparation:
             finding = group.create_task(self._find_tip(mirror, branch))
             group.create_task(self.mirrors.check_room(mirror, self.work_branch))
         commit = finding.result()
-        share_boundary(mirror, self.folders)
+        share_boundary(mirror, self.folders.tree / ".git", self.folders.repository)
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
             group.create_task(bring_tags(self.git, mirror, self.folders.tree / ".git"))

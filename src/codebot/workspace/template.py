@@ -67,7 +67,7 @@ class Templates:
         await make_repositories(self.git, folders, mirror=mirror, branch=branch)
         with disk_errors(), (folders.tree / ".git" / "config").open("a") as config:
             config.write(INDEX_SETTINGS)
-        share_boundary(mirror, folders)
+        share_boundary(mirror, folders.tree / ".git", folders.repository)
         await check_tree(self.git, mirror, commit, folders.repository)
         await check_out(self.git, folders, commit)
         return {
