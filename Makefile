@@ -84,8 +84,10 @@ lint: $(READY)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
-hostile: $(READY) ## everything that a box must prevent, tried by root and by an ordinary user
-	@$(BIN)/pytest -q --hostile-all tests/hostile tests/unit/test_seccomp.py tests/integration/test_sandbox_*.py
+hostile: $(READY) ## what boxes, registries and set-ups must prevent, by root and by an ordinary user
+	@$(BIN)/pytest -q --hostile-all tests/hostile tests/unit/test_seccomp.py \
+		tests/integration/test_sandbox_*.py tests/integration/test_registries*.py \
+		tests/integration/test_recipes.py tests/integration/test_kept_layers.py
 
 mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
 	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate

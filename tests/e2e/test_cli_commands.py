@@ -138,6 +138,39 @@ def test_run_refuses_what_is_no_task(tmp_path: Path, project: Path, prompt: str)
     assert not [*tmp_path.glob("codebot_*")]
 
 
+KEEPS = """\
+setup = ["mkdir deps junk", "echo set up >>~/told", "echo 1 >deps/one", "echo 2 >junk/two"]
+test = "cat ~/told deps/one junk/two && grep mended shop"
+keys = ["lock"]
+"""
+
+
+def test_without_overlays_a_task_goes_its_whole_way_on_what_the_one_before_set_up(
+    tmp_path: Path,
+) -> None:
+    """Layers and trees are copied then; nobody can tell from what comes of a task."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    files = {".codebot.toml": KEEPS, "lock": "", "shop": "", ".gitignore": "/deps\n"}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    for arguments in (("init", "-q"), ("add", "."), ("commit", "-qm", "A shop")):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    works = "cat deps/one junk/two && echo mended >shop && rm -r junk && echo x >~/told"
+    env = {"CODEBOT_AGENT": f"command:sh -c '{works}'", "CODEBOT_OVERLAY": "off"}
+    prompt = '{"repository_url": "shop", "description": "Mend the shop"}'
+    for told in ("Set up from .codebot.toml in", "Set up before, and kept"):
+        ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env=env)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert f"  {told}" in ended.stdout
+        assert "Tests: passed" in ended.stdout
+        assert "Changed: 1 file(s)" in ended.stdout
+        assert ended.stdout.endswith("Truly tested: yes\n")
+    kept = run("environments", "list", "--json", cwd=tmp_path)
+    assert len(json.loads(kept.stdout)) == 1
+    assert list((tmp_path / "codebot_data").glob("templates/*")) == []
+
+
 @pytest.mark.parametrize("setting", ["CODEBOT_DATA_DIR", "CODEBOT_WORK_DIR"])
 def test_run_names_the_folder_that_cannot_be_used(
     tmp_path: Path, project: Path, setting: str

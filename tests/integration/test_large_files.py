@@ -16,6 +16,7 @@ from codebot.lfs.objects import ObjectStore
 from codebot.lfs.transfers import LargeFileTransfers
 from codebot.publish.branch import push_branch
 from codebot.workspace.limits import Limits
+from codebot.workspace.means import Means
 from codebot.workspace.places import Places
 from fakes.git_http import git
 from fakes.large_files import TICKET, pointer_to
@@ -27,9 +28,16 @@ NEW = b"\x89PNG\0new\r\n" + bytes(range(255)) * 300
 ATTRIBUTES = "*.png filter=lfs diff=lfs merge=lfs -text\n"
 
 
-@pytest.fixture(params=[False, True], ids=["direct", "boxed"])
+WAYS = {
+    "direct": {"boxed": False},
+    "boxed": {"boxed": True},
+    "overlay": {"boxed": True, "means": Means.OVERLAY},
+}
+
+
+@pytest.fixture(params=WAYS)
 async def shop(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Workshop]:
-    async with open_workshop(tmp_path, None, boxed=request.param) as shop:
+    async with open_workshop(tmp_path, None, **WAYS[request.param]) as shop:
         give(shop, {"logo.png": PICTURE})
         yield shop
 
