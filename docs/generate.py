@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from codebot import errors
-from codebot.cli import build_parser
+from codebot.cli.parser import build_parser
 from codebot.intake.problems import http_status
 from codebot.settings import settings_reference
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from codebot.cli import Call, _read, build_parser, main
+from codebot.cli import main
+from codebot.cli.call import Call, read
+from codebot.cli.parser import build_parser
 from codebot.errors import (
     ConfigError,
     FieldProblem,
@@ -29,8 +31,8 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         def fail(_: object) -> int:
             raise error
 
-        monkeypatch.setattr("codebot.cli._serve", fail)
-        monkeypatch.setattr("codebot.cli._doctor", fail)
+        monkeypatch.setattr("codebot.cli.serving.serve", fail)
+        monkeypatch.setattr("codebot.cli.looking.doctor", fail)
         code = main(argv or ("serve",))
         captured = capsys.readouterr()
         assert captured.out == ""
@@ -124,10 +126,10 @@ def test_no_secret_is_in_a_complaint(
     monkeypatch.setenv("ANTHROPIC_API_KEY", CANARY)
 
     def fail(call: Call) -> int:
-        _read(call, Command.DOCTOR)
+        read(call, Command.DOCTOR)
         raise RuntimeError(f"the model said {CANARY}")
 
-    monkeypatch.setattr("codebot.cli._doctor", fail)
+    monkeypatch.setattr("codebot.cli.looking.doctor", fail)
     assert main(("doctor", "--debug")) == 1
     said = capsys.readouterr().err
     assert "the model said ***" in said

@@ -1,0 +1,33 @@
+"""`codebot egress` and `codebot environments`: what is on record, and what is kept."""
+
+import os
+
+from codebot.cli.call import DONE, Call, read
+from codebot.domain.task import TaskId
+from codebot.settings import Command
+
+
+def egress(call: Call) -> int:
+    """Show what is on record; a service may run on the same store meanwhile, or none."""
+    from codebot.intake.accesses import access_json, access_table
+    from codebot.store.egress import read_egress
+
+    settings = read(call, Command.RUN).checked()
+    task_id = TaskId(os.fsencode(call.arguments.task).decode(errors="replace"))
+    totals = read_egress(settings.database, task_id)
+    print(call.redactor(access_json(totals) if call.arguments.json else access_table(totals)))
+    return DONE
+
+
+def environments(call: Call) -> int:
+    """List or remove what is kept; a service may run meanwhile: what a task stands on stays."""
+    from codebot.app import environments as kept
+
+    settings, told = read(call, Command.RUN).checked(), call.arguments
+    if told.what == "remove":
+        print(call.redactor(kept.remove_environments(settings, told.names, every=told.all)))
+    elif told.json:
+        print(call.redactor(kept.environments_json(settings)))
+    else:
+        print(call.redactor(kept.environments_table(settings)))
+    return DONE
