@@ -263,9 +263,11 @@ async def open_story(
     limit = timedelta(seconds=20)
     table, _ = read_operators_table(environments)
     layers = Layers(Shelf(root / "environments"))
-    kept = KeptLayers(layers, places, below=False, path=os.environ["PATH"], holds=workspaces.holds)
+    kept = KeptLayers(layers, places, below=False, holds=workspaces.holds)
     limit_of_set_up = timedelta(seconds=setup_limit)
-    set_ups = SetUps(sandbox, places, limit_of_set_up, redactor, kept, environments=table)
+    set_ups = SetUps(
+        sandbox, places, limit_of_set_up, redactor, kept, table, path=os.environ["PATH"]
+    )
     runs = BaseRuns(root / "base-runs")
     tools = Tools(
         store=store,

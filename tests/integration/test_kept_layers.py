@@ -35,7 +35,6 @@ RECIPE = Recipe(
     "echo changed > README.md",
     keys=("package-lock.json",),
 )
-PATH = "/usr/bin:/bin"
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Keeping:
     def restart(self) -> None:
         self.shelf = Shelf(self.shop.root / "environments")
         holds = self.shop.open_workspaces().holds
-        self.kept = KeptLayers(Layers(self.shelf), self.places, self.below, PATH, holds)
+        self.kept = KeptLayers(Layers(self.shelf), self.places, self.below, holds)
 
     async def provide(self, number: int, checkout: Checkout, recipe: Recipe = RECIPE) -> Provided:
         async def run(place: Checkout, recipe: Recipe) -> SetUpRun:
@@ -204,6 +203,23 @@ async def test_without_files_that_decide_every_commit_does(keeping: Keeping) -> 
     await keeping.provide(1, await keeping.shop.prepare(1), recipe)
     keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})
     await keeping.provide(2, await keeping.shop.prepare(2), recipe)
+    assert keeping.ran == 2
+
+
+async def test_another_version_of_what_it_was_built_for_makes_a_layer_anew(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checkout = await keeping.shop.prepare(1)
+    await keeping.layer(1, checkout)
+    newer = tmp_path / "python3.99"
+    newer.touch()
+    find = keeping.shop.sandbox.find
+    monkeypatch.setattr(
+        type(keeping.shop.sandbox),
+        "find",
+        lambda _, name: newer if name == "python3" else find(name),
+    )
+    await keeping.layer(1, checkout)
     assert keeping.ran == 2
 
 

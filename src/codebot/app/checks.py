@@ -1,17 +1,22 @@
 """What `codebot doctor` asks the parts, made for the question and closed again."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codebot.app.agents import make_agent
 from codebot.app.boxes import make_sandbox
 from codebot.app.forges import open_github
 from codebot.app.ground import try_ground
 from codebot.app.way_out import open_way_out
+from codebot.domain.egress import Access
 from codebot.domain.ports import Finding
+from codebot.domain.task import TaskId
 from codebot.environment.operators_table import read_environments
 from codebot.errors import ConfigError, SandboxUnavailable
+from codebot.gateway.egress.service import BoxEgress
+from codebot.sandbox.held_folder import held_folder
 from codebot.settings import Settings
 from codebot.telemetry.redaction import Redactor
 
@@ -49,16 +54,32 @@ async def _try_sandbox(settings: Settings) -> Sequence[Finding]:
     """Try the sandbox that the settings ask for; boxes of the trial reach nothing.
 
     No control group is divided for it: a service that systemd starts after this in the same group
-    could not enter it any more.
+    could not enter it any more. Nor is the service's authority made, whoever asks first.
     """
-    egress = open_way_out(settings, lambda _: _nothing_here, lambda _, __: None)
+    try:
+        with held_folder("codebot-doctor-") as folder:
+            own = replace(settings, data_dir=folder)
+            return await _try_with(settings, open_way_out(own, _no_model, _no_record))
+    except SandboxUnavailable as missing:
+        return [Finding("sandbox", ok=False, detail=missing.detail, remedy=missing.hint)]
+    except OSError as error:
+        return [Finding("sandbox", ok=False, detail=f"It cannot be tried: {error}.")]
+
+
+async def _try_with(settings: Settings, egress: BoxEgress) -> Sequence[Finding]:
     try:
         sandbox = make_sandbox(settings, egress, None)
         return [*await sandbox.check(), await try_ground(settings, sandbox)]
-    except SandboxUnavailable as missing:
-        return [Finding("sandbox", ok=False, detail=missing.detail, remedy=missing.hint)]
     finally:
         await egress.close()
+
+
+def _no_model(_: TaskId) -> ASGIApp:
+    return _nothing_here
+
+
+def _no_record(_: TaskId, __: Access) -> None:
+    pass
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

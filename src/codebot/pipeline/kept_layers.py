@@ -5,8 +5,7 @@ task's own folder and never kept, so that nobody's change can poison another's t
 """
 
 import json
-import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,9 @@ from codebot.workspace.shelf import Holds
 log = structlog.get_logger(__name__)
 
 LEFTOVERS, COMMIT = "leftovers", "commit"
+
+RUNTIMES = ("python3", "node", "ruby", "java")
+"""What a set-up builds for without naming it: a venv of Python 3.11 is broken without that."""
 
 RunIn = Callable[[Checkout, Recipe], Awaitable[SetUpRun]]
 """Runs a recipe in a place."""
@@ -75,15 +77,11 @@ class _Making:
 
 @dataclass(frozen=True, slots=True)
 class KeptLayers:
-    """Gives layers of base branches; `path` is where programs are found, for their versions.
-
-    With `below` a layer is laid below a workspace, else copied into it.
-    """
+    """Gives layers of base branches; with `below` one is laid below a workspace, else copied."""
 
     layers: Layers
     places: Places
     below: bool
-    path: str
     holds: Holds = field(default_factory=Holds)
 
     async def provide(
@@ -149,20 +147,17 @@ class KeptLayers:
             branch=checkout.base_branch,
             recipe=json.dumps([recipe.source, *told]),
             keys=(*keys, *modules),
-            tools=tuple(_versions(recipe.programs, self.path)),
+            tools=tuple(self._versions((*recipe.programs, *RUNTIMES))),
         )
+
+    def _versions(self, programs: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Tell the programs of now from those of another version, without starting any."""
+        for name in programs:
+            program = self.places.sandbox.find(name)
+            if program is not None:
+                seen = program.stat()
+                yield str(program.resolve()), f"{seen.st_size} {seen.st_mtime_ns}"
 
     def _as_layer(self, held: HeldLayer) -> Layer:
         leftovers = tuple(json.loads(held.facts.get(LEFTOVERS, "[]")))
         return Layer(held.tree, held.home, leftovers, below=self.below)
-
-
-def _versions(programs: tuple[str, ...], path: str) -> list[tuple[str, str]]:
-    """Tell the programs of now from those of another version, without starting any."""
-    found = []
-    for name in programs:
-        program = shutil.which(name, path=path)
-        if program is not None:
-            seen = Path(program).stat()
-            found.append((str(Path(program).resolve()), f"{seen.st_size} {seen.st_mtime_ns}"))
-    return found

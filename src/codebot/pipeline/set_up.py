@@ -47,7 +47,8 @@ class SetUps:
     """Sets repositories up.
 
     `environments` is the operator's table, by repository; `granted` are the hosts that boxes may
-    reach besides the registries.
+    reach besides the registries. `path` is where this machine has programs, whether boxes see them
+    or not.
     """
 
     sandbox: Sandbox
@@ -57,6 +58,7 @@ class SetUps:
     kept: KeptLayers
     environments: Mapping[str, Written] = field(default_factory=dict)
     granted: frozenset[str] = frozenset()
+    path: str = ""
 
     async def provide(
         self, task: Task, checkout: Checkout, tree: Tree, tell: Tell = tell_nobody
@@ -119,7 +121,7 @@ class SetUps:
 
     def _missing(self, programs: list[str]) -> str:
         """Say of programs that boxes lack whether this machine has them where no box sees them."""
-        hidden = [shutil.which(name, path=self.kept.path) for name in programs]
+        hidden = [shutil.which(name, path=self.path) for name in programs]
         if None not in hidden:
             seen = " and ".join(filter(None, hidden))
             return f"{seen}, which boxes do not see ({HIDDEN})"
