@@ -120,6 +120,7 @@ def test_progress_says_how_a_budget_stands(kind: str, used: float, words: str) -
         ({"state": "timed_out", "seconds": 20.2}, "did not end within 20 s (`uv run pytest`)"),
         ({"state": "environment", "reason": "It needs Go."}, "not tested: It needs Go."),
         ({"state": "untested", "reason": "There is none."}, "not tested: There is none."),
+        ({"state": "untested", "reason": "None.", "remedy": "Do."}, "not tested: None. Do."),
     ],
 )
 def test_progress_says_what_is_true_of_the_tests(said: dict[str, Any], line: str) -> None:

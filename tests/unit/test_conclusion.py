@@ -58,6 +58,7 @@ def test_what_nothing_could_test_is_as_ready_as_the_operator_wants(state: Verdic
     assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.UNTESTED)
     assert result.failure is not None
     assert result.failure.detail == "It needs Go."
+    assert "in .codebot.toml. The work: " in result.failure.hint
     assert f"{URL} (a draft)" in result.failure.hint
 
 

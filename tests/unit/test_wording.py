@@ -156,7 +156,9 @@ def test_untested_work_says_so_at_the_top_and_is_a_draft() -> None:
     )
     work = replace(WORK, verdict=nothing)
     new = wording.pull_request(work, base="main", redact=str)
-    assert new.body.startswith("**Not tested:** There are no tests.\n")
+    assert new.body.startswith(
+        "**Not tested:** There are no tests. Name the command: `test` in .codebot.toml.\n"
+    )
     assert new.draft
     ready = replace(work, untested=WhenUntested.READY)
     assert not wording.pull_request(ready, base="main", redact=str).draft
@@ -173,6 +175,7 @@ def test_what_could_not_run_is_told_with_what_it_said() -> None:
     )
     body = wording.body(replace(WORK, verdict=missing), str)
     assert body.startswith("**Not tested:** The tests could not run: the program go is not")
+    assert "must be where Codebot runs, or come with `setup` in .codebot.toml." in body
     assert "`go test ./...` ended with exit code 127" in body
     assert "go: not found" in body
 

@@ -52,7 +52,7 @@ def conclude(
     if not verdict.holds:
         return _failed(Outcome.TESTS_FAILED, _unproven(verdict, pull_request_url))
     if untested is WhenUntested.FAIL and verdict.state is not VerdictState.PASSED:
-        hint = f"The work: {pull_request_url} (a draft)."
+        hint = f"{verdict.remedy} The work: {pull_request_url} (a draft).".lstrip()
         failure = Failure(Untested.code, verdict.reason, hint, retryable=False)
         return _failed(Outcome.UNTESTED, failure)
     return COMPLETED

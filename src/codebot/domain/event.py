@@ -139,6 +139,7 @@ def tests_finished(verdict: Verdict) -> EventData:
         "exit_code": verdict.exit_code,
         "seconds": verdict.duration.total_seconds(),
         "reason": verdict.reason,
+        "remedy": verdict.remedy,
         "tests": verdict.tests,
         "compared_by": verdict.comparison.by.value,
         "inherited": len(verdict.comparison.inherited),

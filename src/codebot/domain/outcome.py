@@ -247,9 +247,22 @@ class Verdict:
         }
 
     @property
+    def remedy(self) -> str:
+        """What a person can do for the next change to be tested, "" where this one was."""
+        return _REMEDIES.get(self.state, "")
+
+    @property
     def is_proof(self) -> bool:
         """Whether tests truly ran, and told the change from its base."""
         return self.state is VerdictState.PASSED and self.comparison.by is not Basis.EXIT_CODE
+
+
+_REMEDIES = {
+    VerdictState.ENVIRONMENT: (
+        "What is missing must be where Codebot runs, or come with `setup` in .codebot.toml."
+    ),
+    VerdictState.UNTESTED: "Name the command: `test` in .codebot.toml.",
+}
 
 
 Feedback = Verdict | Refusal

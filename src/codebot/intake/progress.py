@@ -139,7 +139,9 @@ def _tests_finished(data: Data) -> str:
         case VerdictState.TIMED_OUT:
             ended = f"did not end within {data.get('seconds', 0):.0f} s"
         case VerdictState.ENVIRONMENT | VerdictState.UNTESTED:
-            return f"  Tests: not tested: {data.get('reason', '')}"
+            return (
+                f"  Tests: not tested: {data.get('reason', '')} {data.get('remedy', '')}".rstrip()
+            )
         case _:
             ended = f"failed{_compared(data)}"
     tests = data.get("tests")

@@ -160,7 +160,8 @@ def _notice(work: Work, redact: Callable[[str], str]) -> str:
     if not work.verdict.holds:
         return "**Not ready:** the tests do not pass, see the evidence below."
     if work.verdict.reason:
-        return f"**Not tested:** {line(redact(work.verdict.reason), _LONGEST_REASON)}"
+        reason = line(redact(work.verdict.reason), _LONGEST_REASON)
+        return f"**Not tested:** {reason} {work.verdict.remedy}".rstrip()
     if not work.verdict.is_proof:
         return (
             "**Not told apart:** the tests fail on the base branch as they do here, and the "
