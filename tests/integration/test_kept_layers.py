@@ -188,6 +188,16 @@ async def test_of_a_set_up_that_fails_all_who_wait_are_told_and_nothing_is_kept(
     assert list(keeping.shelf.folder.iterdir()) == []
 
 
+async def test_a_set_up_that_leaves_more_than_can_be_kept_out_of_changes_has_failed(
+    keeping: Keeping,
+) -> None:
+    checkout = await keeping.shop.prepare(1)
+    littering = replace(RECIPE, setup="for n in $(seq 1001); do : >junk-$n; done")
+    run = (await keeping.provide(1, checkout, littering)).run
+    assert run is not None
+    assert run.why == "left more than 1,000 paths that .gitignore does not name"
+
+
 async def test_only_the_files_that_decide_make_a_layer_anew(keeping: Keeping) -> None:
     await furnished(keeping, 1)
     keeping.shop.server.commit(OWNER, NAME, {"README.md": "other\n"})

@@ -18,7 +18,7 @@ from codebot.domain.task import TaskId
 from codebot.environment.set_up import SetUpRun
 from codebot.workspace.kept_submodules import outermost
 from codebot.workspace.layers import HeldLayer, LayerKey, Layers
-from codebot.workspace.places import Places
+from codebot.workspace.places import Places, TooManyLeftovers
 from codebot.workspace.shelf import Holds
 
 log = structlog.get_logger(__name__)
@@ -66,8 +66,11 @@ class _Making:
         ended = await self.run(place, recipe)
         if ended.why:
             raise _SetUpEndedBadly(ended)
+        try:
+            layer = await self.places.settle(self.task_id, place)
+        except TooManyLeftovers as much:
+            raise _SetUpEndedBadly(replace(ended, why=f"left more than {much}")) from much
         self.runs.append(ended)
-        layer = await self.places.settle(self.task_id, place)
         return {
             "recipe": recipe.source,
             COMMIT: self.checkout.base_commit,

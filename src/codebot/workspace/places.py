@@ -40,6 +40,10 @@ ENVIRONMENT = {
 SETTINGS = (("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))
 
 
+class TooManyLeftovers(Exception):
+    """A set-up left more beside what the repository ignores than its text says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Makes and removes places; they lie below the task's own folder and go with it."""
@@ -142,10 +146,16 @@ class Places:
         await bring_tags(self.git, checkout.mirror, own)
 
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
-        """Make a layer of the place, which is one no longer; its folders stay where they are."""
+        """Make a layer of the place, which is one no longer; its folders stay where they are.
+
+        Raises `TooManyLeftovers`: what cannot be listed would be taken for the agent's work.
+        """
         inner_first = sorted(place.submodules, reverse=True)
         ended = await self._run(task_id, place, "settle", *inner_first)
-        return Layer(place.tree, place.home, read_leftovers(ended.tail))
+        leftovers = read_leftovers(ended.tail)
+        if ended.cut or len(leftovers) > MOST_LEFTOVERS:
+            raise TooManyLeftovers(f"{MOST_LEFTOVERS:,} paths that .gitignore does not name")
+        return Layer(place.tree, place.home, leftovers)
 
     async def close(self, checkout: Checkout, name: str) -> None:
         """Remove a place; fine when it is not there."""
@@ -196,7 +206,7 @@ def read_leftovers(listed: bytes) -> tuple[str, ...]:
 
 
 def _usable(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if path and not set("\n\r") & set(path)][:MOST_LEFTOVERS]
+    return [path for path in paths if path and not set("\n\r") & set(path)]
 
 
 def _top(checkout: Checkout, name: str) -> Path:
