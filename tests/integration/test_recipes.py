@@ -1,5 +1,6 @@
 """Recipes in a real box, through the whole way of a task: taken, told, or refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,21 @@ async def test_a_toolchain_that_is_missing_is_named(tmp_path: Path, box: Sandbox
         await story.tell()
         told = story.data("environment.set_up")
         assert told["reason"] == "mix.lock needs mix, not found on this machine"
+
+
+async def test_failing_tests_of_packages_for_another_node_are_the_environment(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    told = "npm warn EBADENGINE   package: 'a@1',\\nnpm warn EBADENGINE   required: { node: '>=99'"
+    files = {".cursor/environment.json": json.dumps({"install": f'printf "{told}"'})}
+    files |= {"Makefile": "test:\n\tfalse\n"}
+    async with open_story(tmp_path, act(), test_command=None, sandbox=box, files=files) as story:
+        await story.tell()
+        verdict = verdict_of(story)
+        assert verdict.state is VerdictState.ENVIRONMENT
+        assert verdict.reason == (
+            "The tests could not run: a@1 asks for Node >=99, and another one is here."
+        )
 
 
 async def test_a_toolchain_that_no_box_sees_is_told_from_one_that_is_missing(

@@ -152,6 +152,28 @@ async def test_maven_fetches_what_a_project_stands_on(tmp_path: Path) -> None:
 
 
 @requires("npm")
+@requires("c++")
+@pytest.mark.skipif(
+    not Path("/usr/include/node/node.h").exists(), reason="this Node came without its headers"
+)
+async def test_a_module_in_c_is_built_with_the_headers_that_are_here(tmp_path: Path) -> None:
+    code = b"""#include <node_api.h>
+static napi_value Init(napi_env env, napi_value exports) { return exports; }
+NAPI_MODULE(tiny, Init)
+"""
+    files = {
+        "package.json": b'{"name": "tiny", "version": "1.0.0"}',
+        "binding.gyp": b"{'targets': [{'target_name': 'tiny', 'sources': ['tiny.c']}]}",
+        "tiny.c": code,
+    }
+    recipe = find_recipes(Tree(frozenset(files), files))[0]
+    load = "node -e 'require(\"./build/Release/tiny.node\")' && echo loaded"
+    said, asked = await fetched(tmp_path, "npm", {}, files, recipe.setup, load)
+    assert "loaded" in said, said
+    assert not asked
+
+
+@requires("npm")
 async def test_npm_installs_where_only_peers_are_in_the_way(tmp_path: Path) -> None:
     package = {"name": "tinypkg", "version": "1.0.0"}
     page = {

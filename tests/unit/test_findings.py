@@ -61,6 +61,11 @@ def test_where_there_is_nothing_to_set_up_none_is_claimed() -> None:
     assert told[1] == "ok    set-up: none (Makefile)"
 
 
+def test_what_is_ready_and_may_not_do_is_told() -> None:
+    ready = Environment(SetUpState.READY, RECIPE, reason="a@1 asks for Node >=22")
+    assert lines(a_rehearsal(environment=ready))[2] == "off   set-up: a@1 asks for Node >=22"
+
+
 def test_what_of_a_foreign_file_was_not_understood_is_told() -> None:
     recipe = replace(RECIPE, notes=("the step `uses: acme/odd` was skipped",))
     told = lines(a_rehearsal(environment=Environment(SetUpState.READY, recipe)))

@@ -275,6 +275,22 @@ def test_tools_that_a_makefile_calls_are_installed() -> None:
     assert "uv tool install --quiet tox" in setup
 
 
+@pytest.mark.parametrize(
+    ("lock", "install"),
+    [
+        ({"pnpm-lock.yaml": ""}, "pnpm install --no-lockfile"),
+        ({"yarn.lock": ""}, "yarn install --no-lockfile"),
+        ({"package-lock.json": ""}, "npm install --no-package-lock"),
+    ],
+)
+def test_what_is_locked_and_not_to_be_had_is_installed_unlocked_by_the_same_manager(
+    lock: dict[str, str], install: str
+) -> None:
+    found = recipes({"package.json": package(), **lock})
+    assert [recipe.source for recipe in found] == [*lock, "package.json"]
+    assert install in found[1].setup
+
+
 def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() -> None:
     files = {"poetry.lock": "", "pyproject.toml": PYTEST + PROJECT}
     found = recipes(files)
@@ -380,7 +396,7 @@ def test_what_runs_the_tests_is_set_up_first_and_the_other_may_fail() -> None:
     }
     python, node = first(files), first(files, "npm test")
     assert python.source == "uv.lock"
-    assert "sh -ec 'npm ci || " in python.setup
+    assert "\nnpm ci || " in python.setup
     assert "; } || echo 'Not set up: package-lock.json. " in python.setup
     assert {".venv/bin", "node_modules/.bin"} <= {*python.bin}
     assert "package-lock.json" in python.keys

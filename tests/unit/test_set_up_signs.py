@@ -2,7 +2,16 @@
 
 import pytest
 
-from codebot.environment.set_up_signs import sign_in
+from codebot.environment.set_up_signs import doubt_in, sign_in
+
+NPM = """npm warn EBADENGINE Unsupported engine {
+npm warn EBADENGINE   package: 'shop@1.0.0',
+npm warn EBADENGINE   required: { node: '>=22.12.0' },
+npm warn EBADENGINE   current: { node: 'v20.20.2', npm: '10.8.2' }
+npm warn EBADENGINE }
+
+added 3 packages in 1s
+"""
 
 
 @pytest.mark.parametrize(
@@ -72,3 +81,23 @@ def test_a_reason_that_is_known_is_named(output: str, reason: str) -> None:
     told = sign_in(output)
     assert reason in told
     assert bool(told) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("output", "doubt"),
+    [
+        (NPM, "shop@1.0.0 asks for Node >=22.12.0, and another one is here"),
+        (
+            'WARN  Unsupported engine: wanted: {"node":">=22"} (current: {"node":"v20.2.0"})\n',
+            "asks for Node >=22, and another one is here",
+        ),
+        (
+            'a@2.0.0: The engine "node" is incompatible with this module. Expected version ">=22".',
+            "a@2.0.0 asks for Node >=22, and another one is here",
+        ),
+        ("added 3 packages in 1s\n", ""),
+    ],
+)
+def test_packages_that_are_for_another_node_are_a_doubt(output: str, doubt: str) -> None:
+    assert doubt_in(output).endswith(doubt)
+    assert bool(doubt_in(output)) == bool(doubt)

@@ -148,11 +148,11 @@ class SetUpState(StrEnum):
 class Environment:
     """Step `set_up`: what the repository's commands find when they run.
 
-    `recipe` and `layer` are None where nothing had to be set up, or nothing could be; `reason`
-    then says why in one sentence. `output` is the tail of what the set-up printed, `failures` what
-    became of recipes that were tried and failed, and `failed_output` what these printed last.
-    `reused` says that a kept layer served. `test` runs the tests, as far as the task and the files
-    of the base commit say.
+    `recipe` and `layer` are None where nothing had to be set up, or nothing could be; `reason` then
+    says why in one sentence. Of what is ready it says why the tests may not run all the same.
+    `output` is the tail of what the set-up printed, `failures` what became of recipes that were
+    tried and failed, and `failed_output` what these printed last. `reused` says that a kept layer
+    served. `test` runs the tests, as far as the task and the files of the base commit say.
     """
 
     state: SetUpState

@@ -9,7 +9,7 @@ import structlog
 
 from codebot.domain.box import Exit, ExitReason, Network
 from codebot.domain.environment import Recipe
-from codebot.environment.set_up_signs import sign_in
+from codebot.environment.set_up_signs import doubt_in, sign_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.sandbox.output import as_text
 
@@ -25,11 +25,15 @@ exec sh -ec "$1"
 
 @dataclass(frozen=True, slots=True)
 class SetUpRun:
-    """A recipe's script that ended: why it failed in half a sentence ("" when it did not)."""
+    """A recipe's script that ended: why it failed in half a sentence ("" when it did not).
+
+    `doubt` is what may keep the tests from running all the same, "" for nothing.
+    """
 
     why: str
     output: str
     duration: timedelta
+    doubt: str = ""
 
 
 async def run_recipe(
@@ -46,11 +50,13 @@ async def run_recipe(
     )  # fmt: skip
     output = as_text(ended.tail, ended.cut, redact)
     why = _why(ended, limit)
-    sign = sign_in(output) if why else ""
+    doubt = doubt_in(output)
+    sign = (doubt or sign_in(output)) if why else ""
     run = SetUpRun(
         why=f"{why}: {sign}" if sign else why,
         output=output,
         duration=timedelta(seconds=time.monotonic() - started),
+        doubt=doubt,
     )
     seconds = round(run.duration.total_seconds(), 1)
     log.info("set_up.ran", source=recipe.source, seconds=seconds, failure=run.why)

@@ -48,6 +48,18 @@ _SIGNS = (
     (r"^[ \t]*\u00d7 (?P<what>[^\n]{3,200})$", "{what}"),
     (r"^(?:error|ERROR|fatal): (?P<what>[^\n]{3,200})$", "{what}"),
 )  # fmt: skip
+_OTHER_NODE = (
+    (
+        r"EBADENGINE +package: '(?P<who>[^'\n]{1,200})',\n.*EBADENGINE +required: "
+        r"\{ node: '(?P<what>[^'\n]{1,200})'"  # npm
+    ),
+    r"(?P<who>\S{0,200}) *\bUnsupported engine: wanted: \{\"node\":\"(?P<what>[^\"\n]{1,200})\"",
+    (
+        r"(?P<who>\S{1,200}): The engine \"node\" is incompatible with this module\. "
+        r"Expected version \"(?P<what>[^\"\n]{1,200})\""  # Yarn 1
+    ),
+)
+_DOUBTS = tuple(re.compile(pattern) for pattern in _OTHER_NODE)
 _PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in _SIGNS)
 
 
@@ -62,4 +74,22 @@ def sign_in(output: str) -> str:
         found = pattern.search(tail)
         if found:
             return words.format(what=found["what"].strip())
+    return ""
+
+
+def doubt_in(output: str) -> str:
+    r"""Say what a set-up's output gives reason to doubt even where it ended well, "" for nothing.
+
+    Packages say which Node they are for, and npm and pnpm install them all the same.
+
+    >>> engine = "package: 'a@1.0.0',\nnpm warn EBADENGINE   required: { node: '>=22' },"
+    >>> doubt_in(f"npm warn EBADENGINE   {engine}")
+    'a@1.0.0 asks for Node >=22, and another one is here'
+    """
+    tail = last_words(output)
+    for pattern in _DOUBTS:
+        found = pattern.search(tail)
+        if found:
+            who = found["who"].rstrip(":") or "the repository"
+            return f"{who} asks for Node {found['what']}, and another one is here"
     return ""

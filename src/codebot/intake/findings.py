@@ -65,6 +65,8 @@ def _set_up(environment: Environment) -> Iterator[Finding]:
     if environment.state is SetUpState.READY and recipe is not None:
         detail = f"from {recipe.source} in {took}" if recipe.setup else f"none ({recipe.source})"
         yield Finding("set-up", ok=True, detail=detail)
+        if environment.reason:
+            yield _lack("set-up", environment.reason, "", required=False)
         for note in recipe.notes[:MOST_NAMED]:
             yield _lack("set-up", note, SAY_HOW, required=False)
     elif environment.state is SetUpState.NOTHING_TO_DO:

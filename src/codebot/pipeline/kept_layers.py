@@ -23,7 +23,7 @@ from codebot.workspace.shelf import Holds
 
 log = structlog.get_logger(__name__)
 
-LEFTOVERS, COMMIT = "leftovers", "commit"
+LEFTOVERS, COMMIT, DOUBT = "leftovers", "commit", "doubt"
 
 RUNTIMES = ("python3", "node", "ruby", "java")
 """What a set-up builds for without naming it: a venv of Python 3.11 is broken without that."""
@@ -34,10 +34,14 @@ RunIn = Callable[[Checkout, Recipe], Awaitable[SetUpRun]]
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """What became of a recipe: a layer, unless its run failed; no run where the layer was kept."""
+    """What became of a recipe: a layer, unless its run failed; no run where the layer was kept.
+
+    `doubt` is what the layer's own run gave reason to doubt.
+    """
 
     run: SetUpRun | None
     layer: Layer | None
+    doubt: str = ""
 
 
 class _SetUpEndedBadly(Exception):
@@ -75,6 +79,7 @@ class _Making:
             "recipe": recipe.source,
             COMMIT: self.checkout.base_commit,
             LEFTOVERS: json.dumps(layer.leftovers),
+            DOUBT: ended.doubt,
         }
 
 
@@ -104,7 +109,8 @@ class KeptLayers:
         except _SetUpEndedBadly as ended:
             return Provided(ended.run, None)
         self.holds.add(task_id, held.hold)
-        return Provided(next(reversed(runs), None), self._as_layer(held))
+        doubt = held.facts.get(DOUBT, "")
+        return Provided(next(reversed(runs), None), self._as_layer(held), doubt)
 
     async def _update(
         self, key: LayerKey, old: HeldLayer, recipe: Recipe, make: "_Making"

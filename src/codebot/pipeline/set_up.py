@@ -131,7 +131,9 @@ class SetUps:
         run = partial(self._run, task)
         provided = await self.kept.provide(task.id, checkout, recipe, run)
         if provided.run is None:
-            return Environment(SetUpState.READY, recipe, provided.layer, reused=True)
+            return Environment(
+                SetUpState.READY, recipe, provided.layer, reason=provided.doubt, reused=True
+            )
         return _ended(recipe, provided.run, provided.layer)
 
     def hold(self, task: Task, environment: Environment) -> bool:
@@ -149,7 +151,7 @@ def _ended(recipe: Recipe, run: SetUpRun, layer: Layer | None) -> Environment:
         SetUpState.FAILED if run.why else SetUpState.READY,
         recipe,
         layer,
-        reason=f"the set-up of {recipe.source} {run.why}" if run.why else "",
+        reason=f"the set-up of {recipe.source} {run.why}" if run.why else run.doubt,
         output=run.output,
         duration=run.duration,
     )

@@ -23,6 +23,12 @@ end of everything else. Nor is there anybody to read of audits and sponsors."""
 
 MOST_MEMBERS = 1000
 
+HEADERS = """\
+node=$(command -v node) && node=$(realpath "$node") && node=${node%/bin/node} || node=
+if [ -e "$node/include/node/node.h" ]; then export npm_config_nodedir=$node; fi"""
+"""Modules in C++ are built with the headers of the Node that is here, where it came with them:
+node-gyp would ask nodejs.org for the same ones."""
+
 NPM_REFUSES_PEERS = """find ~/.npm -name '*eresolve-report.txt' | grep -q ."""
 """npm writes such a report when packages ask for versions of each other that exclude each other. It
 installs nothing then; projects that live with it pass a flag, and most say so in their CI alone.
@@ -35,7 +41,12 @@ _YARN_OF_LOCK = {"4": "2", "5": "3", "6": "3"}
 
 
 def npm(clues: Clues) -> Iterator[Guess]:
-    """Guess of `package-lock.json`, or of `package.json` where nothing is locked."""
+    """Guess of `package-lock.json`, or of `package.json` where nothing is locked.
+
+    What another manager has locked, the tests are run by: without it npm's work would be in vain.
+    """
+    if clues.those("pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"):
+        return
     locks = clues.those("package-lock.json", "npm-shrinkwrap.json")
     if locks:
         yield _node(clues, locks[0], _whatever_peers_say("npm ci"), is_locked=True)
@@ -45,13 +56,15 @@ def npm(clues: Clues) -> Iterator[Guess]:
 
 
 def pnpm(clues: Clues) -> Iterator[Guess]:
-    """Guess of `pnpm-lock.yaml`."""
+    """Guess of `pnpm-lock.yaml`, and of `package.json` where what is locked cannot be had."""
     if not clues.has("pnpm-lock.yaml"):
         return
     said = re.search(r"^lockfileVersion:\s*'?(\d+)", clues.text("pnpm-lock.yaml"), re.MULTILINE)
     version = _manager(clues, "pnpm") or (_PNPM_OF_LOCK.get(said[1]) if said else None) or "10"
-    install = f"{_tool(f'pnpm@{version}')}\npnpm install --frozen-lockfile"
+    tool = _tool(f"pnpm@{version}")
+    install = f"{tool}\npnpm install --frozen-lockfile"
     yield _node(clues, "pnpm-lock.yaml", install, is_locked=True)
+    yield _node(clues, "package.json", f"{tool}\npnpm install --no-lockfile")
 
 
 def yarn(clues: Clues) -> Iterator[Guess]:
@@ -60,10 +73,14 @@ def yarn(clues: Clues) -> Iterator[Guess]:
         return
     version = _manager(clues, "yarn") or _yarn_of_lock(clues.text("yarn.lock"))
     if version.startswith("1"):
-        install = f"{_tool(f'yarn@{version}')}\nyarn install --frozen-lockfile"
+        tool = _tool(f"yarn@{version}")
+        install = f"{tool}\nyarn install --frozen-lockfile"
+        yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
+        unlocked = f"{tool}\nyarn install --no-lockfile"
+        yield _node(clues, "package.json", unlocked, YARN_ENABLE_TELEMETRY="0")
     else:
         install = f"{_tool(f'@yarnpkg/cli-dist@{version}')}\nyarn install --immutable"
-    yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
+        yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
 
 
 def bun(clues: Clues) -> Iterator[Guess]:
@@ -118,7 +135,7 @@ def _node(clues: Clues, source: str, setup: str, *, is_locked: bool = False, **e
     return guess(
         Family.NODE,
         source,
-        setup,
+        f"{HEADERS}\n{setup}",
         env={**NODE_ENV, **env},
         bin_=(PROGRAMS, TOOLS),
         keys=tuple(sorted(keys)),
