@@ -1,4 +1,7 @@
-"""The service killed at random moments with several tasks in flight, again and again."""
+"""The service killed at random moments with several tasks in flight, again and again.
+
+Each task is set up, worked on and tested; what is kept of set-ups is evicted all the while.
+"""
 
 import random
 import re
@@ -16,7 +19,7 @@ import pytest
 from codebot.domain.task import TaskId
 from codebot.sandbox.identity import uid_of
 from codebot.sandbox.marks import short_mark
-from e2e.github_service import Shop, events, is_over, open_shop, wait_for
+from e2e.github_service import FULL_NAME, Shop, events, is_over, open_shop, wait_for
 from fakes.service import RunningService
 
 pytestmark = pytest.mark.e2e
@@ -29,13 +32,25 @@ echo '# mended' >> shop.py
 LONGEST_LIFE = 2.0
 """Seconds between a start of the service and its death."""
 
+MANY = 20
+"""Rounds after which every layer was evicted and made again, whatever moments were drawn."""
+
 ROUND = 30
 """Seconds that one more round may add to the time until every task has ended."""
 
 
+SET_UP = "echo {kind} > kind.txt; head -c 2000000 /dev/zero > weight; sleep 0.2"
+TESTS = "grep -q mended shop.py && grep -qx {kind} kind.txt"
+KINDS = 3
+"""Of set-up: tasks of one kind share a layer, if it is still there."""
+
+CACHE = "3"
+"""MiB, so that layers are evicted all the time."""
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    settings = {"CODEBOT_MAX_WORKERS": "4"}
+    settings = {"CODEBOT_MAX_WORKERS": "4", "CODEBOT_CACHE_MB": CACHE}
     with open_shop(tmp_path) as shop:
         yield Shop(tmp_path, shop.github, shop.bare, AGENT, settings)
 
@@ -49,7 +64,8 @@ def test_every_accepted_task_ends_once_whenever_the_service_dies(
     accepted: list[str] = []
     for _ in range(rounds):
         with shop.serve() as service:
-            accepted += _submit_some(shop, service, chance.randint(2, 4))
+            kinds = [chance.randrange(KINDS) for _ in range(chance.randint(2, 4))]
+            accepted += _submit_some(shop, service, kinds)
             time.sleep(chance.uniform(0, LONGEST_LIFE))
             service.process.send_signal(chance.choice([signal.SIGKILL] * 4 + [signal.SIGTERM]))
             if chance.random() < 0.5:  # while it drains, if it does
@@ -59,7 +75,10 @@ def test_every_accepted_task_ends_once_whenever_the_service_dies(
         for task_id in accepted:
             status = wait_for(service, task_id, is_over, deadline=rounds * ROUND)
             _check_that_it_ended_once(service, task_id, status["status"])
+        set_up_anew = sum(_set_up_anew(service, task_id) for task_id in accepted)
 
+    if rounds >= MANY:
+        assert set_up_anew > KINDS, "nothing was evicted"
     assert _repeated(pull.head for pull in shop.pulls()) == []
     branches = (name for name in shop.git("branch").split() if name.startswith("u/codebot/"))
     assert _repeated(name.split("/")[2] for name in branches) == []
@@ -104,12 +123,19 @@ def _processes_of(users: Collection[int]) -> Iterator[str]:
                 yield f"process {status.parent.name}"
 
 
-def _submit_some(shop: Shop, service: RunningService, count: int) -> Iterator[str]:
-    for number in range(count):
+def _submit_some(shop: Shop, service: RunningService, kinds: Iterable[int]) -> Iterator[str]:
+    for number, kind in enumerate(kinds):
+        body = {
+            "repository_url": f"{shop.github.web_url}/{FULL_NAME}.git",
+            "description": f"Mend {number}",
+            "setup_command": SET_UP.format(kind=kind),
+            "test_command": TESTS.format(kind=kind),
+        }
         try:
-            yield shop.submit(service, description=f"Mend {number}")
+            answer = service.http.post("/api/v1/tasks", json=body)
         except httpx.TransportError:
             return
+        yield answer.json()["task_id"]
 
 
 def _check_that_it_ended_once(service: RunningService, task_id: str, status: str) -> None:
@@ -124,11 +150,19 @@ def _check_that_it_ended_once(service: RunningService, task_id: str, status: str
     assert _repeated(steps) == []
     if status != "completed":
         task = service.http.get(f"/api/v1/tasks/{task_id}").json()
-        assert task["failure"]["code"] == "poisoned", task
+        assert task["failure"]["code"] == "poisoned", task["failure"]
 
 
 def _repeated(things: Iterable[object]) -> list[object]:
     return [thing for thing, count in Counter(things).items() if count > 1]
+
+
+def _set_up_anew(service: RunningService, task_id: str) -> int:
+    """Count the set-ups of a task that ended, and whose layer was not there already."""
+    return sum(
+        event["type"] == "environment.set_up" and not event["data"]["reused"]
+        for event in events(service, task_id)
+    )
 
 
 def _workspaces(shop: Shop) -> list[Path]:
