@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from bench import box, budget, demo, idle, lists, load, memory, way, workers
+from bench import box, budget, demo, idle, lists, load, memory, registries, way, workers, workspaces
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -17,6 +17,8 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "status": load.measure_status,
     "list": lists.measure,
     "box": box.measure,
+    "workspaces": workspaces.measure,
+    "registries": registries.measure,
     "budget": budget.measure,
     "way": way.measure,
     "workers": workers.measure,

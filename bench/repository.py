@@ -1,30 +1,32 @@
-"""A repository of the size of flask: 236 files in some folders, a few hundred commits."""
+"""Repositories of the size of known ones, the same every time."""
 
 import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-FILES = 236
+FLASK, SYMPY = 236, 2087
+"""How many files they have."""
+
 FOLDERS = 30
 COMMITS = 300
 
 _WORDS = ("request", "response", "session", "template", "context", "handler", "return", "self")
 
 
-def make_repository(bare: Path) -> Path:
-    """Make a bare repository with a branch `main`; the same one every time."""
+def make_repository(bare: Path, files: int = FLASK) -> Path:
+    """Make a bare repository with so many files on its branch `main`."""
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
-    stream = "".join(_stream(random.Random(236)))
+    stream = "".join(_stream(random.Random(files), files))
     subprocess.run(
         ["git", "fast-import", "--quiet", "--done"], cwd=bare, input=stream.encode(), check=True
     )
     return bare
 
 
-def _stream(chance: random.Random) -> Iterator[str]:
+def _stream(chance: random.Random, count: int) -> Iterator[str]:
     """Give all files in the first commit, then changes to one file each (git-fast-import(1))."""
-    files = [f"part{number % FOLDERS:02}/module{number:03}.py" for number in range(FILES)]
+    files = [f"part{number % FOLDERS:02}/module{number:03}.py" for number in range(count)]
     for commit in range(COMMITS):
         yield "commit refs/heads/main\n"
         yield f"committer Ada <ada@example.org> {1_700_000_000 + commit} +0000\n"

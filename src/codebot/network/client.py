@@ -6,6 +6,14 @@ from typing import Any
 
 import httpx
 
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+)
+"""Where systems have what they trust: Debian and most others, Red Hat's, Alpine, SUSE."""
+
 
 def open_client(
     *,
@@ -25,10 +33,19 @@ def open_client(
 
 
 def trust_in(certificate_file: Path | None) -> ssl.SSLContext:
-    """Give what checks certificates, by this file or by the authorities that httpx brings."""
-    if certificate_file is None:
+    """Give what checks certificates: by this file, else by whom this system trusts.
+
+    Where a system has no store, as a small container, the authorities that httpx brings count.
+    """
+    trusted = certificate_file or system_bundle()
+    if trusted is None:
         return httpx.create_ssl_context(trust_env=False)
-    return ssl.create_default_context(cafile=certificate_file)
+    return ssl.create_default_context(cafile=trusted)
+
+
+def system_bundle() -> Path | None:
+    """Give the file with all that this system trusts, a company's own authority among it."""
+    return next((Path(path) for path in SYSTEM_BUNDLES if Path(path).exists()), None)
 
 
 def _proxy(address: str | None, trust: ssl.SSLContext) -> httpx.Proxy | None:

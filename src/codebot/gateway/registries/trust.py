@@ -8,9 +8,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
-BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-"""Where Debian and most others have what they trust."""
-OTHER_BUNDLES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")
+from codebot.network.client import SYSTEM_BUNDLES, system_bundle
+
+BUNDLE, *OTHER_BUNDLES = SYSTEM_BUNDLES
 OURS = "/run/registries.pem"
 JAVA = "/etc/ssl/certs/java/cacerts"
 JAVA_HOMES = ("/usr/lib/jvm/*/lib/security/cacerts", "/usr/lib/jvm/*/jre/lib/security/cacerts")
@@ -34,7 +34,7 @@ def trust_files(authority: bytes, company: Path | None) -> Mapping[str, bytes]:
     That is what this machine trusts, the `company`'s own certificates, and the authority (PEM).
     """
     extra = (company.read_bytes() if company else b"") + b"\n" + authority
-    found = next((Path(path) for path in (BUNDLE, *OTHER_BUNDLES) if Path(path).exists()), None)
+    found = system_bundle()
     bundle = (found.read_bytes() if found else b"").rstrip() + b"\n" + extra
     places = {BUNDLE, *(path for path in OTHER_BUNDLES if Path(path).exists())}
     stores = {str(store.resolve()) for home in JAVA_HOMES for store in Path("/").glob(home[1:])}
