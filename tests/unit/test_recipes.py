@@ -242,6 +242,27 @@ def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -
     assert " freezegun || true" in first({"pyproject.toml": hatch}).setup
 
 
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ('"python -m unittest discover -p *tests.py"', "python -m unittest discover -p *tests.py"),
+        ('"pytest {args:tests}"', "pytest tests"),
+        ('["coverage run -m pytest {args}", "coverage report"]',
+         "coverage run -m pytest && coverage report"),
+        ('"hatch run other:test"', None),
+        ('"pytest {root}/tests"', None),
+    ],
+)  # fmt: skip
+def test_hatch_says_how_the_tests_run_and_with_which_extras(
+    script: str, command: str | None
+) -> None:
+    hatch = f"""[tool.hatch.envs.test]\nfeatures = ["i18n"]\nscripts.test = {script}\n"""
+    files = {"pyproject.toml": PROJECT + hatch}
+    found = find_test_command(None, tree(files), first(files))
+    assert (found.command if found else None) == command
+    assert "-e '.[i18n]'" in first(files).setup
+
+
 def test_a_makefile_that_builds_finds_what_that_needs() -> None:
     files = {
         "Makefile": "test:\n\tpython setup.py build_ext --inplace\n\tpytest\n",

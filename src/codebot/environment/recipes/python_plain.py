@@ -7,6 +7,7 @@ from shlex import quote
 from codebot.domain.tree import Tree
 from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
+from codebot.environment.recipes.hatch import hatch_dependencies, hatch_extras, hatch_test
 from codebot.environment.recipes.python_locked import TOOLS, install_tool
 from codebot.environment.recipes.python_names import (
     deciding_files,
@@ -26,7 +27,6 @@ SEE_MODULES = (
     f'printf \'%s\\n\' "$PWD/src" "$PWD" >'
     f"\"$({PYTHON} -c 'import site; print(site.getsitepackages()[0])')/workspace.pth\""
 )
-HATCH_ENVIRONMENTS = ("default", "dev", "test", "tests", "hatch-test")
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 TEST_FILES = "test files"
@@ -82,6 +82,7 @@ def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...])
         Family.PYTHON,
         source,
         "\n".join(_steps(clues, project, files)),
+        usual_test="" if clues.test else hatch_test(clues),
         runner="",
         env={"UV_PYTHON_DOWNLOADS": "never"},
         bin_=(VENV, TOOLS),
@@ -101,7 +102,7 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         yield _install(what, [path for path in files if is_for_developers(path)])
     if what[:2] == FROM_MANIFEST:
         yield SEE_MODULES
-    further = [*_hatch(clues), *_tox(clues)]
+    further = [*_usable([*hatch_dependencies(clues)]), *_tox(clues)]
     if "setup.py" in makefile:  # which finds in the venv what builds the project
         further += _usable(texts(clues.toml("pyproject.toml", "build-system", "requires")))
     if further:  # the guess of a guess
@@ -147,6 +148,7 @@ def _is_package(clues: Clues) -> bool:
 
 def _extras(clues: Clues) -> Iterator[str]:
     yield from test_names(names(clues.toml("pyproject.toml", "project", "optional-dependencies")))
+    yield from hatch_extras(clues)
     yield from test_names(clues.ini("setup.cfg", "options.extras_require"))
     script = clues.text("setup.py")
     start = script.find("extras_require")
@@ -157,14 +159,6 @@ def _extras(clues: Clues) -> Iterator[str]:
 def _groups(clues: Clues) -> Iterator[str]:
     for name in test_names(names(clues.toml("pyproject.toml", "dependency-groups"))):
         yield f"--group {quote(name)}"
-
-
-def _hatch(clues: Clues) -> Iterator[str]:
-    """Give what Hatch's environments for tests add, as far as it is spelled out."""
-    environments = clues.toml("pyproject.toml", "tool", "hatch", "envs")
-    for name in HATCH_ENVIRONMENTS:
-        for key in ("dependencies", "extra-dependencies"):
-            yield from _usable(texts(at(environments, name, key)))
 
 
 def _tox(clues: Clues) -> Iterator[str]:
