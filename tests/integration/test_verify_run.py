@@ -133,6 +133,17 @@ async def test_a_file_that_cannot_be_collected_hides_no_other(run: Run, checkout
     assert (verdict.state, verdict.tests) == (VerdictState.FAILED, 1)
 
 
+async def test_unittests_failures_are_known_however_much_they_say(
+    run: Run, checkout: Checkout
+) -> None:
+    bad = "".join(f" def test_{n}(self): raise ValueError('x' * 9000)\n" for n in range(20))
+    text = f"import unittest\nclass T(unittest.TestCase):\n def test_good(self): pass\n{bad}"
+    (checkout.tree / "test_one.py").write_text(text)
+    verdict = await run(f"{sys.executable} -m unittest test_one")
+    assert (verdict.state, verdict.tests) == (VerdictState.FAILED, 21)
+    assert len(verdict.output) < 100_000
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -24,7 +24,7 @@ LACKS = "Install that here, or in the set-up: `setup` in .codebot.toml, or `setu
 SEE_ABOVE = "What the set-up lacks is said above."
 TELL_APART = (
     "Mend them on the base branch, or name what passes there: `test` in .codebot.toml, or "
-    "`test_command` of a task. Of pytest's tests it is known which ones fail; of others it is not."
+    "`test_command` of a task. Of pytest's and unittest's tests it is known which ones fail."
 )
 
 

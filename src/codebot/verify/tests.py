@@ -48,13 +48,13 @@ async def run_tests(
         env={**environment.variables, **asked.variables(boxed.paths.home, environment.variables)},
         path=environment.search_path(boxed.paths),
     )  # fmt: skip
-    output = as_text(ended.tail, ended.cut, redact)
-    results = await asyncio.to_thread(asked.read, boxed.checkout.home) or read_unittest(output)
+    told = await asyncio.to_thread(asked.read, boxed.checkout.home)
+    results = told or read_unittest(ended.tail.decode(errors="replace"))
     run = TestRun(
         command=command,
         exit=ended.exit,
         duration=timedelta(seconds=time.monotonic() - started),
-        output=output,
+        output=as_text(ended.tail, ended.cut, redact),
         results=None if results is None else results.masked(redact),
     )
     log.info("tests.ran", exit_code=run.code, tests=run.results.count if run.results else None)
