@@ -110,6 +110,7 @@ def test_what_is_said_of_the_tests_and_whether_a_change_would_be_truly_tested(
     ("reason", "remedy"),
     [
         ("go.mod needs go, not found on this machine", "Install that here."),
+        ("uv.lock failed: Python >=3.14 is not on this machine", "Install that here."),
         ("the set-up of uv.lock ended with exit code 2", "Say how: `setup` in .codebot.toml"),
     ],
 )

@@ -238,6 +238,10 @@ def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -
         "[pytest]\n[testenv]\ndeps =\n    attrs>=20  # x\n    -r x.txt\n    {env:A}\n    py39: b\n"
     )
     assert "'attrs>=20' || true" in first({"tox.ini": tox, "setup.py": ""}).setup
+    within = "[tool:pytest]\n[testenv]\ndeps =\n    attrs>=20\n"
+    assert "'attrs>=20' || true" in first({"setup.cfg": within, "setup.py": ""}).setup
+    newer = PYTEST + PROJECT + '[tool.tox.env_run_base]\ndeps = ["attrs>=20"]\n'
+    assert "'attrs>=20' || true" in first({"pyproject.toml": newer}).setup
     hatch = PYTEST + PROJECT + '[tool.hatch.envs.default]\ndependencies = ["freezegun"]\n'
     assert " freezegun || true" in first({"pyproject.toml": hatch}).setup
 

@@ -78,7 +78,7 @@ def _lack(name: str, detail: str, remedy: str, *, required: bool = True) -> Find
 
 
 def _remedy(reason: str) -> str:
-    if reason.endswith(NOT_HERE):
+    if reason.endswith((NOT_HERE, "is not on this machine")):
         return "Install that here."
     return SHOW_IT if reason.endswith(f"({HIDDEN})") else SAY_HOW
 

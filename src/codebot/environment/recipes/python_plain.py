@@ -163,7 +163,9 @@ def _groups(clues: Clues) -> Iterator[str]:
 
 def _tox(clues: Clues) -> Iterator[str]:
     """Give what tox installs into every environment, as far as it is spelled out."""
-    yield from _usable(clues.ini("tox.ini", "testenv").get("deps", "").splitlines())
+    for file in ("tox.ini", "setup.cfg"):
+        yield from _usable(clues.ini(file, "testenv").get("deps", "").splitlines())
+    yield from _usable(texts(clues.toml("pyproject.toml", "tool", "tox", "env_run_base", "deps")))
 
 
 def _usable(lines: list[str] | tuple[str, ...]) -> Iterator[str]:
