@@ -150,6 +150,18 @@ def package(**entries: object) -> str:
         ({"mix.exs": "", "mix.lock": ""}, "mix.lock", "mix deps.get", "mix test"),
         ({"b/B Tests.csproj": ""}, "b/B Tests.csproj", "dotnet restore 'b/B Tests.csproj'", ""),
         (
+            {"CMakeLists.txt": "", "contrib/a/a.csproj": "", "contrib/a.sln": ""},
+            "CMakeLists.txt",
+            "cmake -S .",
+            CMAKE,
+        ),
+        (
+            {"CMakeLists.txt": "", "build/VS/a.sln": "", "build/VS/a.vcxproj": ""},
+            "CMakeLists.txt",
+            "cmake -S .",
+            CMAKE,
+        ),
+        (
             {"CMakeLists.txt": ""},
             "CMakeLists.txt",
             'cmake -S . -B "$HOME/build"',

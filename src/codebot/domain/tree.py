@@ -19,6 +19,14 @@ _TELLING = re.compile(
     re.VERBOSE,
 )
 
+ASIDE = {
+    *("contrib", "deps", "doc", "docs", "example", "examples", "extern", "external"),
+    *("node_modules", "sample", "samples", "third-party", "third_party", "thirdparty", "vendor"),
+}
+"""Folders whose projects are not what a repository is about."""
+
+DOTNET_PROJECTS = (".csproj", ".fsproj", ".vbproj")
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -49,6 +57,16 @@ class Tree:
                 if path.startswith(start)
             },
         )
+
+    def own(self, *endings: str) -> list[str]:
+        """Give the repository's own files with one of these endings, the nearest first.
+
+        >>> Tree(frozenset({"src/b.sln", "a.sln", "vendor/c.sln"})).own(".sln")
+        ['a.sln', 'src/b.sln']
+        """
+        found = (path for path in self.paths if path.endswith(endings))
+        own = (path for path in found if ASIDE.isdisjoint(path.split("/")))
+        return sorted(own, key=lambda path: (path.count("/"), path))
 
 
 def is_telling(path: str) -> bool:

@@ -7,28 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from codebot.domain.environment import GIVEN, Recipe, TestCommand
-from codebot.domain.tree import Tree
+from codebot.domain.tree import DOTNET_PROJECTS, Tree
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
 
 PYTEST = "pytest"
-
-ASIDE = frozenset(
-    (
-        *("contrib", "deps", "doc", "docs", "example", "examples", "extern", "external"),
-        *(
-            "node_modules",
-            "sample",
-            "samples",
-            "third-party",
-            "third_party",
-            "thirdparty",
-            "vendor",
-        ),
-    )
-)
-"""Folders whose projects are not what a repository is about."""
 
 LONGEST_CLUE = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
@@ -224,12 +208,10 @@ def _elixir(tree: Tree) -> Found:
 
 
 def _dotnet(tree: Tree) -> Found:
-    found = [path for path in tree.paths if path.endswith((".sln", ".slnx", "Tests.csproj"))]
-    found = [path for path in found if ASIDE.isdisjoint(path.split("/"))]
-    if not found:
-        return None
-    nearest = min(found, key=lambda path: (path.count("/"), path))
-    return f"dotnet test {shlex.quote(nearest)}", nearest
+    if not tree.own(*DOTNET_PROJECTS):
+        return None  # a solution may hold nothing but C++
+    nearest = next(iter(tree.own(".sln", ".slnx", "Tests.csproj")), None)
+    return None if nearest is None else (f"dotnet test {shlex.quote(nearest)}", nearest)
 
 
 def _make_check(tree: Tree) -> Found:

@@ -46,11 +46,11 @@ GUESSES: tuple[Callable[[Clues], Iterator[Guess]], ...] = (
     languages.ruby,
     languages.php,
     languages.elixir,
-    languages.dotnet,
     python_plain.plain,
     native.cmake,
     native.meson,
     native.autotools,
+    languages.dotnet,
     native.plain_make,
 )
 NOTHING_WRITTEN = Written(Recipe(RecipeOrigin.TASK, TASK, ""), has_setup=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from shlex import quote
 
+from codebot.domain.tree import DOTNET_PROJECTS
 from codebot.environment.recipes.clues import Clues
 from codebot.environment.recipes.guess import Family, Guess, guess
 
@@ -123,16 +124,15 @@ def elixir(clues: Clues) -> Iterator[Guess]:
 
 def dotnet(clues: Clues) -> Iterator[Guess]:
     """Guess of a solution or a project of .NET, of the nearest one."""
-    found = sorted(
-        (path for path in clues.tree.paths if path.endswith((".sln", ".slnx", ".csproj"))),
-        key=lambda path: (path.count("/"), path.endswith(".csproj"), path),
-    )
-    if found:
+    if not clues.tree.own(*DOTNET_PROJECTS):
+        return
+    found = clues.tree.own(".sln", ".slnx") or clues.tree.own(".csproj")
+    for source in found[:1]:
         yield guess(
             Family.DOTNET,
-            found[0],
-            f"dotnet restore {quote(found[0])}",
+            source,
+            f"dotnet restore {quote(source)}",
             env={"DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1"},
-            keys=(found[0],),
+            keys=(source,),
             programs=("dotnet",),
         )
