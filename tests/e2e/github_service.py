@@ -84,6 +84,7 @@ class Shop:
             "GITHUB_APP_ID": self.github.app_id,
             "GITHUB_APP_PRIVATE_KEY_PATH": str(self.folder / "app.pem"),
             "CODEBOT_LOG_FORMAT": "json",
+            "CODEBOT_REGISTRIES": "go",  # for others, pip and npm are asked at each start
             **self.settings,
         }
         if self.github.api_url != self.github.web_url:

@@ -87,6 +87,17 @@ async def test_pip_is_asked_once_for_everybody_and_again_when_it_could_not_say()
         assert asked == 2
 
 
+async def test_pip_is_not_asked_where_boxes_may_not_read_its_registry() -> None:
+    async def ask() -> Registry | None:
+        raise AssertionError("pip is asked")
+
+    async with outside() as place:
+        place.library._catalog = None
+        place.library.names = ("go",)
+        place.library.ask_pip = ask
+        assert (await place.library.catalog()).is_sure
+
+
 # --- A company's proxy -----------------------------------------------------------------------
 
 

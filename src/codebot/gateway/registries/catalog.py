@@ -82,7 +82,7 @@ class Catalog:
     """All that boxes may read, and where it is.
 
     `pip` and `npm` are the mirrors that this machine is set up to use, where they are not the
-    public registries; `is_sure` says whether it could be asked.
+    public registries; `is_sure` says whether pip could be asked, where it was to be.
     """
 
     places: Mapping[Origin, tuple[Place, ...]]
@@ -139,7 +139,8 @@ def make_catalog(
             for at, place in make(found).items():
                 others = () if at in public else places.get(at, ())
                 places[at] = (*others, place)
-    return Catalog(places, mirrors.get("python"), mirrors.get("npm"), is_sure=pip is not None)
+    is_sure = pip is not None or "python" not in chosen
+    return Catalog(places, mirrors.get("python"), mirrors.get("npm"), is_sure)
 
 
 def origin_of(url: str) -> Origin:

@@ -106,9 +106,17 @@ class Library:
 
     async def _make_catalog(self) -> Catalog:
         await asyncio.to_thread(self.cache.open)
-        pip, npm = await asyncio.gather(self.ask_pip(), self.ask_npm())
+        pip, npm = await asyncio.gather(
+            self._ask_for("python", self.ask_pip), self._ask_for("npm", self.ask_npm)
+        )
         self.fetcher.gate.trust(one for one in (pip, npm) if one is not None)
         return make_catalog(self.names, self.further, pip, npm)
+
+    async def _ask_for(
+        self, name: str, ask: Callable[[], Awaitable[Registry | None]]
+    ) -> Registry | None:
+        """Ask which registry of an ecosystem this machine uses, where boxes may read it."""
+        return await ask() if name in self.names else None
 
     def _is_fresh(self, entry: Entry) -> bool:
         return self.now() - entry.checked_at < fresh_seconds(entry.headers.get("cache-control", ""))
