@@ -161,6 +161,7 @@ BOMB = (
         "jobs: {copilot-setup-steps: [steps]}",
         "{[a]: b}",
         "a: 1\n" * 1_000_000,
+        'jobs: {copilot-setup-steps: {steps: [{run: "a\\0b"}]}}',
         "\0",
         b"\xff\xfe\x00\x01",
         "",
@@ -182,6 +183,10 @@ def test_hostile_yaml_gives_nothing_and_costs_nothing(text: str | bytes) -> None
         '{"install": 1, "postCreateCommand": [1, "a"]}',
         '{"install": "", "postCreateCommand": " "}',
         '{"a": "' * 1000,
+        '{"install": "a\\u0000b", "postCreateCommand": ["a", "\\u0000"]}',
+        '{"install": "a \\ud800", "postCreateCommand": "\\udfff"}',
+        json.dumps({"install": "€" * 50_000}, ensure_ascii=False),
+        json.dumps({"postCreateCommand": "'" * 40_000}),
         "/*" * 50_000,
         '"' * 100_001,
         "{" + " " * LONGEST_TEXT + "}",
@@ -202,6 +207,13 @@ def test_a_step_may_hold_anything_anywhere(key: str, value: str) -> None:
     started = time.monotonic()
     read(COPILOT, steps)
     assert time.monotonic() - started < 5, "a few seconds on a loaded machine"
+
+
+def test_a_variable_that_no_program_can_be_given_is_left_out_and_named() -> None:
+    for value in (r"\u0000", r"\ud800", "€" * 20_000):
+        text = f'{{"containerEnv": {{"A": "{value}", "B": "b"}}, "postCreateCommand": "make"}}'
+        (recipe,) = read(DEVCONTAINER, text)
+        assert (recipe.env, recipe.notes) == ({"B": "b"}, ("the variable 'A' was left out",))
 
 
 def test_many_steps_are_cut_and_that_is_told() -> None:

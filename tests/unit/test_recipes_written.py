@@ -85,6 +85,7 @@ def test_all_that_can_be_said_is_taken() -> None:
         ('egress = ["https://example.com"]\n', "line 1: `egress`"),
         ('egress = ["10.0.0.1"]\n', "line 1: `egress`"),
         ('setup = "a\\u0000b"\n', "line 1: `setup`"),
+        ('test = "' + "€" * 20_000 + '"\n', "line 1: `test` must be a text of at most 32,768"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text: str | bytes, words: str) -> None:

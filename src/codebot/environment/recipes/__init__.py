@@ -6,6 +6,7 @@ each ecosystem and for each file that was written for another service.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from codebot.domain.environment import Recipe, RecipeOrigin
 from codebot.domain.tree import Tree
@@ -18,6 +19,7 @@ from codebot.environment.recipes import (
     python_poetry,
     python_runners,
 )
+from codebot.environment.recipes.bounds import is_argument
 from codebot.environment.recipes.clues import Clues
 from codebot.environment.recipes.codebot_toml import read_codebot_toml
 from codebot.environment.recipes.copilot import copilot
@@ -121,10 +123,10 @@ def refused_hosts(recipe: Recipe, granted: frozenset[str]) -> tuple[str, ...]:
 
 
 def _unwritten(clues: Clues) -> Iterator[Recipe]:
-    for read in FOREIGN:
-        yield from read(clues)
-    yield from _guessed(clues)
-    yield from devcontainer(clues)
+    """Give what can be run of all that was not written for this service."""
+    foreign = (recipe for read in FOREIGN for recipe in read(clues))
+    found = chain(foreign, _guessed(clues), devcontainer(clues))
+    return (recipe for recipe in found if is_argument(recipe.setup))
 
 
 def _guessed(clues: Clues) -> Iterator[Recipe]:

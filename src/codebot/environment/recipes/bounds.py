@@ -17,6 +17,8 @@ _OURS = (
     (r"ANTHROPIC_\w+|CLAUDE\w*|CODEBOT_\w+", "it is the service's"),
 )
 LONGEST_VALUE = 32 * 1024
+LONGEST_ARGUMENT = 128 * 1024 - 1
+"""Bytes: Linux starts no program with a longer one, `MAX_ARG_STRLEN`."""
 
 
 def is_within(path: str) -> bool:
@@ -34,9 +36,23 @@ def is_variable(name: str, value: Any) -> bool:  # noqa: ANN401 - of a stranger'
     return (
         _NAME.fullmatch(name) is not None
         and isinstance(value, str)
-        and len(value) <= LONGEST_VALUE
-        and "\0" not in value
+        and is_argument(value, LONGEST_VALUE)
     )
+
+
+def is_argument(text: str, longest: int = LONGEST_ARGUMENT) -> bool:
+    r"""Say whether a text can be handed to a program, in at most so many bytes.
+
+    JSON and YAML can spell what no program can be started with: a NUL, half a character.
+
+    >>> [is_argument(text) for text in ("npm ci", "a\0b", "\ud800", "\u20ac" * 50_000)]
+    [True, False, False, False]
+    """
+    try:
+        size = len(text.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:
+        return False
+    return size <= longest and "\0" not in text
 
 
 def owner_of(name: str) -> str:

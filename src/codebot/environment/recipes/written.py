@@ -10,6 +10,7 @@ from typing import Any
 
 from codebot.domain.environment import Recipe, RecipeOrigin
 from codebot.environment.recipes.bounds import (
+    is_argument,
     is_egress_host,
     is_variable,
     is_within,
@@ -106,8 +107,8 @@ class _Reading:
             self.complain(key, f"`{key}` must be a text, or a list of texts")
             return ""
         script = "\n".join(lines)
-        if len(script) > LONGEST_SCRIPT or "\0" in script:
-            self.complain(key, f"`{key}` must be a text of at most {LONGEST_SCRIPT:,} characters")
+        if not is_argument(script, LONGEST_SCRIPT):
+            self.complain(key, f"`{key}` must be a text of at most {LONGEST_SCRIPT:,} bytes")
             return ""
         return script
 
