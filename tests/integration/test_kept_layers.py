@@ -151,6 +151,21 @@ async def test_what_set_up_left_is_no_part_of_a_change(keeping: Keeping) -> None
     assert [file.path for file in change.files] == ["README.md"]
 
 
+async def test_however_much_set_up_left_beside_sources_none_of_it_is_a_change(
+    keeping: Keeping,
+) -> None:
+    keeping.shop.server.commit(OWNER, NAME, {"src/a.c": "int a;\n"})
+    setup = "cd src; seq -f 'a_file_of_which_there_are_many_%g.c' 3000 | xargs touch; touch 'a\nb'"
+    checkout = await keeping.shop.prepare(1)
+    layer = (await keeping.provide(1, checkout, replace(RECIPE, setup=setup))).layer
+    assert layer is not None
+    await keeping.places.furnish(task_id(1), checkout, layer)
+    agent = layer.under(checkout)
+    await keeping.sh(agent, "touch src/own.c src/axb")
+    change = await keeping.shop.collect(agent)
+    assert [file.path for file in change.files] == ["src/axb", "src/own.c"]
+
+
 async def test_tests_see_the_change_and_the_layer_and_nothing_of_the_agent(
     keeping: Keeping,
 ) -> None:
@@ -192,10 +207,10 @@ async def test_a_set_up_that_leaves_more_than_can_be_kept_out_of_changes_has_fai
     keeping: Keeping,
 ) -> None:
     checkout = await keeping.shop.prepare(1)
-    littering = replace(RECIPE, setup="for n in $(seq 1001); do : >junk-$n; done")
+    littering = replace(RECIPE, setup="seq -f junk-%g 10001 | xargs touch")
     run = (await keeping.provide(1, checkout, littering)).run
     assert run is not None
-    assert run.why == "left more than 1,000 paths that .gitignore does not name"
+    assert run.why == "left more than 10,000 paths that .gitignore does not name"
 
 
 async def test_only_the_files_that_decide_make_a_layer_anew(keeping: Keeping) -> None:

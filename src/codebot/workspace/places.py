@@ -5,7 +5,7 @@ left: nothing that an agent did outside its commits can be in it.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
@@ -29,14 +29,15 @@ from codebot.workspace.large_files import let_git_lfs_run, settings_for
 from codebot.workspace.tags import bring_tags
 
 FILL_TIMEOUT = timedelta(minutes=5)
-MOST_LEFTOVERS = 1000
-"""Paths that a set-up may leave beside what the repository ignores, before it counts as broken."""
+MOST_LEFTOVERS = 10_000
+"""Paths that a set-up may leave beside what the repository ignores: each is a pattern for git."""
 
 ENVIRONMENT = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
 }
+_ESCAPED = {letter: f"\\{letter}" for letter in "\\*?["} | dict.fromkeys("\n\r", "[[:cntrl:]]")
 SETTINGS = (("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))
 
 
@@ -186,27 +187,23 @@ class Places:
 
 
 def as_pattern(path: str) -> str:
-    r"""Give the line of .gitignore that means this one path.
+    r"""Give the line of .gitignore that means this one path; a line break in it is any control.
 
-    >>> as_pattern("build/"), as_pattern("#odd [1].txt ")
-    ('/build/', '/#odd \\[1].txt\\ ')
+    >>> as_pattern("build/"), as_pattern("#odd [1].txt "), as_pattern("a\nb")
+    ('/build/', '/#odd \\[1].txt\\ ', '/a[[:cntrl:]]b')
     """
-    escaped = "".join(f"\\{letter}" if letter in "\\*?[" else letter for letter in path)
+    escaped = "".join(_ESCAPED.get(letter, letter) for letter in path)
     trailing = len(escaped) - len(escaped.rstrip(" "))
     return "/" + escaped[: len(escaped) - trailing] + "\\ " * trailing
 
 
 def read_leftovers(listed: bytes) -> tuple[str, ...]:
-    r"""Read what git lists; a path with a line break in it, which no pattern can mean, is left out.
+    r"""Read what git lists.
 
     >>> read_leftovers(b"build/\0notes.txt\0")
     ('build/', 'notes.txt')
     """
-    return tuple(_usable(listed.decode(errors="surrogateescape").split("\0")))
-
-
-def _usable(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if path and not set("\n\r") & set(path)]
+    return tuple(filter(None, listed.decode(errors="surrogateescape").split("\0")))
 
 
 def _top(checkout: Checkout, name: str) -> Path:
