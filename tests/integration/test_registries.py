@@ -1,8 +1,10 @@
 """What a box reads of registries under their real names, over real sockets and TLS."""
 
 import asyncio
+import gc
 import json
 import sys
+from asyncio import sslproto
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -214,6 +216,23 @@ async def test_a_redirect_to_another_registry_is_the_clients_to_follow() -> None
 async def test_who_knows_no_proxy_is_answered_by_name() -> None:
     async with FakeRegistry() as registry, outside(registry=registry) as place:
         assert b"200 OK" in await place.ask(INDEX, PAGE)
+
+
+async def test_a_connection_that_ends_leaves_no_fault_on_an_older_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Debian 12's forgets its own state when a connection is closed twice, and then asks for it."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+    monkeypatch.setattr(
+        sslproto._SSLProtocolTransport,  # type: ignore[attr-defined]
+        "abort",
+        lambda transport: transport._ssl_protocol._abort(None),
+    )
+    async with FakeRegistry() as registry, outside(registry=registry) as place:
+        assert b"200 OK" in await place.ask(INDEX, PAGE)
+    gc.collect()
+    assert faults == []
 
 
 @pytest.mark.parametrize("named", [PACKAGES, HOST, "127.0.0.1", f"{INDEX}:80", f"{INDEX}, {FILES}"])

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from codebot.domain.egress import Access, AccessVerdict
@@ -99,7 +100,8 @@ class TlsEnd:
                 http.data_received(threshold.seen)
             await http.lost
         finally:
-            secure.abort()
+            with suppress(AttributeError):  # Debian 12's Python, of one that was closed twice
+                secure.abort()
 
     def _any_host(self, meant: "_Meant") -> ssl.SSLContext:
         """Give what becomes the end for the host that a client names, if it is one of ours."""
