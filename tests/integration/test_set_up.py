@@ -239,9 +239,15 @@ async def test_a_base_runs_behind_everybody_and_is_not_known_in_other_circumstan
         assert trial.environment.layer is not None
         slow = replace(testing, timeout=testing.timeout * 2)
         layer = replace(trial.environment.layer, tree=tmp_path / "another" / "tree")
-        moved = replace(trial, environment=replace(trial.environment, layer=layer))
+        recipe = trial.environment.recipe
+        assert recipe is not None
         assert await slow.known_base(trial) is None
-        assert await testing.known_base(moved) is None
+        for other in (
+            replace(trial.environment, layer=layer),
+            replace(trial.environment, recipe=replace(recipe, env={"STAGE": "test"})),
+            replace(trial.environment, recipe=replace(recipe, bin=("tools",))),
+        ):
+            assert await testing.known_base(replace(trial, environment=other)) is None
 
 
 def trial_of(story: Story) -> Trial:

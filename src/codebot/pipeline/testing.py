@@ -6,6 +6,7 @@ base's own run, made while the agent works, tells which failures were there befo
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -205,6 +206,7 @@ def _key(trial: Trial, command: TestCommand, timeout: timedelta) -> str:
         trial.checkout.base_commit,
         command.command,
         "" if recipe is None else f"{recipe.source}\0{recipe.setup}\0{recipe.path}",
+        "" if recipe is None else json.dumps([sorted(recipe.variables.items()), recipe.bin]),
         trial.environment.state.value,
         "" if layer is None else layer.tree.parent.name,
         str(timeout),
