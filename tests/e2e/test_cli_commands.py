@@ -240,6 +240,16 @@ def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:
     assert "not a database" in ended.stderr
 
 
+def test_run_points_at_no_agents_log_where_no_agent_worked(tmp_path: Path, project: Path) -> None:
+    prompt = {"repository_url": str(project), "description": "x", "setup_command": "exit 3"}
+    env = {"CODEBOT_AGENT": "command:true", "CODEBOT_SANDBOX": "none"}
+    ended = run("run", "--task-prompt", json.dumps(prompt), cwd=tmp_path, env=env)
+
+    assert ended.returncode == 1, ended.stderr
+    assert "Failed: The set-up of the task ended with exit code 3" in ended.stdout
+    assert "What the agent did" not in ended.stdout
+
+
 def test_a_task_that_fails_is_exit_1(tmp_path: Path, project: Path) -> None:
     prompt = json.dumps({"repository_url": "project", "description": "Do nothing"})
     ended = run("run", "--task-prompt", prompt, cwd=tmp_path, env={"CODEBOT_AGENT": "command:true"})

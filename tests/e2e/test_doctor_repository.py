@@ -79,7 +79,7 @@ def test_the_operators_table_counts(tmp_path: Path) -> None:
 def test_what_is_no_repository_or_no_setting_is_told_apart(tmp_path: Path) -> None:
     nothing = look_at("no/such/folder", cwd=tmp_path)
     assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert "repository_url is not there" in nothing.stderr
+    assert f"repository_url is not there, or cannot be read: {tmp_path}/no" in nothing.stderr
     wrong = look_at(".", cwd=tmp_path, env={"CODEBOT_TEST_TIMEOUT": "soon"})
     assert (wrong.returncode, wrong.stdout) == (78, "")
     assert "CODEBOT_TEST_TIMEOUT" in wrong.stderr

@@ -128,6 +128,14 @@ def test_a_refusal_says_what_is_not_set_up(text: str, rules: RepositoryRules, me
         parse_repository_url(text, rules)
 
 
+def test_a_folder_that_is_missing_is_named_to_who_may_ask_for_every_folder() -> None:
+    with pytest.raises(InvalidTask) as refused:
+        parse_repository_url("/no/such/shop", RepositoryRules(None, local_roots=(Path("/"),)))
+    assert str(refused.value).endswith(
+        "is not there, or cannot be read: /no/such/shop; accepted: the path of a Git repository"
+    )
+
+
 def test_patterns_know_no_case_and_let_nothing_else_in() -> None:
     rules = RepositoryRules("github.com", allowed_patterns=("Acme/*", "me/tool-?"))
     for text in ("acme/Thing", "ACME/x", "me/tool-1"):

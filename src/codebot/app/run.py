@@ -38,12 +38,13 @@ AGENT_LOG, TESTS_LOG = "agent.log", "tests.log"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A task as it ended, what its tests printed last, and the folder that keeps these words.
+    """A task as it ended, what its agent did and its tests printed, and the folder that keeps both.
 
-    `tests` is "" where none ran.
+    `agent` and `tests` are "" where there is nothing to tell.
     """
 
     task: Task
+    agent: str
     tests: str
     folder: Path
 
@@ -109,12 +110,12 @@ def for_one_task(settings: Settings, folder: Path) -> Settings:
 
 def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
     """Write down what the agent did, and what the tests printed in the last round."""
-    tests = _last_output(parts, task.id)
+    agent, tests = parts.store.logs.text(task.id), _last_output(parts, task.id)
     with disk_errors():
         make_private(folder)
-        (folder / AGENT_LOG).write_text(parts.store.logs.text(task.id))
+        (folder / AGENT_LOG).write_text(agent)
         (folder / TESTS_LOG).write_text(tests)
-    return Ended(task, tests, folder)
+    return Ended(task, agent, tests, folder)
 
 
 def _last_output(parts: Parts, task_id: TaskId) -> str:

@@ -38,7 +38,7 @@ def run(call: Call) -> int:
     ended = asyncio.run(run_task(settings, fields, redactor=call.redactor, show=show))
     words = [
         *output_lines(ended.tests, ended.folder / TESTS_LOG),
-        f"What the agent did: {ended.folder / AGENT_LOG}",
+        *([f"What the agent did: {ended.folder / AGENT_LOG}"] if ended.agent else []),
         *closing_lines(ended.task),
     ]
     print(call.redactor("\n".join(["", *words])))

@@ -84,7 +84,8 @@ def _remedy(reason: str) -> str:
 
 
 def _tests(verdict: Verdict, environment: Environment) -> Finding:
-    ran = "" if verdict.tests is None else f", {verdict.tests:,} tests"
+    tests = verdict.tests
+    ran = "" if tests is None else f", {tests:,} test{'' if tests == 1 else 's'}"
     told = f"`{verdict.command}` (exit code {verdict.exit_code}{ran}) in "
     told += f"{verdict.duration.total_seconds():.1f} s"
     remedy = SEE_ABOVE if environment.state is SetUpState.FAILED else LACKS

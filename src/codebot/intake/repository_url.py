@@ -31,6 +31,9 @@ _WEB = re.compile(
 _SCP = re.compile(rf"git@{_HOST}:{_OWNER}/{_NAME}")
 
 
+ANYWHERE = Path("/")
+
+
 @dataclass(frozen=True, slots=True)
 class RepositoryRules:
     """What tasks may name.
@@ -64,7 +67,7 @@ class RepositoryRules:
             yield f"{self.scheme}://{self.github_host}/OWNER/REPO"
             yield f"git@{hostname}:OWNER/REPO"
         for root in self.local_roots:
-            yield f"the path of a Git repository below {root}"
+            yield "the path of a Git repository" + (f" below {root}" if root != ANYWHERE else "")
 
 
 def parse_repository_url(text: str, rules: RepositoryRules) -> Repository:
@@ -148,7 +151,7 @@ def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     path = resolved(Path(text))
     roots = [root for root in map(resolved, rules.local_roots) if root]
     if path is None or not _is_below(path, roots):
-        raise _refusal("is not there, or not below a folder that is allowed here", rules)
+        raise _refusal(_absence(text, rules), rules)
     folders = find_git_folders(path)
     if not folders:
         raise _refusal(f"is not a Git repository: {_lack(path, roots)}", rules)
@@ -159,6 +162,13 @@ def _local_repository(text: str, rules: RepositoryRules) -> Repository:
     owner = f"local-{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
     name = path.name.removesuffix(".git") or path.name
     return Repository(ForgeKind.LOCAL, LOCAL_HOST, owner, name, str(path), path)
+
+
+def _absence(text: str, rules: RepositoryRules) -> str:
+    """Say that a folder cannot be had: by its name only to who may ask for every folder."""
+    if ANYWHERE in rules.local_roots:
+        return f"is not there, or cannot be read: {text}"
+    return "is not there, or not below a folder that is allowed here"
 
 
 def _lack(path: Path, roots: list[Path]) -> str:
