@@ -203,6 +203,25 @@ async def test_of_a_set_up_that_fails_all_who_wait_are_told_and_nothing_is_kept(
     assert list(keeping.shelf.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("then", ["true", "git -c user.name=x -c user.email=x commit -qm x"])
+async def test_what_set_up_adds_to_gits_index_is_left_by_it_all_the_same(
+    keeping: Keeping, then: str
+) -> None:
+    checkout = await keeping.shop.prepare(1)
+    recipe = replace(RECIPE, setup=f"echo x >made; echo changed >README.md; git add -A; {then}")
+    layer = (await keeping.provide(1, checkout, recipe)).layer
+    assert layer is not None
+    assert (layer.leftovers, files_in(layer.tree)) == (("made",), ["made"])
+
+
+async def test_a_set_up_that_breaks_the_tree_of_its_own_has_failed(keeping: Keeping) -> None:
+    checkout = await keeping.shop.prepare(1)
+    run = (await keeping.provide(1, checkout, replace(RECIPE, setup="rm -rf .git"))).run
+    assert run is not None
+    assert run.why.startswith("left a tree that is no checkout any more: fatal: not a git")
+    assert list(keeping.shelf.folder.iterdir()) == []
+
+
 async def test_a_set_up_that_leaves_more_than_can_be_kept_out_of_changes_has_failed(
     keeping: Keeping,
 ) -> None:

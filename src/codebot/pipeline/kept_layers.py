@@ -18,7 +18,7 @@ from codebot.domain.task import TaskId
 from codebot.environment.set_up import SetUpRun
 from codebot.workspace.kept_submodules import outermost
 from codebot.workspace.layers import HeldLayer, LayerKey, Layers
-from codebot.workspace.places import Places, TooManyLeftovers
+from codebot.workspace.places import CannotBeKept, Places
 from codebot.workspace.shelf import Holds
 
 log = structlog.get_logger(__name__)
@@ -72,8 +72,8 @@ class _Making:
             raise _SetUpEndedBadly(ended)
         try:
             layer = await self.places.settle(self.task_id, place)
-        except TooManyLeftovers as much:
-            raise _SetUpEndedBadly(replace(ended, why=f"left more than {much}")) from much
+        except CannotBeKept as left:
+            raise _SetUpEndedBadly(replace(ended, why=f"left {left}")) from left
         self.runs.append(ended)
         return {
             "recipe": recipe.source,

@@ -29,6 +29,7 @@ from codebot.workspace.large_files import let_git_lfs_run, settings_for
 from codebot.workspace.tags import bring_tags
 
 FILL_TIMEOUT = timedelta(minutes=5)
+SUCCESS = Exit(ExitReason.EXITED, 0)
 MOST_LEFTOVERS = 10_000
 """Paths that a set-up may leave beside what the repository ignores: each is a pattern for git."""
 
@@ -41,8 +42,8 @@ _ESCAPED = {letter: f"\\{letter}" for letter in "\\*?["} | dict.fromkeys("\n\r",
 SETTINGS = (("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))
 
 
-class TooManyLeftovers(Exception):
-    """A set-up left more beside what the repository ignores than its text says."""
+class CannotBeKept(Exception):
+    """What a set-up left is no layer; the text completes "The set-up left ..."."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,18 @@ class Places:
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
         """Make a layer of the place, which is one no longer; its folders stay where they are.
 
-        Raises `TooManyLeftovers`: what cannot be listed would be taken for the agent's work.
+        What the set-up did to git's index, or committed, does not matter. Raises `CannotBeKept`:
+        what cannot be listed would be taken for the agent's work.
         """
         inner_first = sorted(place.submodules, reverse=True)
-        ended = await self._run(task_id, place, "settle", *inner_first)
+        ended = await self._end(task_id, place, "settle", place.base_commit, *inner_first)
+        if ended.exit != SUCCESS and not _is_full(ended):
+            raise CannotBeKept(f"a tree that is no checkout any more: {_words(ended)}")
+        _require_success("settle", ended)
         leftovers = read_leftovers(ended.tail)
         if ended.cut or len(leftovers) > MOST_LEFTOVERS:
-            raise TooManyLeftovers(f"{MOST_LEFTOVERS:,} paths that .gitignore does not name")
+            most = f"more than {MOST_LEFTOVERS:,} paths that .gitignore does not name"
+            raise CannotBeKept(most)
         return Layer(place.tree, place.home, leftovers)
 
     async def close(self, checkout: Checkout, name: str) -> None:
@@ -171,9 +177,22 @@ class Places:
         *args: str,
         read_only: tuple[Path, ...] = (),
         stdin: bytes = b"",
+    ) -> None:
+        ended = await self._end(task_id, place, script, *args, read_only=read_only, stdin=stdin)
+        _require_success(script, ended)
+
+    async def _end(
+        self,
+        task_id: TaskId,
+        place: Checkout,
+        script: str,
+        *args: str,
+        read_only: tuple[Path, ...] = (),
+        stdin: bytes = b"",
     ) -> Ended:
+        """Run one of our scripts in a place, however it ends."""
         words = files("codebot.workspace").joinpath(f"{script}.sh").read_text()
-        ended = await Boxed(self.sandbox, task_id, place).run(
+        return await Boxed(self.sandbox, task_id, place).run(
             *("/bin/sh", "-c", words, script, *args),
             limit=FILL_TIMEOUT,
             network=Network.NONE,
@@ -181,9 +200,6 @@ class Places:
             read_only=read_only,
             stdin=stdin,
         )
-        if ended.exit != Exit(ExitReason.EXITED, 0):
-            raise _failure(script, ended)
-        return ended
 
 
 def as_pattern(path: str) -> str:
@@ -218,9 +234,18 @@ def _named(layer: Layer | None) -> tuple[str, str]:
     return ("", "") if layer is None else (str(layer.tree), str(layer.home))
 
 
-def _failure(name: str, ended: Ended) -> WorkspaceError:
-    said = ended.stderr.strip()
-    if ended.exit.reason is ExitReason.DISK or trouble_in(said) is Trouble.DISK_FULL:
-        return DiskFull("The disk is full.", hint="Free some space, then retry.")
-    why = said or f"it ended with {ended.exit.reason} {ended.exit.code}"
-    return WorkspaceError(f"A place for the tests could not be made ({name}): {why}")
+def _require_success(script: str, ended: Ended) -> None:
+    """Raise `DiskFull` or `WorkspaceError` when a script failed."""
+    if ended.exit == SUCCESS:
+        return
+    if _is_full(ended):
+        raise DiskFull("The disk is full.", hint="Free some space, then retry.")
+    raise WorkspaceError(f"A place for the tests could not be made ({script}): {_words(ended)}")
+
+
+def _is_full(ended: Ended) -> bool:
+    return ended.exit.reason is ExitReason.DISK or trouble_in(ended.stderr) is Trouble.DISK_FULL
+
+
+def _words(ended: Ended) -> str:
+    return ended.stderr.strip() or f"it ended with {ended.exit.reason} {ended.exit.code}"

@@ -1,9 +1,12 @@
 # Makes a layer of a place in which a set-up ran: what is there beside the commit stays.
 #
-# Arguments: the paths of the submodules that were brought, the inner ones first; what was built in
-# one of them stays as well. Stdout: the paths that the repository does not ignore, each ended by NUL.
+# Arguments: the commit; the paths of the submodules that were brought, the inner ones first; what was
+# built in one of them stays as well. Stdout: the paths that the repository does not ignore, each ended
+# by NUL.
 set -eu
+git reset --quiet "$1" --  # what the set-up has staged or committed is beside the commit
 git reset --quiet --hard
+shift
 git ls-files --others --exclude-standard --directory --no-empty-directory -z
 empty() (
     cd "$1"
