@@ -214,6 +214,16 @@ async def test_what_set_up_adds_to_gits_index_is_left_by_it_all_the_same(
     assert (layer.leftovers, files_in(layer.tree)) == (("made",), ["made"])
 
 
+async def test_gits_files_in_the_home_of_a_set_up_decide_nothing(keeping: Keeping) -> None:
+    git = "mkdir -p ~/.config/git; cd $_; echo '*.x' >ignore; echo '* eol=crlf' >attributes"
+    checkout = await keeping.shop.prepare(1)
+    layer = (await keeping.provide(1, checkout, replace(RECIPE, setup=f"echo >a.x; {git}"))).layer
+    assert layer is not None
+    assert layer.leftovers == ("a.x",)
+    place = await keeping.places.open(task_id(1), checkout, "b", checkout.base_commit, layer)
+    assert await keeping.sh(place, "cat README.md") == "hello\n"
+
+
 async def test_a_set_up_that_breaks_the_tree_of_its_own_has_failed(keeping: Keeping) -> None:
     checkout = await keeping.shop.prepare(1)
     run = (await keeping.provide(1, checkout, replace(RECIPE, setup="rm -rf .git"))).run

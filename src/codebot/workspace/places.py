@@ -22,6 +22,7 @@ from codebot.git.git import Git
 from codebot.git.trouble import Trouble, trouble_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.workspace.as_committed import share_exceptions
+from codebot.workspace.box_git import SETTINGS
 from codebot.workspace.checkout import borrow_from, make_own_git, share_boundary
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
 from codebot.workspace.kept_submodules import kept_submodules
@@ -39,7 +40,6 @@ ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
 }
 _ESCAPED = {letter: f"\\{letter}" for letter in "\\*?["} | dict.fromkeys("\n\r", "[[:cntrl:]]")
-SETTINGS = (("safe.directory", "*"), ("core.hooksPath", "/dev/null"), ("gc.auto", "0"))
 
 
 class CannotBeKept(Exception):
@@ -248,4 +248,7 @@ def _is_full(ended: Ended) -> bool:
 
 
 def _words(ended: Ended) -> str:
-    return ended.stderr.strip() or f"it ended with {ended.exit.reason} {ended.exit.code}"
+    """Give what a script said of its failure, without what git only warned of."""
+    lines = ended.stderr.strip().splitlines()
+    said = "\n".join(line for line in lines if not line.startswith("warning: "))
+    return said or f"it ended with {ended.exit.reason} {ended.exit.code}"
