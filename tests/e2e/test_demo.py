@@ -54,7 +54,7 @@ def test_a_demo_without_a_registry_says_so_and_goes_on(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout
     assert "No registry can be reached: the project does without pytest" in ended.stdout
     assert "pyproject.toml" not in ended.stdout
-    assert "Tests: passed (`python3 -m unittest`)" in ended.stdout
+    assert "Tests: passed (`python3 -m unittest`, 2 tests)" in ended.stdout
 
 
 def test_a_demo_that_fails_shows_the_log_and_is_exit_1(tmp_path: Path) -> None:

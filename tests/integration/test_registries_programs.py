@@ -20,6 +20,7 @@ import pytest
 
 from codebot.domain.tree import Tree
 from codebot.environment.recipes import find_recipes
+from codebot.gateway.registries.table import NPM
 from fakes.box_of_registries import egress_to, run_in_box
 from fakes.far_registries import FarRegistries
 
@@ -191,10 +192,10 @@ async def test_npm_installs_where_only_peers_are_in_the_way(tmp_path: Path) -> N
     package = {"name": "tinypkg", "version": "1.0.0"}
     page = {
         **package,
-        "dist": {"tarball": "https://registry.npmjs.org/tinypkg/-/tinypkg-1.0.0.tgz"},
+        "dist": {"tarball": f"https://{NPM.host}/tinypkg/-/tinypkg-1.0.0.tgz"},
     }
     world = {
-        "registry.npmjs.org/tinypkg": json.dumps(
+        f"{NPM.host}/tinypkg": json.dumps(
             {"name": "tinypkg", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": page}}
         ).encode()
     }

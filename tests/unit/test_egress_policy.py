@@ -91,7 +91,7 @@ def test_one_private_address_among_public_ones_is_enough() -> None:
 
 def test_a_registrys_credentials_are_no_part_of_its_address() -> None:
     assert read_registry("https://me:p%40w@mirror.example:8443/simple/?x#y") == Registry(
-        "https://mirror.example:8443/simple", ("me", "p%40w")
+        "https://mirror.example:8443/simple", ("me", "p@w")
     )
     assert read_registry("file:///srv/wheels") is None
     assert read_registry("") is None

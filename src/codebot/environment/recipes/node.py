@@ -31,8 +31,8 @@ node-gyp would ask nodejs.org for the same ones."""
 
 NPM_REFUSES_PEERS = """find ~/.npm -name '*eresolve-report.txt' | grep -q ."""
 """npm writes such a report when packages ask for versions of each other that exclude each other. It
-installs nothing then; projects that live with it pass a flag, and most say so in their CI alone.
-https://docs.npmjs.com/cli/using-npm/config#legacy-peer-deps"""
+installs nothing then; projects that live with it pass a flag (`legacy-peer-deps` in npm's
+documentation), and most say so in their CI alone."""
 
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")

@@ -1,7 +1,7 @@
 """Poetry's projects, with a lock file and without.
 
-Poetry asks pypi.org for more than the pages that every mirror has. Where that fails, Poetry is
-asked what to install, which needs no registry, and uv installs it.
+Poetry asks the public index for more than the pages that every mirror has. Where that fails, Poetry
+is asked what to install, which needs no registry, and uv installs it.
 """
 
 from collections.abc import Iterator
