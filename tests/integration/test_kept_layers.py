@@ -214,6 +214,25 @@ async def test_what_set_up_adds_to_gits_index_is_left_by_it_all_the_same(
     assert (layer.leftovers, files_in(layer.tree)) == (("made",), ["made"])
 
 
+@pytest.mark.parametrize("place", ["lib/in", ".", "~"])
+async def test_a_set_up_that_marks_folders_for_overlays_has_failed(
+    keeping: Keeping, place: str
+) -> None:
+    mark = 'import os; os.setxattr(".", "user.overlay.opaque", b"y")'
+    setup = f"mkdir -p lib/in; cd {place}; python3 -c '{mark}'"
+    checkout = await keeping.shop.prepare(1)
+    run = (await keeping.provide(1, checkout, replace(RECIPE, setup=setup))).run
+    assert run is not None
+    assert run.why == "left folders with marks of overlays, or that nobody may read"
+    assert list(keeping.shelf.folder.iterdir()) == []
+
+
+async def test_links_in_what_a_set_up_left_lead_nowhere(keeping: Keeping) -> None:
+    setup = "mkdir -p junk; ln -s / junk/root; ln -s . junk/again; ln -s nowhere junk/lost"
+    checkout = await keeping.shop.prepare(1)
+    assert (await keeping.provide(1, checkout, replace(RECIPE, setup=setup))).layer is not None
+
+
 async def test_gits_files_in_the_home_of_a_set_up_decide_nothing(keeping: Keeping) -> None:
     git = "mkdir -p ~/.config/git; cd $_; echo '*.x' >ignore; echo '* eol=crlf' >attributes"
     checkout = await keeping.shop.prepare(1)

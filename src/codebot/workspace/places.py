@@ -27,6 +27,7 @@ from codebot.workspace.checkout import borrow_from, make_own_git, share_boundary
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
 from codebot.workspace.kept_submodules import kept_submodules
 from codebot.workspace.large_files import let_git_lfs_run, settings_for
+from codebot.workspace.overlay_marks import hides_what_is_below
 from codebot.workspace.tags import bring_tags
 
 FILL_TIMEOUT = timedelta(minutes=5)
@@ -151,7 +152,7 @@ class Places:
         """Make a layer of the place, which is one no longer; its folders stay where they are.
 
         What the set-up did to git's index, or committed, does not matter. Raises `CannotBeKept`:
-        what cannot be listed would be taken for the agent's work.
+        what cannot be listed would be taken for the agent's work, as would be what it hides.
         """
         inner_first = sorted(place.submodules, reverse=True)
         ended = await self._end(task_id, place, "settle", place.base_commit, *inner_first)
@@ -162,6 +163,9 @@ class Places:
         if ended.cut or len(leftovers) > MOST_LEFTOVERS:
             most = f"more than {MOST_LEFTOVERS:,} paths that .gitignore does not name"
             raise CannotBeKept(most)
+        for folder in (place.tree, place.home):
+            if await asyncio.to_thread(hides_what_is_below, folder):
+                raise CannotBeKept("folders with marks of overlays, or that nobody may read")
         return Layer(place.tree, place.home, leftovers)
 
     async def close(self, checkout: Checkout, name: str) -> None:
