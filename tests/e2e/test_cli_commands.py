@@ -230,6 +230,23 @@ def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
         assert [*temporary.iterdir()] == [held]
 
 
+def test_a_run_that_is_interrupted_leaves_no_workspace(tmp_path: Path, project: Path) -> None:
+    prompt = json.dumps({"repository_url": str(project), "description": "Do nothing"})
+    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [*COMMAND, "run", "--task-prompt", prompt],
+        cwd=tmp_path,
+        env=given | {"CODEBOT_AGENT": "command:sleep 60"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert any(line == "The agent works\n" for line in running.stdout)
+        running.terminate()
+        assert running.wait(timeout=30) == 130
+    assert [*(tmp_path / "codebot_workspace" / "run").iterdir()] == []
+
+
 def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("This is no database.")
     settings = {"CODEBOT_API_KEYS": KEY, "CODEBOT_LOCAL_REPOS": str(tmp_path)}

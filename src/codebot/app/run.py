@@ -135,6 +135,10 @@ async def _do(parts: Parts, request: TaskRequest, show: Callable[[Event], None])
     worker.start()
     try:
         return await _follow(parts, new.id, show)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        await worker.drain(timedelta(0))
+        await parts.workspaces.remove(new.id)  # nobody can go on with it: its store goes, too
+        raise
     finally:
         await worker.drain(timedelta(0))
 
