@@ -404,6 +404,21 @@ def test_what_poetry_would_lock_is_told_by_its_own_library() -> None:
     assert "--with poetry-core" in found[1].setup
 
 
+@pytest.mark.parametrize(
+    "more", [{"uv.lock": ""}, {"poetry.lock": ""}, {}], ids=["uv", "poetry", "-"]
+)
+@pytest.mark.parametrize(
+    ("pinned", "taken"), [("3.9", "3.11"), ("3.11.4\n", "3.11"), ("3.11\n", None), ("", None)]
+)
+def test_a_python_that_is_only_pinned_gives_way_to_the_one_that_is_here(
+    more: dict[str, str], pinned: str, taken: str | None
+) -> None:
+    files = tree({"pyproject.toml": PYTEST + PROJECT, ".python-version": pinned, **more})
+    recipe = find_recipes(files, None, "pytest", "3.11")[0]
+    assert recipe.env.get("UV_PYTHON") == taken
+    assert "UV_PYTHON" not in find_recipes(files, None, "pytest")[0].env  # it is not known
+
+
 # --- Several languages, monorepos --------------------------------------------------------------
 
 

@@ -10,7 +10,23 @@ TOOLS = "~/.local/bin"
 """Where `uv tool install` puts programs."""
 
 UV_ENV = {"UV_PYTHON_DOWNLOADS": "never"}
+PINNED = ".python-version"
 VENV = ".venv/bin"
+
+
+def uv_env(clues: Clues) -> dict[str, str]:
+    """Give what uv is told: to download no Python, and to take the one that is here.
+
+    `.python-version` says which one developers use. With which ones a project works stands in its
+    `requires-python`, to which uv holds in any case.
+
+    >>> from codebot.domain.tree import Tree
+    >>> uv_env(Clues(Tree(frozenset({PINNED}), {PINNED: b"3.9"}), python="3.11"))["UV_PYTHON"]
+    '3.11'
+    """
+    pinned = clues.text(PINNED).strip()
+    is_another = bool(pinned and clues.python) and pinned != clues.python
+    return UV_ENV | ({"UV_PYTHON": clues.python} if is_another else {})
 
 
 def install_tool(name: str) -> str:
@@ -37,10 +53,10 @@ def uv(clues: Clues) -> Iterator[Guess]:
         "uv.lock",
         " ||\n".join(steps) + pytest_for(clues, "uv pip install pytest"),
         runner="uv run --frozen",
-        env=UV_ENV,
+        env=uv_env(clues),
         pinning={"UV_FROZEN": "1"},
         bin_=(VENV,),
-        keys=clues.those("uv.lock", "pyproject.toml", ".python-version"),
+        keys=clues.those("uv.lock", "pyproject.toml", PINNED),
         programs=("uv",),
         builds=has_native_sources(clues.tree.paths),
         is_locked=True,

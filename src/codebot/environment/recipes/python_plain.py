@@ -8,7 +8,7 @@ from codebot.domain.tree import Tree
 from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.hatch import hatch_dependencies, hatch_extras, hatch_test
-from codebot.environment.recipes.python_locked import TOOLS, install_tool
+from codebot.environment.recipes.python_locked import PINNED, TOOLS, install_tool, uv_env
 from codebot.environment.recipes.python_names import (
     deciding_files,
     has_native_sources,
@@ -84,9 +84,9 @@ def _venv(clues: Clues, source: str, project: list[str], files: tuple[str, ...])
         "\n".join(_steps(clues, project, files)),
         usual_test="" if clues.test else hatch_test(clues),
         runner="",
-        env={"UV_PYTHON_DOWNLOADS": "never"},
+        env=uv_env(clues),
         bin_=(VENV, TOOLS),
-        keys=tuple(dict.fromkeys((*clues.those(*MANIFESTS, "tox.ini"), *files, *named))),
+        keys=tuple(dict.fromkeys((*clues.those(*MANIFESTS, "tox.ini", PINNED), *files, *named))),
         programs=("uv",),
         builds=has_native_sources(clues.tree.paths),
     )

@@ -10,10 +10,10 @@ from codebot.environment.recipes.clues import Clues, at, names
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.python_locked import (
     TOOLS,
-    UV_ENV,
     VENV,
     install_tool,
     pytest_for,
+    uv_env,
 )
 from codebot.environment.recipes.python_names import has_native_sources, test_names
 
@@ -61,7 +61,7 @@ def _poetry(clues: Clues, source: str, setup: str, *, runner: str) -> Guess:
         source,
         setup + pytest_for(clues, "uv pip install --python .venv/bin/python pytest"),
         runner=runner,
-        env={"POETRY_VIRTUALENVS_IN_PROJECT": "true", "POETRY_NO_INTERACTION": "1", **UV_ENV},
+        env=uv_env(clues) | {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "POETRY_NO_INTERACTION": "1"},
         bin_=(VENV, TOOLS),
         keys=clues.those("poetry.lock", "pyproject.toml"),
         programs=("uv",),
