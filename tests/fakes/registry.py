@@ -55,6 +55,7 @@ class FakeRegistry:
     kind: str = JSON
     redirect: str = ""
     status: int = 200
+    gives_parts: bool = False
     page: str = ""
     wheel: bytes = field(default_factory=make_wheel)
     archive: bytes = field(default_factory=make_archive)
@@ -77,7 +78,10 @@ class FakeRegistry:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         self.asked.append((request.method, request.url.path, dict(request.headers)))
-        await self._answer(request.url.path)(scope, receive, send)
+        answer = self._answer(request.url.path)
+        if self.gives_parts and "range" in request.headers:
+            answer = _part_of(answer, request.headers["range"])
+        await answer(scope, receive, send)
 
     def _answer(self, path: str) -> Response:
         if self.redirect:
@@ -116,3 +120,13 @@ class FakeRegistry:
         }
         version = {"name": PROJECT, "version": "1.0.0", "dist": dist}
         return {"name": PROJECT, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+
+
+def _part_of(whole: Response, asked: str) -> Response:
+    """Give the bytes that are asked for, as `bytes=10-19` or `bytes=-5`."""
+    first, last = asked.removeprefix("bytes=").split("-")
+    body = bytes(whole.body)
+    begin = int(first) if first else len(body) - int(last)
+    end = int(last) + 1 if first and last else len(body)
+    told = {"content-range": f"bytes {begin}-{end - 1}/{len(body)}"}
+    return Response(body[begin:end], 206, told, media_type="application/octet-stream")

@@ -96,6 +96,34 @@ async def test_a_part_of_what_is_kept_can_be_had_and_nothing_if_the_client_has_i
     assert [parts[odd].status_code for odd in ("bytes=9-3", "x")] == [200, 200]
 
 
+async def test_a_part_of_what_is_not_kept_is_fetched_alone_and_kept() -> None:
+    async with (
+        FakeRegistry(archive=bytes(range(200)) * 50_000, gives_parts=True) as registry,
+        outside(registry=registry) as place,
+    ):
+        for asked, body in (
+            ("bytes=-5", bytes(range(195, 200))),
+            ("bytes=10-19", bytes(range(10, 20))),
+        ):
+            for _ in range(2):
+                part = await get(place, PACKAGES, ARCHIVE, Range=asked)
+                assert (part.status_code, part.content) == (206, body)
+                assert part.headers["content-range"].endswith("/10000000")
+        assert [heard.get("range") for _, _, heard in registry.asked] == ["bytes=-5", "bytes=10-19"]
+        assert place.library.cache.size() < 1_000_000
+        whole = await get(place, PACKAGES, ARCHIVE)
+        assert (whole.status_code, whole.content) == (200, registry.archive)
+
+
+async def test_the_rest_of_a_download_is_no_part_to_keep() -> None:
+    async with (
+        FakeRegistry(archive=bytes(10_000_000), gives_parts=True) as registry,
+        outside(registry=registry) as place,
+    ):
+        got = await get(place, PACKAGES, ARCHIVE, Range="bytes=1000-")
+    assert (got.status_code, len(got.content)) == (200, 10_000_000)
+
+
 # --- Nobody plants anything ------------------------------------------------------------------
 
 
@@ -115,13 +143,13 @@ async def test_a_part_of_what_is_kept_can_be_had_and_nothing_if_the_client_has_i
 async def test_nothing_that_one_box_says_changes_what_others_get(planted: dict[str, str]) -> None:
     async with FakeRegistry() as registry, outside(registry=registry) as place:
         await get(place, PACKAGES, f"{ARCHIVE}?v=evil", **planted)
-        [(_, path, heard)] = registry.asked
         later = await get(place, PACKAGES, ARCHIVE)
     assert (later.status_code, later.content) == (200, registry.archive)
-    assert path == f"/npm{ARCHIVE}"
     known = {"host", "accept", "accept-encoding", "user-agent", "authorization", "connection"}
-    assert heard.keys() <= known
-    assert heard["authorization"] == "Basic bWU6c2VjcmV0"
+    for _, path, heard in registry.asked:
+        assert path == f"/npm{ARCHIVE}"
+        assert heard.keys() - {name.lower() for name in planted.keys() & {"Range"}} <= known
+        assert heard["authorization"] == "Basic bWU6c2VjcmV0"
 
 
 async def test_each_form_of_a_page_is_kept_by_itself() -> None:

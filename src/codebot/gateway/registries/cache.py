@@ -65,6 +65,10 @@ class Draft:
         """Give a piece of what is written so far."""
         return _read(self.file, offset, size, self.size)
 
+    def close(self) -> None:
+        """Let go of it."""
+        self.file.close()
+
 
 @dataclass(slots=True)
 class Cache:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +18,15 @@ from codebot.gateway.registries.checksums import LARGEST_INDEX, checksum_of
 from codebot.gateway.registries.copying import LARGEST_FILE, Copying, in_blocks
 from codebot.gateway.registries.fetch import Fetcher, Unfetchable
 from codebot.gateway.registries.index_pages import BESIDE, find_in_python_page, project_of
-from codebot.gateway.registries.replies import Whole, following, from_entry, plain, short
+from codebot.gateway.registries.replies import (
+    Whole,
+    following,
+    from_entry,
+    from_part,
+    is_one_part,
+    plain,
+    short,
+)
 from codebot.gateway.registries.table import PYTHON_INDEX, Kind
 from codebot.gateway.registries.upstreams import Registry
 
@@ -35,6 +43,8 @@ KEPT_HEADERS = (
     *("content-disposition", "x-checksum-sha1", "x-checksum-sha256", "x-npm-signature"),
 )
 FAULT = 500
+LONGEST_PART = 4 * 1024**2
+"""Bytes of a part that is asked for alone: metadata, not the rest of a download."""
 _AGE = re.compile(r"(?:^|[,\s])(?:s-maxage|max-age)=(\d{1,9})")
 
 Ask = Callable[[], Awaitable[Registry | None]]
@@ -88,6 +98,10 @@ class Library:
             return from_entry(entry, headers)
         if method == "HEAD":
             return await self._ask_for_head(wanted)
+        if entry is None and wanted.kind is Kind.FILE and is_one_part(headers):
+            part = await self._ask_for_part(wanted, headers["range"])
+            if part is not None:
+                return part
         try:
             found = await self._fly(wanted, entry)
         except Unfetchable as error:
@@ -103,6 +117,37 @@ class Library:
         if entry is not None:
             entry.close()
         return following(found) if isinstance(found, Copying) else short(found)
+
+    async def _ask_for_part(self, wanted: Wanted, asked: str) -> Response | None:
+        """Give a small part of a file that is not here; None where the whole file must come.
+
+        A resolver reads the ends of many wheels and takes few of them, where an index has no files
+        of metadata: fetched whole, fifty packages came to 14 GB.
+        """
+        key = f"{wanted.key} {asked}"
+        kept = await asyncio.to_thread(self.cache.find, key)
+        if kept is not None:
+            return from_part(kept)
+        async with self.fetcher.get(
+            await self._address_of(wanted),
+            {**_headers(wanted, None), "Range": asked},
+            registry=wanted.registry,
+            stays=await self._stays(),
+        ) as response:
+            size = response.headers.get("content-length", "")
+            is_small = size.isdecimal() and int(size) <= LONGEST_PART
+            if response.status_code != httpx.codes.PARTIAL_CONTENT or not is_small:
+                return None
+            names = (*KEPT_HEADERS, "content-range")
+            told = {name: response.headers[name] for name in names if name in response.headers}
+            body = b"".join([piece async for piece in response.aiter_raw()])
+        await asyncio.to_thread(self._keep_part, key, told, body)
+        return Response(body, httpx.codes.PARTIAL_CONTENT, told)
+
+    def _keep_part(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
+        with suppress(OSError), closing(self.cache.begin()) as draft:
+            draft.write(body)
+            self.cache.keep(draft, key, headers)
 
     async def _make_catalog(self) -> Catalog:
         await asyncio.to_thread(self.cache.open)
@@ -137,13 +182,10 @@ class Library:
             self._flights.pop(key, None)
 
     async def _ask(self, wanted: Wanted, entry: Entry | None) -> Found:
-        url = wanted.url
-        if wanted.file_name and wanted.registry is not None:
-            url = await self._find_file(wanted.file_name, wanted.registry) or url
         async with AsyncExitStack() as stack:
             response = await stack.enter_async_context(
                 self.fetcher.get(
-                    url,
+                    await self._address_of(wanted),
                     _headers(wanted, entry),
                     registry=wanted.registry,
                     stays=await self._stays(),
@@ -155,6 +197,12 @@ class Library:
             if response.status_code != httpx.codes.OK:
                 return await _whole(response)
             return await self._copy(wanted, response, stack.pop_all())
+
+    async def _address_of(self, wanted: Wanted) -> str:
+        """Give where to ask for what is wanted."""
+        if wanted.file_name and wanted.registry is not None:
+            return await self._find_file(wanted.file_name, wanted.registry) or wanted.url
+        return wanted.url
 
     async def _find_file(self, name: str, mirror: Registry) -> str | None:
         """Give where the mirror has a file of this name, by its page of the project."""

@@ -66,6 +66,17 @@ def from_entry(entry: Entry, asked: Mapping[str, str]) -> Response:
     return _Relayed(_pieces(entry, begin, end), 200 if part is None else 206, headers)
 
 
+def is_one_part(asked: Mapping[str, str]) -> bool:
+    """Say whether a client asks for one part of a file, whatever the file is by now."""
+    return bool(_RANGE.fullmatch(asked.get("range", ""))) and "if-range" not in asked
+
+
+def from_part(entry: Entry) -> Response:
+    """Give a part that is kept by itself."""
+    headers = {**entry.headers, "content-length": str(entry.size)}
+    return _Relayed(_pieces(entry, 0, entry.size), 206, headers)
+
+
 def _has_it(entry: Entry, asked: Mapping[str, str]) -> bool:
     etag = entry.headers.get("etag")
     if "if-none-match" in asked:
