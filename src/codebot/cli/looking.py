@@ -1,7 +1,6 @@
 """`codebot doctor`: what is missing on this machine, or for one repository."""
 
 import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +37,10 @@ def doctor(call: Call) -> int:
 
 def _rehearse(call: Call, settings: Settings) -> int:
     """Say whether changes of one repository would be truly tested here."""
+    from codebot.sandbox.deaf import end_as_interrupted
+
     # Whoever ends this ends its boxes, too: both signals unwind the stack.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()
 
     import asyncio
 

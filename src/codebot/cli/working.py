@@ -1,7 +1,6 @@
 """`codebot run` and `codebot demo`: one task, here and now."""
 
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,13 @@ def run(call: Call) -> int:
     """Do the task that was typed, or that a file holds."""
     from codebot.intake.progress import closing_lines, output_lines, progress_line
     from codebot.intake.prompt_file import read_prompt, read_prompt_file
+    from codebot.sandbox.deaf import end_as_interrupted
 
     file, text = call.arguments.task_prompt_file, call.arguments.task_prompt
     fields = read_prompt_file(file) if file else read_prompt(os.fsencode(text), Path.cwd())
     settings = start(call, Command.RUN)
     # Whoever ends the run ends its agent, too: both signals unwind the stack.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()
 
     import asyncio
 
@@ -48,9 +48,10 @@ def run(call: Call) -> int:
 def demo(call: Call) -> int:
     """Show the whole way of a task."""
     from codebot.demo import run_demo
+    from codebot.sandbox.deaf import end_as_interrupted
 
     # Whoever ends the demo ends its service, too: both signals unwind the stack.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()
     settings = read(call, Command.RUN).settings
     show = partial(print, flush=True)
     return run_demo(
