@@ -127,24 +127,19 @@ LONG = 100_000
 @pytest.mark.parametrize("before", ["", "-----BEGIN RSA PRIVATE KEY-----", "://", "eyJ"])
 def test_hostile_text_takes_no_longer_than_its_length(before: str) -> None:
     for seed in SEEDS:
-        assert _grows_with_its_length(before, seed), seed
+        text = before + seed * (LONG // len(seed))
+        started = time.process_time()
+        mask_tokens(text)
+        assert time.process_time() - started < 0.5, seed
 
 
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from(SEEDS), min_size=1, max_size=4).map("".join))
 def test_hostile_mixtures_take_no_longer_either(seed: str) -> None:
-    assert _grows_with_its_length("", seed)
-
-
-def _grows_with_its_length(before: str, seed: str) -> bool:
-    """Say whether twice the text takes about twice the time, in one of three tries."""
-
-    def seconds(length: int) -> float:
-        started = time.process_time()
-        mask_tokens(before + seed * (length // len(seed)))
-        return time.process_time() - started
-
-    return any(seconds(LONG) < 3 * seconds(LONG // 2) + 0.05 for _ in range(3))
+    text = seed * (LONG // len(seed))
+    started = time.process_time()
+    mask_tokens(text)
+    assert time.process_time() - started < 0.5
 
 
 def test_a_megabyte_of_ordinary_text_is_passed_over() -> None:

@@ -24,6 +24,7 @@ class Shape:
     """One kind of token. `shown` is what is left of one: a template for `re.sub`.
 
     `begins`: in whatever the pattern finds stands one of these, letter by letter.
+    `holds`: in whatever it finds stands this, too; a text without it is not searched.
     `is_proof`: whatever looks like this is worth something to whoever finds it.
     """
 
@@ -32,6 +33,7 @@ class Shape:
     begins: Sequence[str]
     shown: str = MASK
     is_proof: bool = True
+    holds: str = ""
 
 
 _NO_LETTERS = (
@@ -44,7 +46,13 @@ _NO_LETTERS = (
 
 
 def _word(
-    kind: str, beginning: str, rest: str, *, begins: Sequence[str] = (), is_proof: bool = True
+    kind: str,
+    beginning: str,
+    rest: str,
+    *,
+    begins: Sequence[str] = (),
+    is_proof: bool = True,
+    holds: str = "",
 ) -> Shape:
     """Give a shape that is not the end of a longer word; `beginning` has a fixed length.
 
@@ -53,7 +61,9 @@ def _word(
     whole = rf"(?<![A-Za-z0-9]{beginning})"
     apart = "|".join([whole, *(f"(?<={before}{beginning})" for before in _NO_LETTERS)])
     pattern = re.compile(f"{beginning}(?:{apart}){rest}")
-    return Shape(kind, pattern, begins or (beginning.replace("\\", ""),), is_proof=is_proof)
+    return Shape(
+        kind, pattern, begins or (beginning.replace("\\", ""),), is_proof=is_proof, holds=holds
+    )
 
 
 def _after_name(kind: str, name: str, value: str, begins: Sequence[str]) -> Shape:
@@ -119,7 +129,13 @@ SHAPES = (
     _word("Stripe key", "rk_live_", "[A-Za-z0-9]{16,255}"),
     _word("SendGrid key", r"SG\.", r"[\w-]{22}\.[\w-]{43}"),
     _word("Square secret", "sq0csp-", r"[\w-]{43}"),
-    _word("JSON Web Token", "eyJ", r"[\w-]{8,4000}+\.eyJ[\w-]{2,8000}+\.[\w-]*+", is_proof=False),
+    _word(
+        "JSON Web Token",
+        "eyJ",
+        r"[\w-]{8,4000}+\.eyJ[\w-]{2,8000}+\.[\w-]*+",
+        is_proof=False,
+        holds=".eyJ",
+    ),
     _URL_PASSWORD,
     _PRIVATE_KEY,
 )
@@ -134,7 +150,8 @@ def mask_tokens(text: str) -> str:
     'git clone https://me:***@git.example/shop'
     """
     for shape in _begun_in(text):
-        text = shape.pattern.sub(shape.shown, text)
+        if shape.holds in text:
+            text = shape.pattern.sub(shape.shown, text)
     return text
 
 
