@@ -1,17 +1,22 @@
 """What every test stands on: an environment that says nothing about this machine's owner."""
 
+import faulthandler
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 _OUTSIDE = re.compile(
     r"(ANTHROPIC|CLAUDE|CODEBOT|GITHUB|GIT)_.*|.*_PROXY|SSL_CERT_FILE|XDG_.*", re.IGNORECASE
 )
 """Variables that would make a test depend on who runs it."""
 
+
+_GRACE = 60
+"""Seconds that a test has to clean up after its time limit."""
 
 _AS_IT_WAS = dict(os.environ)
 
@@ -21,6 +26,56 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crash-rounds", default=3, help="how often the service is killed")
     parser.addoption("--crash-seed", default=1, help="which moments it is killed at")
     parser.addoption("--hostile-all", action="store_true", help="every refusal, as every user")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of a failure when it happens: a run that is cut off has no summary."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        config.pluginmanager.register(_Failures(terminal))
+
+
+class _Failures:
+    """Which tests failed, and of what, a line each."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            lines = report.longreprtext.splitlines()
+            why = next((line for line in lines if line.startswith("E ")), "".join(lines[-1:]))
+            self._terminal.write_line(f"\n{report.nodeid} ({report.when}): {why[:300]}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Give each test an end, whatever it hangs in: see `_end_when_stuck`."""
+    _end_when_stuck(item)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Set the time anew: pytest takes it away from a test that failed."""
+    _end_when_stuck(item)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _end_when_stuck(item: pytest.Item) -> None:
+    """Show every stack and end this test process when a test does not end at its time limit.
+
+    pytest-timeout raises an exception, once: code that swallows it, or a clean-up that waits for
+    what hangs, would hold the whole run for ever.
+    """
+    marked = item.get_closest_marker("timeout")
+    limit = float(marked.args[0] if marked else item.config.getini("timeout"))
+    stderr = item.config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(limit + _GRACE, file=stderr, exit=True)
 
 
 @pytest.fixture(scope="session")

@@ -55,12 +55,17 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield Shop(tmp_path, shop.github, shop.bare, AGENT, settings)
 
 
-@pytest.mark.timeout(3600)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rounds" in metafunc.fixturenames:
+        rounds = int(metafunc.config.getoption("crash_rounds"))
+        limit = pytest.mark.timeout(120 + rounds * ROUND)
+        metafunc.parametrize("rounds", [pytest.param(rounds, marks=limit)])
+
+
 def test_every_accepted_task_ends_once_whenever_the_service_dies(
-    shop: Shop, pytestconfig: pytest.Config
+    shop: Shop, rounds: int, pytestconfig: pytest.Config
 ) -> None:
-    rounds, seed = (int(pytestconfig.getoption(f"crash_{name}")) for name in ("rounds", "seed"))
-    chance = random.Random(seed)
+    chance = random.Random(int(pytestconfig.getoption("crash_seed")))
     accepted: list[str] = []
     for _ in range(rounds):
         with shop.serve() as service:
