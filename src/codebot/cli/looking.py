@@ -37,14 +37,8 @@ def doctor(call: Call) -> int:
 
 def _rehearse(call: Call, settings: Settings) -> int:
     """Say whether changes of one repository would be truly tested here."""
-    from codebot.sandbox.deaf import end_as_interrupted
-
-    # Whoever ends this ends its boxes, too: both signals unwind the stack.
-    end_as_interrupted()
-
-    import asyncio
-
     from codebot.app.rehearse import rehearse_repository
+    from codebot.cli.ending import run_until_told
     from codebot.doctor import as_line
     from codebot.intake.findings import findings_of, told_output
     from codebot.intake.progress import LONGEST_REASON, plain
@@ -63,7 +57,7 @@ def _rehearse(call: Call, settings: Settings) -> int:
 
     given = os.fsencode(call.arguments.repository).decode(errors="replace")
     url = located({"repository_url": given}, Path.cwd()).get("repository_url", given)
-    found = asyncio.run(rehearse_repository(settings, url, redactor=call.redactor, show=show))
+    found = run_until_told(rehearse_repository(settings, url, redactor=call.redactor, show=show))
     show("")
     for finding in findings_of(found):
         shown = replace(finding, detail=plain(finding.detail, LONGEST_REASON))

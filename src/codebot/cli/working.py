@@ -18,24 +18,19 @@ def run(call: Call) -> int:
     """Do the task that was typed, or that a file holds."""
     from codebot.intake.progress import closing_lines, output_lines, progress_line
     from codebot.intake.prompt_file import read_prompt, read_prompt_file
-    from codebot.sandbox.deaf import end_as_interrupted
 
     file, text = call.arguments.task_prompt_file, call.arguments.task_prompt
     fields = read_prompt_file(file) if file else read_prompt(os.fsencode(text), Path.cwd())
     settings = start(call, Command.RUN)
-    # Whoever ends the run ends its agent, too: both signals unwind the stack.
-    end_as_interrupted()
-
-    import asyncio
-
     from codebot.app.run import AGENT_LOG, TESTS_LOG, run_task
+    from codebot.cli.ending import run_until_told
 
     def show(event: "Event") -> None:
         line = progress_line(event.type, event.data)
         if line is not None:
             print(call.redactor(line), flush=True)
 
-    ended = asyncio.run(run_task(settings, fields, redactor=call.redactor, show=show))
+    ended = run_until_told(run_task(settings, fields, redactor=call.redactor, show=show))
     words = [
         *output_lines(ended.tests, ended.folder / TESTS_LOG),
         *([f"What the agent did: {ended.folder / AGENT_LOG}"] if ended.agent else []),
@@ -47,8 +42,8 @@ def run(call: Call) -> int:
 
 def demo(call: Call) -> int:
     """Show the whole way of a task."""
+    from codebot.cli.ending import end_as_interrupted
     from codebot.demo import run_demo
-    from codebot.sandbox.deaf import end_as_interrupted
 
     # Whoever ends the demo ends its service, too: both signals unwind the stack.
     end_as_interrupted()

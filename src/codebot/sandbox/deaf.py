@@ -38,21 +38,6 @@ def ignore_alone() -> None:
     _forget(ignored - signal.valid_signals())
 
 
-def end_as_interrupted() -> None:
-    """Have SIGTERM do what Ctrl-C does: an event loop ends its work then, in its own time.
-
-    An exception out of the blue, in the middle of anybody's code, may be swallowed there.
-    """
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or handler is _pay_no_heed:
-        handler = signal.default_int_handler
-    handler(number, frame)
-
-
 def _ignored(status: str) -> set[int]:
     r"""Read the numbers in the line SigIgn of a process's status.
 
