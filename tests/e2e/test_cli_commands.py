@@ -14,6 +14,7 @@ import yaml
 
 import codebot
 from codebot.sandbox.held_folder import held_folder
+from fakes.child import ending
 from fakes.service import KEY, run_service
 
 COMMAND = [sys.executable, "-m", "codebot"]
@@ -233,13 +234,14 @@ def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
 def test_a_run_that_is_interrupted_leaves_no_workspace(tmp_path: Path, project: Path) -> None:
     prompt = json.dumps({"repository_url": str(project), "description": "Do nothing"})
     given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    with subprocess.Popen(
+    started = subprocess.Popen(
         [*COMMAND, "run", "--task-prompt", prompt],
         cwd=tmp_path,
         env=given | {"CODEBOT_AGENT": "command:sleep 60"},
         stdout=subprocess.PIPE,
         text=True,
-    ) as running:
+    )
+    with ending(started) as running:
         assert running.stdout is not None
         assert any(line == "The agent works\n" for line in running.stdout)
         running.terminate()

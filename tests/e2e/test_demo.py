@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.child import ending
+
 DEMO = [sys.executable, "-m", "codebot", "demo"]
 pytestmark = pytest.mark.e2e
 
@@ -76,14 +78,15 @@ def test_a_demo_without_a_box_works_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_demo_that_is_ended_takes_its_service_along(tmp_path: Path) -> None:
-    with subprocess.Popen(
+    started = subprocess.Popen(
         [*DEMO, "--keep"],
         cwd=tmp_path,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as demo:
+    )
+    with ending(started) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if "The service runs on" in line:

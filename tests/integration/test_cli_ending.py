@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from fakes.child import ending
+
 PROGRAM = """
 import asyncio, time
 from contextlib import suppress
@@ -39,19 +41,16 @@ except KeyboardInterrupt:
 def test_sigterm_ends_work_in_its_own_time_also_where_ctrl_c_is_ignored(
     sigint: signal.Handlers, often: int
 ) -> None:
-    process = subprocess.Popen(
+    started = subprocess.Popen(
         (sys.executable, "-c", PROGRAM),
         preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),  # noqa: PLW1509 - a shell's way
         text=True,
         stdout=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "working\n"
-    for _ in range(often):
-        process.send_signal(signal.SIGTERM)
-    try:
+    with ending(started) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        for _ in range(often):
+            process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
     assert told.splitlines()[-2:] == ["cleaned up", "interrupted"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.child import ending
 from hostile.variants import CHECKOUT, USERS, needed
 
 HERE = Path(__file__).parent
@@ -107,7 +108,7 @@ def test_what_waits_for_a_bwrap_that_has_died_ends_with_the_service(
     program.parent.mkdir()
     program.write_text(WAITS_FOR_EVER.format(nap=nap))
     program.chmod(0o755)
-    with start(user, folder, nap, str(program)) as service:
+    with ending(start(user, folder, nap, str(program))) as service:
         while "sleep" not in map(name_of, processes_with(nap)):
             assert service.poll() is None
             time.sleep(0.01)
@@ -121,7 +122,7 @@ def test_a_box_that_is_being_made_ends_with_the_service(
     folder: Path, user: str, moment: float
 ) -> None:
     nap = f"52.{secrets.randbelow(10**9):09}"
-    with start(user, folder, nap) as service:
+    with ending(start(user, folder, nap)) as service:
         assert service.stdout
         assert [service.stdout.readline() for _ in range(2)] == ["begun\n", "up\n"]
         time.sleep(moment)

@@ -10,11 +10,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from subprocess import Popen
 from types import MappingProxyType
 
 import structlog
@@ -36,7 +35,7 @@ from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts, can_co
 from codebot.sandbox.cgroup import Cgroups, Group
 from codebot.sandbox.guarded import Guard
 from codebot.sandbox.identity import box_user
-from codebot.sandbox.limiting import limiting_words, limits_in_force
+from codebot.sandbox.limiting import limiting_words, limits_in_force, yielding_words
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
@@ -60,9 +59,6 @@ HOSTS = (
     "::1 localhost ip6-localhost ip6-loopback\n"
     f"::1 {HOSTNAME}\n{HOST_ADDRESS} {HOSTNAME}\n"
 )
-NICENESS, NICENESS_IN_BACKGROUND = 5, 15
-OOM_SCORE = 500
-"""Should the machine run out of memory or cores all the same, boxes give way before the service."""
 
 
 class BubblewrapSandbox:
@@ -145,7 +141,6 @@ class BubblewrapSandbox:
             has_network = opening.has_channel and await self._opens_network()
             outfit = await self._outfit(spec.network)
             spawned = self._spawn(spec, opening, group, outfit, has_network=has_network)
-            _give_way(spawned.process, spec)
             first = await opening.first_pid(spawned)
             undo.pop_all()
         cage = Containment(
@@ -218,6 +213,7 @@ class BubblewrapSandbox:
                 descriptors.append(plan)
             if group is not None:
                 argv = [*group.join, *argv]
+            argv = [*yielding_words(spec), *argv]
             return spawn(argv, cwd=Path("/"), env=env, stdin=spec.stdin, descriptors=descriptors)
 
     def _view(
@@ -304,10 +300,3 @@ def _python() -> Path:
 
 def _python_needs() -> tuple[Path, ...]:
     return () if PYTHON.exists() else (Path(sys.base_prefix),)
-
-
-def _give_way(process: Popen[bytes], spec: BoxSpec) -> None:
-    niceness = NICENESS_IN_BACKGROUND if spec.in_background else NICENESS
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(f"{OOM_SCORE}")

@@ -11,6 +11,18 @@ from codebot.sandbox.cgroup import Cgroups
 AFTER_XCPU = 5
 """Seconds of CPU time between the signal that names this limit, and the one that does not."""
 
+NICENESS, NICENESS_IN_BACKGROUND = 5, 15
+OOM_SCORE = 500
+"""Should the machine run out of memory or cores all the same, boxes give way before the service."""
+
+
+def yielding_words(spec: BoxSpec) -> list[str]:
+    """Give what stands before all else of a box: nothing in it runs before it has given way."""
+    niceness = NICENESS_IN_BACKGROUND if spec.in_background else NICENESS
+    worth_less = f"{{ echo {OOM_SCORE} > /proc/self/oom_score_adj; }} 2>/dev/null"
+    give_way = f'{worth_less}; exec nice -n {niceness} "$@"'
+    return ["/bin/sh", "-c", give_way, "sh"]
+
 
 def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[str]:
     """Give what stands before the command of a box that runs as this very user, or as another."""
