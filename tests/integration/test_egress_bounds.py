@@ -1,6 +1,7 @@
 """What a box can make the service keep, wait for and write: little, for a while, and the truth."""
 
 import asyncio
+import itertools
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -174,20 +175,16 @@ async def test_a_box_that_does_not_read_waits_for_itself_and_nobody_else(
         outside(registry=registry) as other,
     ):
         stuck = [await _ask(slow, ARCHIVE) for _ in range(3)]
-        await asyncio.sleep(0.3)
-        assert sum([await _is_waiting(reader) for reader, _ in stuck]) == 1
+        begun = [asyncio.create_task(reader.readexactly(1)) for reader, _ in stuck]
+        for first in itertools.islice(asyncio.as_completed(begun, timeout=10), 2):
+            await first
+        await asyncio.sleep(0.2)
+        assert sum(one.done() for one in begun) == 2
         async with client_of(other, PACKAGES) as client, asyncio.timeout(5):
             assert (await client.get(f"/{PROJECT}")).is_success
         for _, writer in stuck:
             writer.close()
-
-
-async def _is_waiting(reader: asyncio.StreamReader) -> bool:
-    try:
-        async with asyncio.timeout(0.2):
-            return await reader.read(1) == b""
-    except TimeoutError:
-        return True
+        await asyncio.gather(*begun, return_exceptions=True)
 
 
 class Closing(asyncio.Transport):
