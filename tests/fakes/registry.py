@@ -79,6 +79,8 @@ class FakeRegistry:
         request = Request(scope, receive)
         self.asked.append((request.method, request.url.path, dict(request.headers)))
         answer = self._answer(request.url.path)
+        if self.gives_parts:
+            answer.headers["accept-ranges"] = "bytes"
         if self.gives_parts and "range" in request.headers:
             answer = _part_of(answer, request.headers["range"])
         await answer(scope, receive, send)

@@ -115,6 +115,20 @@ async def test_a_part_of_what_is_not_kept_is_fetched_alone_and_kept() -> None:
         assert (whole.status_code, whole.content) == (200, registry.archive)
 
 
+@pytest.mark.parametrize("gives_parts", [True, False])
+async def test_whether_parts_can_be_had_is_told_before_anything_is_kept(
+    *, gives_parts: bool
+) -> None:
+    """A resolver asks so before it reads the end of a wheel: else it takes the whole of each."""
+    async with (
+        FakeRegistry(gives_parts=gives_parts) as registry,
+        outside(registry=registry) as place,
+        client_of(place, PACKAGES) as client,
+    ):
+        told = await client.head(ARCHIVE)
+    assert told.headers.get("accept-ranges") == ("bytes" if gives_parts else None)
+
+
 async def test_the_rest_of_a_download_is_no_part_to_keep() -> None:
     async with (
         FakeRegistry(archive=bytes(10_000_000), gives_parts=True) as registry,

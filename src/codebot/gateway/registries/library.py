@@ -271,7 +271,7 @@ class Library:
             method="HEAD",
             stays=await self._stays(),
         ) as response:
-            kept = (*KEPT_HEADERS, "content-length", "location")
+            kept = (*KEPT_HEADERS, "content-length", "location", "accept-ranges")
             told = {name: response.headers[name] for name in kept if name in response.headers}
             return Response(None, response.status_code, told)
 
