@@ -12,6 +12,8 @@ from codebot.verify.command import LONGEST_CLUE, MAKEFILES, find_test_command, m
 
 READ = [*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json"]
 PACKAGE = json.dumps({"scripts": {"test": "vitest run"}})
+WORKSPACE = {"package.json": json.dumps({"workspaces": ["packages/*"]})}
+MEMBER = {"packages/a/package.json": PACKAGE}
 PLACEHOLDER = json.dumps({"scripts": {"test": 'echo "Error: no test specified" && exit 1'}})
 
 
@@ -43,6 +45,10 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"pytest.ini": "", "poetry.lock": ""}, "poetry run pytest", "pytest.ini"),
         ({"tox.ini": "[tox]\n"}, "tox", "tox.ini"),
         ({"tox.ini": "[testenv]\n"}, "tox", "tox.ini"),
+        ({"setup.cfg": "[metadata]\n[tox:tox]\n"}, "tox", "setup.cfg"),
+        ({"pyproject.toml": "[tool.tox]\n"}, "tox", "pyproject.toml"),
+        ({"pyproject.toml": "[tool.tox.env_run_base]\n"}, "tox", "pyproject.toml"),
+        ({"tox.toml": ""}, "tox", "tox.toml"),
         ({"noxfile.py": "import nox"}, "nox", "noxfile.py"),
         ({"manage.py": "", "a/tests/test_a.py": ""}, "python manage.py test", "manage.py"),
         ({"my site/manage.py": ""}, "cd 'my site' && python manage.py test", "my site/manage.py"),
@@ -55,6 +61,25 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"package.json": PACKAGE, "pnpm-lock.yaml": ""}, "pnpm test", "package.json"),
         ({"package.json": PACKAGE, "yarn.lock": ""}, "yarn test", "package.json"),
         ({"package.json": PACKAGE, "bun.lock": ""}, "bun run test", "package.json"),
+        ({**WORKSPACE, **MEMBER}, "npm test --workspaces --if-present", "package.json"),
+        (
+            {**WORKSPACE, **MEMBER, "yarn.lock": "__metadata:\n  version: 8\n"},
+            "yarn workspaces foreach --all run test",
+            "package.json",
+        ),
+        (
+            {**WORKSPACE, **MEMBER, "yarn.lock": "# yarn lockfile v1\n"},
+            "npm test --workspaces --if-present",
+            "package.json",
+        ),
+        (
+            {"package.json": "{}", "pnpm-workspace.yaml": "", "pnpm-lock.yaml": "", **MEMBER},
+            "pnpm --recursive test",
+            "package.json",
+        ),
+        ({**WORKSPACE, **MEMBER, "bun.lock": ""}, "bun run --filter '*' test", "package.json"),
+        ({"package.json": "{}", "lerna.json": "", **MEMBER}, "npx lerna run test", "package.json"),
+        ({**WORKSPACE, **MEMBER, "package.json": PACKAGE}, "npm test", "package.json"),
         ({"package.json": PLACEHOLDER, "go.mod": ""}, "go test ./...", "go.mod"),
         ({"Cargo.toml": ""}, "cargo test", "Cargo.toml"),
         ({"pom.xml": ""}, "mvn -B test", "pom.xml"),
@@ -118,6 +143,11 @@ def test_a_clue_names_its_command(files: dict[str, str | bytes], command: str, c
         {"pyproject.toml": '[project]\nname = "pytest"\n'},
         {"pyproject.toml": "[tool.pytester]\n# [tool.pytest]\n[x.tool.pytest]\n"},
         {"tox.ini": "[toxic]\n"},
+        {"package.json": "{}", **MEMBER},
+        {**WORKSPACE, "packages/a/package.json": PLACEHOLDER},
+        {**WORKSPACE, "examples/a/package.json": PACKAGE},
+        {**WORKSPACE, "packages/a/package.json": "[" * 100_000},
+        {"setup.cfg": "[tox]\n", "pyproject.toml": "[tool.toxic]\n"},
         {"sub/go.mod": ""},
         {"scripts/test_me.py": "", "tests/data.py": ""},
         {"a.py": "", "docs/test_plan.md": ""},

@@ -245,6 +245,30 @@ def test_settings_of_tools_alone_are_no_package() -> None:
     assert "-e ." not in first({"pyproject.toml": PYTEST, "requirements.txt": ""}).setup
 
 
+def test_what_tox_and_nox_name_is_installed_in_place_of_what_files_are_called() -> None:
+    tox = (
+        "[testenv]\nextras =\n    cli\n    testing\ndependency_groups = unit\n"
+        "deps =\n    -r{toxinidir}/checks/needs.txt\n    -r gone.txt\n    {[base]deps}\n"
+    )
+    groups = "[dependency-groups]\nunit = []\nlint = []\n"
+    files = {"pyproject.toml": PYTEST + PROJECT + groups, "tox.ini": tox}
+    setup = first({**files, "checks/needs.txt": "", "requirements-dev.txt": ""}).setup
+    assert "-e '.[cli,testing]' -r checks/needs.txt --group unit\n" in setup
+    nox = (
+        "@nox.session\ndef lint(session):\n    session.install('flake8')\n"
+        "@nox.session\ndef tests(session):\n"
+        '    session.install("-r", "needs.txt", "-e", ".[cli]", "attrs>=20", *others)\n'
+        '    session.install("--group=unit")\n    session.run("pytest", "x")\n'
+        "def docs(session):\n    session.install('sphinx')\n"
+    )
+    files = {"pyproject.toml": PYTEST + PROJECT + groups, "noxfile.py": nox, "needs.txt": ""}
+    setup = first(files).setup
+    assert "-e '.[cli]' -r needs.txt --group unit\n" in setup
+    assert "'attrs>=20' || true" in setup
+    assert "sphinx" not in setup
+    assert "flake8" not in setup
+
+
 def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -> None:
     tox = (
         "[pytest]\n[testenv]\ndeps =\n    attrs>=20  # x\n    -r x.txt\n    {env:A}\n    py39: b\n"
@@ -307,6 +331,55 @@ def test_tox_hands_on_what_pytest_is_asked_by() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "environment", "passing"),
+    [
+        ("setup.cfg", "[tox:tox]\nenvlist = py{310,311}\n", "py311", "testenv"),
+        (
+            "pyproject.toml",
+            (
+                "[tool.tox]\nlegacy_tox_ini = '''\n[tox]\nenv_list = lint, py311-test\n"
+                "[testenv:py311-test]\npass_env = A\n'''\n"
+            ),
+            "py311-test",
+            "testenv:py311-test",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.tox]\nenv_list = ["lint", "3.11", "3.12"]\n',
+            "3.11",
+            "tool.tox.env_run_base",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.tox]\nenv_list = ["unit"]\n[tool.tox.env.unit]\npass_env = ["A"]\n',
+            "unit",
+            "tool.tox.env.unit",
+        ),
+        (
+            "tox.toml",
+            'env_list = [{ product = [["py310", "py311"], ["redis", "plain"]] }, 1, {}]\n',
+            "py311-plain",
+            "env_run_base",
+        ),
+        ("tox.toml", 'env_list = "py311"\n', "py", "env_run_base"),
+        ("tox.toml", "env_list = [", "py", "env_run_base"),
+    ],
+)
+def test_tox_is_run_wherever_its_settings_stand(
+    file: str, text: str, environment: str, passing: str
+) -> None:
+    recipe, *_ = find_recipes(tree({file: text}), test="tox", python="3.11")
+    assert (recipe.source, recipe.usual_test) == (file, f"tox run -e {environment}")
+    assert recipe.env["TOX_OVERRIDE"] == f"{passing}.pass_env+=PYTEST_ADDOPTS"
+
+
+def test_tox_takes_the_first_file_that_says_something_to_it() -> None:
+    files = {"tox.ini": "[flake8]\n", "setup.cfg": "[tox:tox]\nenvlist = py39\n", "tox.toml": ""}
+    recipe, *_ = find_recipes(tree(files), test="tox", python="3.11")
+    assert recipe.source == "setup.cfg"
+
+
 def test_tools_that_a_makefile_calls_are_installed() -> None:
     setup = first({"Makefile": "test:\n\ttox -e py\n", "setup.py": "", "tox.ini": ""}).setup
     assert "uv tool install --quiet tox" in setup
@@ -324,8 +397,30 @@ def test_what_is_locked_and_not_to_be_had_is_installed_unlocked_by_the_same_mana
     lock: dict[str, str], install: str
 ) -> None:
     found = recipes({"package.json": package(), **lock})
-    assert [recipe.source for recipe in found] == [*lock, "package.json"]
+    assert [recipe.source for recipe in found][:2] == [*lock, "package.json"]
     assert install in found[1].setup
+
+
+@pytest.mark.parametrize(
+    ("files", "install"),
+    [
+        ({}, "npm install --no-package-lock --ignore-scripts"),
+        ({"package-lock.json": ""}, "npm ci --ignore-scripts"),
+        ({"pnpm-lock.yaml": ""}, "pnpm install --frozen-lockfile --ignore-scripts"),
+        ({"yarn.lock": ""}, "yarn install --frozen-lockfile --ignore-scripts"),
+        (
+            {"yarn.lock": "__metadata:\n  version: 8\n"},
+            "yarn install --immutable --mode=skip-build",
+        ),
+    ],
+)
+def test_a_script_of_a_package_that_fails_keeps_the_others_from_nothing(
+    files: dict[str, str], install: str
+) -> None:
+    *_, last = recipes({"package.json": package(), **files})
+    assert last.source == "package.json (no install scripts)"
+    assert install in last.setup
+    assert set(files) <= set(last.keys)
 
 
 def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() -> None:
@@ -519,6 +614,7 @@ def test_what_is_known_better_is_tried_first() -> None:
         ".openhands/setup.sh",
         "package-lock.json",
         "package.json",
+        "package.json (no install scripts)",
         ".devcontainer/devcontainer.json",
     ]
 

@@ -1,13 +1,12 @@
 """Which command runs a repository's tests: the one that is given, else what its files tell."""
 
-import json
 import re
 import shlex
 from collections.abc import Callable
-from typing import Any
 
 from codebot.domain.environment import GIVEN, Recipe, TestCommand
 from codebot.domain.tree import DOTNET_PROJECTS, Tree
+from codebot.verify.node_command import node_test, read_manifest
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
@@ -17,11 +16,13 @@ PYTEST = "pytest"
 LONGEST_CLUE = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
 
-NPM_PLACEHOLDER = "no test specified"
-"""What `npm init` writes where there are no tests; it always fails."""
-
-PYTEST_TABLE = re.compile(r"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*pytest[ \t]*[.\]]", re.MULTILINE)
+PYTEST_TABLE, TOX_TABLE = (
+    re.compile(rf"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*{tool}[ \t]*[.\]]", re.MULTILINE)
+    for tool in ("pytest", "tox")
+)
 """Searched for, not parsed: of a name with 50,000 dots, tomllib makes gigabytes."""
+
+TOX_SECTIONS = (("tox.ini", "tox"), ("tox.ini", "testenv"), ("setup.cfg", "tox:tox"))
 
 PYTHON_RUNNERS = {
     "uv.lock": "uv run --frozen",
@@ -29,13 +30,6 @@ PYTHON_RUNNERS = {
     "pdm.lock": "pdm run",
     "Pipfile.lock": "pipenv run",
 }
-NODE_RUNNERS = {
-    "pnpm-lock.yaml": "pnpm test",
-    "yarn.lock": "yarn test",
-    "bun.lock": "bun run test",
-    "bun.lockb": "bun run test",
-}
-"""Which program a lock file belongs to; npm where there is none of these."""
 
 
 def find_test_command(
@@ -151,8 +145,12 @@ def _pytest_of_lock(tree: Tree) -> Found:
 
 
 def _tox(tree: Tree) -> Found:
-    asks = _has_section(tree, "tox.ini", "tox") or _has_section(tree, "tox.ini", "testenv")
-    return ("tox", "tox.ini") if asks else None
+    for name, section in TOX_SECTIONS:
+        if _has_section(tree, name, section):
+            return "tox", name
+    if TOX_TABLE.search(_text(tree, "pyproject.toml")):
+        return "tox", "pyproject.toml"
+    return ("tox", "tox.toml") if "tox.toml" in tree.paths else None
 
 
 def _nox(tree: Tree) -> Found:
@@ -160,11 +158,8 @@ def _nox(tree: Tree) -> Found:
 
 
 def _node(tree: Tree) -> Found:
-    script = _at(_json(tree, "package.json"), "scripts", "test")
-    if not isinstance(script, str) or not script.strip() or NPM_PLACEHOLDER in script:
-        return None
-    runner = next((run for lock, run in NODE_RUNNERS.items() if lock in tree.paths), "npm test")
-    return runner, "package.json"
+    command = node_test(tree)
+    return (command, "package.json") if command else None
 
 
 def _go(tree: Tree) -> Found:
@@ -197,7 +192,8 @@ def _ruby(tree: Tree) -> Found:
 
 
 def _php(tree: Tree) -> Found:
-    if _at(_json(tree, "composer.json"), "scripts", "test"):
+    scripts = (read_manifest(tree, "composer.json") or {}).get("scripts")
+    if isinstance(scripts, dict) and scripts.get("test"):
         return "composer test", "composer.json"
     found = [name for name in ("phpunit.xml", "phpunit.xml.dist") if name in tree.paths]
     return ("vendor/bin/phpunit", found[0]) if found else None
@@ -246,20 +242,6 @@ def _text(tree: Tree, path: str) -> str:
     """Give a clue as text, "" where there is none worth reading."""
     content = tree.contents.get(path, b"")
     return "" if len(content) > LONGEST_CLUE else content.decode("utf-8-sig", "replace")
-
-
-def _json(tree: Tree, path: str) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return json.loads(_text(tree, path))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _at(value: Any, *keys: str) -> Any:  # noqa: ANN401 - JSON
-    """Give what is below these keys, or None where the way there ends."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _has_section(tree: Tree, path: str, section: str) -> bool:

@@ -56,7 +56,7 @@ GUESSES: tuple[Callable[[Clues], Iterator[Guess]], ...] = (
     native.plain_make,
 )
 NOTHING_WRITTEN = Written(Recipe(RecipeOrigin.TASK, TASK, ""), has_setup=False)
-MOST_TRIED = 6
+MOST_TRIED = 7
 """Recipes for one repository: each that fails costs its time."""
 
 

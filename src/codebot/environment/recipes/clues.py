@@ -53,12 +53,23 @@ class Clues:
 
     def ini(self, path: str, section: str) -> dict[str, str]:
         """Give the raw entries of a section of an INI file, none where there is no such thing."""
-        parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
-        try:
-            parser.read_string(self.text(path))
-            return {key: value or "" for key, value in parser.items(section)}
-        except configparser.Error:
-            return {}
+        return ini_sections(self.text(path)).get(section, {})
+
+
+def ini_sections(text: str) -> dict[str, dict[str, str]]:
+    r"""Give the raw entries of each section of an INI file, none of what is no such thing.
+
+    >>> ini_sections("[tox]\nenvlist = py\n")
+    {'tox': {'envlist': 'py'}}
+    """
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    return {
+        name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()
+    }
 
 
 def at(value: Any, *keys: str) -> Any:  # noqa: ANN401 - data

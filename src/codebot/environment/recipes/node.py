@@ -14,6 +14,7 @@ NODE_ENV = {
     "HUSKY": "0",
     "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1",
     "PUPPETEER_SKIP_DOWNLOAD": "1",
+    "YARN_ENABLE_TELEMETRY": "0",
     "npm_config_audit": "false",
     "npm_config_fund": "false",
     "npm_config_update_notifier": "false",
@@ -21,6 +22,11 @@ NODE_ENV = {
 """Browsers and the like come from hosts that are no registries, and a failed download would be the
 end of everything else. Nor is there anybody to read of audits and sponsors."""
 
+LOCKS = (
+    *("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock"),
+    *("bun.lock", "bun.lockb"),
+)
+DECIDING = ("package.json", ".npmrc", ".yarnrc.yml", "pnpm-workspace.yaml")
 MOST_MEMBERS = 1000
 
 HEADERS = """\
@@ -40,6 +46,11 @@ _PNPM_OF_LOCK = {"5": "7", "6": "8", "9": "10"}
 _YARN_OF_LOCK = {"4": "2", "5": "3", "6": "3"}
 
 
+NO_SCRIPTS = "--ignore-scripts"
+"""For want of anything better: a script of one package that fails, since what it downloads is not
+to be had, keeps all others from being installed."""
+
+
 def npm(clues: Clues) -> Iterator[Guess]:
     """Guess of `package-lock.json`, or of `package.json` where nothing is locked.
 
@@ -51,8 +62,10 @@ def npm(clues: Clues) -> Iterator[Guess]:
     if locks:
         yield _node(clues, locks[0], _whatever_peers_say("npm ci"), is_locked=True)
     if clues.has("package.json"):
-        install = _whatever_peers_say("npm install --no-package-lock")
-        yield _node(clues, "package.json", install)
+        unlocked = "npm install --no-package-lock"
+        yield _node(clues, "package.json", _whatever_peers_say(unlocked))
+        bare = f"{'npm ci' if locks else unlocked} {NO_SCRIPTS}"
+        yield _without_scripts(clues, _whatever_peers_say(bare))
 
 
 def pnpm(clues: Clues) -> Iterator[Guess]:
@@ -65,6 +78,7 @@ def pnpm(clues: Clues) -> Iterator[Guess]:
     install = f"{tool}\npnpm install --frozen-lockfile"
     yield _node(clues, "pnpm-lock.yaml", install, is_locked=True)
     yield _node(clues, "package.json", f"{tool}\npnpm install --no-lockfile")
+    yield _without_scripts(clues, f"{install} {NO_SCRIPTS}")
 
 
 def yarn(clues: Clues) -> Iterator[Guess]:
@@ -75,12 +89,14 @@ def yarn(clues: Clues) -> Iterator[Guess]:
     if version.startswith("1"):
         tool = _tool(f"yarn@{version}")
         install = f"{tool}\nyarn install --frozen-lockfile"
-        yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
+        yield _node(clues, "yarn.lock", install, is_locked=True)
         unlocked = f"{tool}\nyarn install --no-lockfile"
-        yield _node(clues, "package.json", unlocked, YARN_ENABLE_TELEMETRY="0")
+        yield _node(clues, "package.json", unlocked)
+        yield _without_scripts(clues, f"{install} {NO_SCRIPTS}")
     else:
         install = f"{_tool(f'@yarnpkg/cli-dist@{version}')}\nyarn install --immutable"
-        yield _node(clues, "yarn.lock", install, is_locked=True, YARN_ENABLE_TELEMETRY="0")
+        yield _node(clues, "yarn.lock", install, is_locked=True)
+        yield _without_scripts(clues, f"{install} --mode=skip-build")
 
 
 def bun(clues: Clues) -> Iterator[Guess]:
@@ -122,6 +138,11 @@ def _members(clues: Clues) -> list[str]:
     return sorted(path for path in found if "node_modules" not in path.split("/"))[:MOST_MEMBERS]
 
 
+def _without_scripts(clues: Clues, setup: str) -> Guess:
+    """Guess of the last resort."""
+    return _node(clues, "package.json (no install scripts)", setup)
+
+
 def _builds(clues: Clues) -> bool:
     """Say whether installing builds something of the repository's own."""
     scripts = clues.json("package.json", "scripts")
@@ -129,14 +150,13 @@ def _builds(clues: Clues) -> bool:
     return any(isinstance(script, str) and _BUILDS.search(script) for script in said)
 
 
-def _node(clues: Clues, source: str, setup: str, *, is_locked: bool = False, **env: str) -> Guess:
-    keys = {source, *clues.those("package.json", ".npmrc", ".yarnrc.yml", "pnpm-workspace.yaml")}
-    keys |= {*_members(clues)}
+def _node(clues: Clues, source: str, setup: str, *, is_locked: bool = False) -> Guess:
+    keys = {*clues.those(source, *LOCKS, *DECIDING), *_members(clues)}
     return guess(
         Family.NODE,
         source,
         f"{HEADERS}\n{setup}",
-        env={**NODE_ENV, **env},
+        env=NODE_ENV,
         bin_=(PROGRAMS, TOOLS),
         keys=tuple(sorted(keys)),
         programs=("npm",),

@@ -8,6 +8,7 @@ _SPLIT = re.compile(r"[-_.]+")
 _DEVELOPERS = frozenset({"dev", "devel", "develop", "development"})
 _NATIVE = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f90", ".f")
 _PLACES = frozenset({"", "requirements", "reqs", "requires"})
+_TEST_PLACES = frozenset({"test", "tests"})
 
 
 def test_names(given: Iterable[str]) -> tuple[str, ...]:
@@ -22,22 +23,24 @@ def test_names(given: Iterable[str]) -> tuple[str, ...]:
 test_names.__test__ = False  # type: ignore[attr-defined]
 
 
-def requirement_files(paths: Iterable[str]) -> tuple[str, ...]:
+def requirement_files(paths: Iterable[str], named: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Give the files of requirements that tests need: those for tests before those for developers.
 
     Both together often pin different versions of one thing, and the ones for developers are then
-    those with more than is needed.
+    those with more than is needed. What is `named` by who runs the tests goes before both.
 
     >>> requirement_files(["requirements.txt", "requirements-dev.txt", "docs/requirements.txt"])
     ('requirements.txt', 'requirements-dev.txt')
     >>> requirement_files(["requirements/dev.txt", "requirements/tests.txt", "requirements/x.txt"])
     ('requirements/tests.txt',)
+    >>> requirement_files(["tests/requirements.txt", "tests/data/requirements.txt", "tests/a.txt"])
+    ('tests/requirements.txt',)
     """
     words = {path: _words(path) for path in sorted(paths) if path.endswith(".txt")}
     plain = [path for path, said in words.items() if said == {"requirements"} and "/" not in path]
     tests = [path for path, said in words.items() if said & {"test", "tests", "testing"}]
     developers = [path for path, said in words.items() if said & _DEVELOPERS]
-    return (*plain, *(tests or developers))
+    return tuple(dict.fromkeys((*plain, *(named or tests or developers))))
 
 
 def is_for_developers(path: str) -> bool:
@@ -63,8 +66,8 @@ def has_native_sources(paths: Iterable[str]) -> bool:
 def _words(path: str) -> set[str]:
     """Give the words of a file's name, none where it is no file of requirements."""
     folder, _, name = path.rpartition("/")
-    if folder not in _PLACES:
-        return set()
     words = set(_SPLIT.split(name.lower().removesuffix(".txt")))
     names_itself = bool(words & {"requirements", "requires", "reqs"})
-    return words if folder or names_itself else set()
+    if folder in _TEST_PLACES:
+        return words | {"tests"} if names_itself else set()
+    return words if folder in _PLACES and (folder or names_itself) else set()

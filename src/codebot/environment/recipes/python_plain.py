@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from codebot.domain.tree import Tree
-from codebot.environment.recipes.clues import Clues, at, names, one_line, texts
+from codebot.environment.recipes.clues import Clues, at, names, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.hatch import hatch_dependencies, hatch_extras, hatch_test
 from codebot.environment.recipes.python_locked import PINNED, TOOLS, install_tool, uv_env
@@ -16,6 +16,7 @@ from codebot.environment.recipes.python_names import (
     requirement_files,
     test_names,
 )
+from codebot.environment.recipes.python_needs import runner_needs, usable_requirements
 
 MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg")
 PYTHON = '"$HOME/venv/bin/python"'
@@ -33,7 +34,6 @@ TEST_FILES = "test files"
 _TEST_FILE = re.compile(r"(?:^|/)tests?/(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py$")
 _EXTRA = re.compile(r"""["'](test|tests|testing|dev)["']\s*[:\]]""", re.IGNORECASE)
 _OWN_VENV = re.compile(r"(?:^|[\s=\"'(])(\.?(?:venv|env|virtualenv))(?=/bin/|\s*$)", re.MULTILINE)
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~@;(].*)?")
 
 
 def plain(clues: Clues) -> Iterator[Guess]:
@@ -42,7 +42,8 @@ def plain(clues: Clues) -> Iterator[Guess]:
     A project that cannot be built here may do without: its dependencies are installed alone, and
     its modules found where they lie.
     """
-    files = requirement_files(clues.tree.paths) or _beside_the_tests(clues)
+    named = runner_needs(clues).files
+    files = requirement_files(clues.tree.paths, named) or _beside_the_tests(clues)
     manifests = clues.those(*MANIFESTS)
     if not (files or manifests or "pytest" in clues.test):
         return
@@ -102,9 +103,11 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         yield _install(what, [path for path in files if is_for_developers(path)])
     if what[:2] == FROM_MANIFEST:
         yield SEE_MODULES
-    further = [*_usable([*hatch_dependencies(clues)]), *_tox(clues)]
+    further = [*usable_requirements(hatch_dependencies(clues)), *runner_needs(clues).requirements]
     if "setup.py" in makefile:  # which finds in the venv what builds the project
-        further += _usable(texts(clues.toml("pyproject.toml", "build-system", "requires")))
+        further += usable_requirements(
+            texts(clues.toml("pyproject.toml", "build-system", "requires"))
+        )
     if further:  # the guess of a guess
         yield f"{PIP} {' '.join(map(quote, further))} || true"
     if "pytest" in clues.test or clues.test.startswith("make"):
@@ -149,6 +152,7 @@ def _is_package(clues: Clues) -> bool:
 def _extras(clues: Clues) -> Iterator[str]:
     yield from test_names(names(clues.toml("pyproject.toml", "project", "optional-dependencies")))
     yield from hatch_extras(clues)
+    yield from runner_needs(clues).extras
     yield from test_names(clues.ini("setup.cfg", "options.extras_require"))
     script = clues.text("setup.py")
     start = script.find("extras_require")
@@ -157,20 +161,6 @@ def _extras(clues: Clues) -> Iterator[str]:
 
 
 def _groups(clues: Clues) -> Iterator[str]:
-    for name in test_names(names(clues.toml("pyproject.toml", "dependency-groups"))):
-        yield f"--group {quote(name)}"
-
-
-def _tox(clues: Clues) -> Iterator[str]:
-    """Give what tox installs into every environment, as far as it is spelled out."""
-    for file in ("tox.ini", "setup.cfg"):
-        yield from _usable(clues.ini(file, "testenv").get("deps", "").splitlines())
-    yield from _usable(texts(clues.toml("pyproject.toml", "tool", "tox", "env_run_base", "deps")))
-
-
-def _usable(lines: list[str] | tuple[str, ...]) -> Iterator[str]:
-    """Give those that are one requirement, without variables and conditions of a tool's own."""
-    for line in lines:
-        text = line.split(" #")[0].strip()
-        if one_line([text]) and "{" not in text and _REQUIREMENT.fullmatch(text):
-            yield text
+    there = names(clues.toml("pyproject.toml", "dependency-groups"))
+    wanted = {*test_names(there), *runner_needs(clues).groups}
+    yield from (f"--group {quote(name)}" for name in there if name in wanted)
