@@ -55,6 +55,7 @@ from codebot.workspace.limits import Limits
 from codebot.workspace.places import Places
 from codebot.workspace.shelf import Shelf
 from codebot.workspace.workspaces import Workspaces
+from fakes.at_once import at_once
 from fakes.clock import Clock, until
 from fakes.git_http import git
 from fakes.upstream import MODEL, PaidModel
@@ -167,7 +168,7 @@ class Story:
 
     @property
     def task(self) -> Task:
-        task = self.store.tasks.get(self.new.id)
+        task = at_once(self.store.tasks.get(self.new.id))
         assert task is not None
         return task
 
@@ -177,7 +178,7 @@ class Story:
         return Path(self.task.work_dir or "").parent
 
     def events(self) -> list[Event]:
-        return self.store.events.after(self.new.id, 0, 1000)
+        return at_once(self.store.events.after(self.new.id, 0, 1000))
 
     def kinds(self) -> list[str]:
         return [event.type.value for event in self.events()]

@@ -64,7 +64,7 @@ async def test_a_submitted_task_is_stored_and_can_be_followed(api: Api) -> None:
         "started_at": None,
         "completed_at": None,
     }
-    task = api.store.tasks.get(task_id)
+    task = await api.store.tasks.get(task_id)
     assert task is not None
     assert task.key_fingerprint == api.service.keys.fingerprint(KEY.encode())
     assert task.branch_name.startswith("u/codebot/FEAT-123/")
@@ -80,7 +80,7 @@ async def test_a_completed_task_shows_its_pull_request(api: Api) -> None:
     await api.store.steps.finish(run, "publish", 0, "{}", changes)
     await api.service.queue.finish(run, RunResult(TaskStatus.COMPLETED, Outcome.PULL_REQUEST))
     body = (await api.client.get(f"/api/tasks/{task_id}/status")).json()
-    task = api.store.tasks.get(task_id)
+    task = await api.store.tasks.get(task_id)
     assert task is not None
     assert body["status"] == "completed"
     assert body["result"] == {
@@ -108,14 +108,14 @@ async def test_a_failed_task_says_what_failed_and_what_to_do(api: Api) -> None:
 
 
 async def test_what_a_failed_task_produced_is_shown_with_its_error(api: Api) -> None:
-    task = api.store.tasks.get(await submit(api))
+    task = await api.store.tasks.get(await submit(api))
     assert task is not None
     failed = replace(task, status=TaskStatus.FAILED, branch_pushed=True)
     assert task_state(failed)["result"]["branch_name"] == task.branch_name
 
 
 async def test_a_cancelled_task_shows_as_failed_and_says_so(api: Api) -> None:
-    task = api.store.tasks.get(await submit(api))
+    task = await api.store.tasks.get(await submit(api))
     assert task is not None
     body = task_state(replace(task, status=TaskStatus.CANCELLED))
     assert (body["status"], body["error"]) == ("failed", "The task was cancelled.")
@@ -458,7 +458,7 @@ async def test_the_checks_come_in_their_order(api: Api, door: str) -> None:
 
 
 async def test_blank_optional_texts_count_as_not_given(api: Api) -> None:
-    task = api.store.tasks.get(await submit(api, test_command=" ", ticket_summary=""))
+    task = await api.store.tasks.get(await submit(api, test_command=" ", ticket_summary=""))
     assert task is not None
     assert (task.request.test_command, task.request.ticket_summary) == (None, None)
 

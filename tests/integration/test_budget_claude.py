@@ -47,7 +47,7 @@ async def test_what_was_committed_before_the_budget_ran_out_is_a_draft(
         assert (result.status, result.outcome) == (TaskStatus.FAILED, Outcome.BUDGET_EXHAUSTED)
         assert result.failure is not None
         assert named in result.failure.hint
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert opened.pull_request.draft
         assert "Partial work" in opened.body

@@ -17,6 +17,7 @@ from codebot.gateway.egress.ledger import OVERLONG, EgressLedger
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.egress import MOST_NAMED, OTHER_HOSTS, AccessTotal, read_egress
 from codebot.store.store import Store, new_uuid7
+from fakes.at_once import at_once
 from fakes.clock import Clock, until
 from fakes.tasks import new_task
 
@@ -45,7 +46,7 @@ async def task_id(store: Store) -> TaskId:
 
 
 def counts(store: Store, task_id: TaskId) -> dict[str, int]:
-    return {row.host: row.count for row in store.egress.of_task(task_id)}
+    return {row.host: row.count for row in at_once(store.egress.of_task(task_id))}
 
 
 async def test_what_was_recorded_is_written_soon_without_anybody_asking(
@@ -56,12 +57,12 @@ async def test_what_was_recorded_is_written_soon_without_anybody_asking(
         ledger.record(task_id, EVIL)
     ledger.record(task_id, GOOD)
 
-    assert store.egress.of_task(task_id) == []
+    assert await store.egress.of_task(task_id) == []
     await until(lambda: counts(store, task_id) == {"evil.example": 3, "files.example": 1})
 
     ledger.record(task_id, GOOD)
     await until(lambda: counts(store, task_id)["files.example"] == 2)
-    assert [(row.sent, row.received) for row in store.egress.of_task(task_id)] == [
+    assert [(row.sent, row.received) for row in await store.egress.of_task(task_id)] == [
         (0, 0),
         (20, 400),
     ]
@@ -186,7 +187,7 @@ async def test_a_hosts_name_can_be_shown_and_passes_for_nothing_else(
     ledger.record(task_id, Access(name, 443, AccessVerdict.REFUSED, f"no {name}"))
     await ledger.close()
 
-    (row,) = store.egress.of_task(task_id)
+    (row,) = await store.egress.of_task(task_id)
     assert row.host == kept
     assert row.reason.isprintable()
     assert len(row.reason) <= 200
@@ -224,6 +225,8 @@ asyncio.run(main())
         service.send_signal(signal.SIGKILL)
     left = {file.name: file.read_bytes() for file in path.parent.glob("*sqlite3*[!m]")}
 
-    assert [(row.host, row.count) for row in read_egress(path, task_id)] == [("evil.example", 1000)]
+    assert [(row.host, row.count) for row in asyncio.run(read_egress(path, task_id))] == [
+        ("evil.example", 1000)
+    ]
     assert "codebot.sqlite3-wal" in left
     assert {file.name: file.read_bytes() for file in path.parent.glob("*sqlite3*[!m]")} == left

@@ -122,7 +122,7 @@ async def test_the_pull_request_can_be_looked_at(
     new = NewPullRequest("Work", "Body", "work", "trunk", draft=False)
     opened = await local_forge(store, tmp_path, public_url).open_pull_request(repository, new, TASK)
     assert opened.url == expected.format(folder=repository.url)
-    record = store.pull_requests.get(TASK)
+    record = await store.pull_requests.get(TASK)
     assert record is not None
     assert (record.title, record.body, record.head, record.base) == (
         "Work",

@@ -29,7 +29,7 @@ async def test_a_gap_is_told_everywhere(tmp_path: Path) -> None:
         _leave_gaps(story.origin)
         await story.tell()
         [told] = [e.data for e in story.events() if e.type.value == "checkout.incomplete"]
-        record = story.store.pull_requests.find(str(story.origin), story.new.branch_name)
+        record = await story.store.pull_requests.find(str(story.origin), story.new.branch_name)
     assert told == {
         "gaps": [
             {"path": "x", "reason": "is a submodule, and CODEBOT_SUBMODULES is off"},

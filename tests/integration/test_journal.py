@@ -16,6 +16,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.journal import Journal, Noted, Step
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store, new_uuid7
+from fakes.at_once import at_once
 from fakes.clock import Clock
 from fakes.tasks import new_task
 
@@ -52,7 +53,7 @@ class Desk:
         return VERDICT
 
     def told(self, kind: EventType) -> list[dict[str, object]]:
-        happened = self.store.events.after(self.run.task_id, 0, 1000)
+        happened = at_once(self.store.events.after(self.run.task_id, 0, 1000))
         return [dict(event.data) for event in happened if event.type is kind]
 
 
@@ -76,8 +77,8 @@ async def test_each_round_is_a_step_of_its_own(desk: Desk) -> None:
     await desk.journal.once(STEP, Verdict, desk.work)
     await desk.journal.once(Step("verify", Phase.TESTING, 2), Verdict, desk.work)
     assert desk.done == 2
-    assert desk.journal.has(STEP)
-    assert not desk.journal.has(Step("verify", Phase.TESTING, 3))
+    assert await desk.journal.has(STEP)
+    assert not await desk.journal.has(Step("verify", Phase.TESTING, 3))
 
 
 async def test_value_changes_and_events_are_there_together(desk: Desk) -> None:
@@ -85,7 +86,7 @@ async def test_value_changes_and_events_are_there_together(desk: Desk) -> None:
     changes = TaskChanges(usage=Usage(1, 2, 3, 0.5))
     for _ in range(2):
         await desk.journal.once(STEP, Verdict, desk.work, lambda _: Noted(changes, [event]))
-    task = desk.store.tasks.get(desk.run.task_id)
+    task = await desk.store.tasks.get(desk.run.task_id)
     assert task is not None
     assert task.usage == Usage(1, 2, 3, 0.5)
     assert task.phase is Phase.TESTING
@@ -98,12 +99,12 @@ async def test_a_step_that_raises_is_recorded_and_done_again(desk: Desk) -> None
 
     with pytest.raises(VerifyTimedOut):
         await desk.journal.once(STEP, Verdict, fail)
-    assert not desk.journal.has(STEP)
+    assert not await desk.journal.has(STEP)
     [failed] = desk.told(EventType.STEP_FAILED)
     assert (failed["code"], failed["detail"]) == ("tests_timed_out", "Too slow.")
 
     await desk.journal.once(STEP, Verdict, desk.work)
-    assert desk.journal.has(STEP)
+    assert await desk.journal.has(STEP)
 
 
 async def test_a_value_that_holds_no_more_is_made_anew(desk: Desk) -> None:
@@ -121,4 +122,4 @@ async def test_a_worker_that_lost_the_run_records_nothing(desk: Desk) -> None:
     with pytest.raises(RunLost):
         await stale.once(STEP, Verdict, desk.work)
     assert desk.done == 0
-    assert not stale.has(STEP)
+    assert not await stale.has(STEP)

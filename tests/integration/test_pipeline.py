@@ -48,14 +48,14 @@ async def test_a_task_goes_through_every_step_once(tmp_path: Path) -> None:
         assert (result.status, result.outcome) == (TaskStatus.COMPLETED, Outcome.PULL_REQUEST)
         assert story.finished() == ONE_ROUND
         assert "# mended" in git("show", f"{story.new.branch_name}:shop.py", cwd=story.origin)
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert (opened.head, opened.base) == (story.new.branch_name, "main")
         assert not opened.pull_request.draft
         assert story.task.pull_request == opened.pull_request
         assert story.task.branch_pushed
         assert story.task.usage == ONE_TURN
-        assert "+# mended" in (story.store.diffs.get(story.new.id) or "")
+        assert "+# mended" in (await story.store.diffs.get(story.new.id) or "")
         order = [k for k in story.kinds() if k.split(".")[0] not in {"step", "task", "run"}]
         assert order == [
             "environment.set_up",
@@ -79,7 +79,7 @@ async def test_the_tests_output_goes_back_into_the_same_conversation(tmp_path: P
         assert "the shelf is empty" in second.prompt
         assert "the shelf is empty" not in first.prompt.replace(failing, "")
         assert story.task.usage == ONE_TURN + ONE_TURN
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert not opened.pull_request.draft
         both = git("show", f"{story.new.branch_name}:shop.py", cwd=story.origin)
@@ -102,7 +102,7 @@ async def test_after_three_failing_rounds_the_work_is_shown_as_a_draft(tmp_path:
 async def test_a_change_without_a_test_command_is_published_unverified(tmp_path: Path) -> None:
     async with open_story(tmp_path, Act(BREAKS), test_command=None) as story:
         result = await story.tell()
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
 
         assert result.status is TaskStatus.COMPLETED
         assert opened is not None
@@ -159,7 +159,7 @@ async def test_an_agent_that_changes_nothing_is_quoted(tmp_path: Path) -> None:
     async with open_story(tmp_path, Act("true", words="All is well.")) as story:
         with pytest.raises(NothingChanged, match=r"The agent made no changes: All is well\."):
             await story.tell()
-        assert story.store.pull_requests.get(story.new.id) is None
+        assert await story.store.pull_requests.get(story.new.id) is None
         assert story.task.usage == ONE_TURN
 
 

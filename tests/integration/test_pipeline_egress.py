@@ -26,7 +26,7 @@ async def test_a_pull_request_names_what_was_refused_a_moment_before(tmp_path: P
 
         await replace(story.pipeline, tools=tools).work_on(story.run)
 
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert "\n\nBlocked: `evil.example` (2).\n\n" in opened.body
         assert "files.example" not in opened.body
@@ -41,7 +41,7 @@ async def test_a_pull_request_says_nothing_of_the_network_when_nothing_was_refus
     async with open_story(tmp_path, Act(MENDS)) as story:
         await story.tell()
 
-        opened = story.store.pull_requests.get(story.new.id)
+        opened = await story.store.pull_requests.get(story.new.id)
         assert opened is not None
         assert "Network" not in opened.body
 

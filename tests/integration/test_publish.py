@@ -161,7 +161,8 @@ async def test_the_branch_is_pushed_before_the_pull_request_is_opened(scene: Sce
     assert scene.pushed == [0]
     assert published.commit == scene.work.change.tip_commit
     assert published.pull_request.url.endswith("/octo/repo/pull/1")
-    record = scene.publisher.pull_requests.find(scene.work.task.request.repository.url, BRANCH)
+    url = scene.work.task.request.repository.url
+    record = await scene.publisher.pull_requests.find(url, BRANCH)
     assert record is not None
     assert record.pull_request == published.pull_request
     assert CANARY not in scene.found.pulls[0].title + scene.found.pulls[0].body

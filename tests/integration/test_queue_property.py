@@ -49,11 +49,11 @@ class QueueLife(RuleBasedStateMachine):
         return EmbeddedQueue(self.store, max_pending=MAX_PENDING, now=self.clock, new_id=new_uuid7)
 
     def runs(self) -> list[Run]:
-        tasks = self.store.tasks.recent(None, 1000)
-        return [run for task in tasks for run in self.store.runs.of_task(task.id)]
+        tasks = self.do(self.store.tasks.recent(None, 1000))
+        return [run for task in tasks for run in self.do(self.store.runs.of_task(task.id))]
 
     def held(self, run: Run) -> bool:
-        stored = self.store.runs.get(run.id)
+        stored = self.do(self.store.runs.get(run.id))
         return stored is not None and (stored.status, stored.attempt) == (
             RunStatus.RUNNING,
             run.attempt,
@@ -124,14 +124,14 @@ class QueueLife(RuleBasedStateMachine):
 
     @invariant()
     def sizes_are_exact(self) -> None:
-        waiting = self.store.runs.waiting().get(QueueName.TASKS, 0)
+        waiting = self.do(self.store.runs.waiting()).get(QueueName.TASKS, 0)
         assert self.queue.size(QueueName.TASKS) == waiting
 
     @invariant()
     def no_task_is_lost_and_each_ends_with_its_run(self) -> None:
-        assert sum(self.store.tasks.counts().values()) == self.tasks
-        for task in self.store.tasks.recent(None, 1000):
-            (run,) = self.store.runs.of_task(task.id)
+        assert sum(self.do(self.store.tasks.counts()).values()) == self.tasks
+        for task in self.do(self.store.tasks.recent(None, 1000)):
+            (run,) = self.do(self.store.runs.of_task(task.id))
             assert (task.status in FINAL_TASK) == (run.status in FINAL_RUN)
             assert (task.status is TaskStatus.PENDING) == (run.attempt == 0)
             assert (task.completed_at is None) == (task.status not in FINAL_TASK)

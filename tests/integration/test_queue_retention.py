@@ -13,6 +13,7 @@ from codebot.errors import WorkspaceError
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
 from codebot.store.store import Store, new_uuid7
+from fakes.at_once import at_once
 from fakes.clock import Clock, until
 from fakes.tasks import COMPLETED, new_task
 
@@ -95,8 +96,8 @@ async def test_a_task_goes_with_its_workspace_when_its_time_is_over(
 
     assert await retention.sweep() == 1
 
-    assert not store.tasks.is_known(old)
-    assert store.tasks.is_known(young)
+    assert not await store.tasks.is_known(old)
+    assert await store.tasks.is_known(young)
     assert folders.task_ids() == {young}
     assert await retention.sweep() == 0
 
@@ -112,7 +113,7 @@ async def test_a_task_that_waits_or_runs_is_never_swept(
 
     assert await retention.sweep() == 0
 
-    assert sum(store.tasks.counts().values()) == 2
+    assert sum((await store.tasks.counts()).values()) == 2
     assert folders.task_ids() == {run.task_id}
 
 
@@ -133,8 +134,8 @@ async def test_a_workspace_that_cannot_be_removed_keeps_its_task_and_holds_up_no
 
     assert await retention.sweep() == 1
 
-    assert store.tasks.is_known(stuck)
-    assert not store.tasks.is_known(other)
+    assert await store.tasks.is_known(stuck)
+    assert not await store.tasks.is_known(other)
     folders.stuck.clear()
     assert await retention.sweep() == 1
 
@@ -175,9 +176,9 @@ async def test_sweeping_goes_on_after_the_store_was_locked(
     sweeping = asyncio.create_task(retention.keep_sweeping(timedelta(seconds=0.01)))
     await until(lambda: not folders.task_ids())
     await asyncio.sleep(0.1)
-    assert store.tasks.is_known(task_id)
+    assert await store.tasks.is_known(task_id)
     backup.close()
-    await until(lambda: not store.tasks.is_known(task_id))
+    await until(lambda: not at_once(store.tasks.is_known(task_id)))
 
     assert not sweeping.done()
     sweeping.cancel()

@@ -13,6 +13,7 @@ from codebot.environment.operators_table import read_environments
 from codebot.errors import ConfigError
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
+from fakes.at_once import at_once
 from fakes.egress import NoEgress
 from fakes.story import Act, Story, open_story
 
@@ -34,7 +35,7 @@ def act(script: str = MENDS) -> Act:
 
 
 def verdict_of(story: Story) -> Verdict:
-    recorded = story.store.steps.result(story.run.id, "verify", 1)
+    recorded = at_once(story.store.steps.result(story.run.id, "verify", 1))
     assert recorded is not None
     return TypeAdapter(Verdict).validate_json(recorded)
 
@@ -114,7 +115,7 @@ async def test_a_foreign_file_that_fails_is_told_and_the_next_one_tried(
         assert failure.startswith(f"the set-up of {COPILOT} ended with exit code 127: ")
         assert failure.endswith("the program nothing-of-this-name is not on this machine")
         assert told["notes"] == ["skipped `start`"]
-        log = story.store.logs.text(story.task.id)
+        log = await story.store.logs.text(story.task.id)
         assert log.startswith(f"# {failure}\n")
         assert "nothing-of-this-name: command not found\n" in log.partition("# session")[0]
         assert verdict_of(story).state == VerdictState.PASSED

@@ -56,7 +56,7 @@ async def test_a_refused_change_fails_the_task_and_is_pushed_nowhere(
         assert names in story.task.failure.detail
         assert not story.task.failure.retryable
         assert "u/codebot" not in git("branch", "--all", cwd=story.origin)
-        assert story.store.pull_requests.get(story.new.id) is None
+        assert await story.store.pull_requests.get(story.new.id) is None
         assert "tests.finished" not in story.kinds(), "it is not even tested"
 
 
@@ -71,8 +71,9 @@ async def test_the_operator_can_look_at_what_was_refused(
         assert names in error
         assert str(story.folder / "tree") in error
         assert (story.folder / "tree" / "shop.py").read_text().endswith("# mended\n")
-        assert shows in (story.store.diffs.get(story.new.id) or "")
-        said = f"{task_details(story.task)} {story.events()} {story.store.diffs.get(story.new.id)}"
+        diff = await story.store.diffs.get(story.new.id)
+        assert shows in (diff or "")
+        said = f"{task_details(story.task)} {story.events()} {diff}"
         assert TOKEN not in said
 
 
@@ -82,7 +83,7 @@ async def test_nothing_that_the_tests_print_is_kept_unmasked(tmp_path: Path) -> 
     prints = f"{answers}; echo {TOKEN}; false"
     async with open_story(tmp_path, Act(MENDS), test_command=prints) as story:
         await story.tell()
-        verdict = story.store.steps.result(story.run.id, "verify", 1)
+        verdict = await story.store.steps.result(story.run.id, "verify", 1)
 
         assert verdict is not None
         recorded = json.loads(verdict)
@@ -97,7 +98,7 @@ async def test_a_refusal_without_a_commit_to_look_at_is_told_all_the_same(tmp_pa
 
         assert story.task.failure is not None
         assert str(story.folder / "tree") in story.task.failure.hint
-        assert story.store.diffs.get(story.new.id) is None
+        assert await story.store.diffs.get(story.new.id) is None
 
 
 # --- Back to the agent -----------------------------------------------------------------------
@@ -129,7 +130,7 @@ async def test_a_refusal_goes_back_to_the_agent_which_mends_it(tmp_path: Path) -
         names = git("log", "--name-only", "--format=", f"main..{story.new.branch_name}",
                     cwd=story.origin)  # fmt: skip
         assert names == "shop.py"
-        diff = story.store.diffs.get(story.new.id) or ""
+        diff = await story.store.diffs.get(story.new.id) or ""
         assert "# mended" in diff
         assert "workflows" not in diff
 

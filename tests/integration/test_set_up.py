@@ -14,6 +14,7 @@ from codebot.domain.ports import Sandbox
 from codebot.pipeline.testing import Trial
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
+from fakes.at_once import at_once
 from fakes.egress import NoEgress
 from fakes.git_http import git
 from fakes.story import Act, Story, open_story
@@ -44,7 +45,7 @@ def act(script: str) -> Act:
 
 
 def verdict_of(story: Story, round_: int = 1) -> Verdict:
-    recorded = story.store.steps.result(story.run.id, "verify", round_)
+    recorded = at_once(story.store.steps.result(story.run.id, "verify", round_))
     assert recorded is not None
     return TypeAdapter(Verdict).validate_json(recorded)
 
@@ -252,7 +253,9 @@ async def test_a_base_runs_behind_everybody_and_is_not_known_in_other_circumstan
 
 def trial_of(story: Story) -> Trial:
     """Give what the story's change was tried by."""
-    told = [story.store.steps.result(story.run.id, name, 0) for name in ("prepare", "set_up")]
+    told = [
+        at_once(story.store.steps.result(story.run.id, name, 0)) for name in ("prepare", "set_up")
+    ]
     kinds = (TypeAdapter(Checkout), TypeAdapter(Environment))
     checkout, environment = (
         kind.validate_json(value or "") for kind, value in zip(kinds, told, strict=True)

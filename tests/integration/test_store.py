@@ -66,8 +66,8 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def stored(store: Store, task_id: TaskId) -> Task:
-    task = store.tasks.get(task_id)
+async def stored(store: Store, task_id: TaskId) -> Task:
+    task = await store.tasks.get(task_id)
     assert task is not None
     return task
 
@@ -161,7 +161,7 @@ async def test_writes_that_arrive_together_share_a_commit(
     await asyncio.gather(*(queue.submit(new_task()) for _ in range(100)))
 
     assert batches == [100]
-    assert store.tasks.counts() == {TaskStatus.PENDING: 100}
+    assert await store.tasks.counts() == {TaskStatus.PENDING: 100}
 
 
 async def test_writes_that_arrive_during_a_commit_share_the_next(
@@ -191,7 +191,7 @@ async def test_a_write_that_fails_spoils_nothing_for_its_neighbours(
 
     assert outcomes[:10] == [None] * 10
     assert [type(outcome) for outcome in outcomes[10:]] == [Conflict, UnicodeEncodeError]
-    assert {task.id for task in store.tasks.recent(None, 100)} == {new.id for new in good}
+    assert {task.id for task in await store.tasks.recent(None, 100)} == {new.id for new in good}
 
 
 def watch_batches(store: Store) -> list[int]:
@@ -242,8 +242,9 @@ async def test_a_killed_service_has_every_task_that_it_accepted(path: Path) -> N
     await service.wait()
 
     store = await Store.open(path)
-    known = {task.id for task in store.tasks.recent(None, 100_000)}
+    known = {task.id for task in await store.tasks.recent(None, 100_000)}
     queue = EmbeddedQueue(store, max_pending=1, now=Clock(), new_id=new_uuid7)
+    await queue.recover()
 
     whole = {line.decode().strip() for line in accepted if line.endswith(b"\n")}
     assert len(whole) >= 200
@@ -272,7 +273,7 @@ async def test_a_locked_database_is_unavailable_and_then_goes_on(
     backup.execute("ROLLBACK")
     backup.close()
     await queue.submit(new_task())
-    assert store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert await store.tasks.counts() == {TaskStatus.PENDING: 1}
 
 
 @pytest.mark.parametrize("by", ["nothing", "a restored backup"])
@@ -300,7 +301,7 @@ async def test_a_full_disk_is_unavailable_and_then_goes_on(
 
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
     assert queue.size(QueueName.TASKS) == 0
-    assert store.tasks.counts() == {}
+    assert await store.tasks.counts() == {}
     await set_room(store, pages=1_000_000)
     await queue.submit(new_task())
     assert queue.size(QueueName.TASKS) == 1
@@ -317,13 +318,13 @@ async def set_room(store: Store, *, pages: int) -> None:
 async def test_a_list_goes_page_by_page_from_the_newest(store: Store, queue: EmbeddedQueue) -> None:
     tasks = [await submitted(queue) for _ in range(7)]
 
-    first = store.tasks.recent(None, 3)
-    second = store.tasks.recent(None, 3, before=first[-1].id)
-    third = store.tasks.recent(None, 3, before=second[-1].id)
+    first = await store.tasks.recent(None, 3)
+    second = await store.tasks.recent(None, 3, before=first[-1].id)
+    third = await store.tasks.recent(None, 3, before=second[-1].id)
 
     listed = [task.id for task in [*first, *second, *third]]
     assert listed == [task.id for task in reversed(tasks)]
-    assert store.tasks.recent(None, 3, before=third[-1].id) == []
+    assert await store.tasks.recent(None, 3, before=third[-1].id) == []
 
 
 async def test_a_list_of_some_statuses_stays_in_order(store: Store, queue: EmbeddedQueue) -> None:
@@ -331,13 +332,13 @@ async def test_a_list_of_some_statuses_stays_in_order(store: Store, queue: Embed
     for result in (COMPLETED, failed("Why not."), COMPLETED):
         await queue.finish(await queue.claim(QueueName.TASKS), result)
 
-    ended = store.tasks.recent({TaskStatus.COMPLETED, TaskStatus.FAILED}, 10)
-    some = store.tasks.recent({TaskStatus.FAILED, TaskStatus.PENDING}, 2)
+    ended = await store.tasks.recent({TaskStatus.COMPLETED, TaskStatus.FAILED}, 10)
+    some = await store.tasks.recent({TaskStatus.FAILED, TaskStatus.PENDING}, 2)
 
     assert [task.id for task in ended] == [tasks[2].id, tasks[1].id, tasks[0].id]
     assert [task.id for task in some] == [tasks[5].id, tasks[4].id]
-    assert store.tasks.recent({TaskStatus.CANCELLED}, 10) == []
-    assert store.tasks.counts() == {
+    assert await store.tasks.recent({TaskStatus.CANCELLED}, 10) == []
+    assert await store.tasks.counts() == {
         TaskStatus.COMPLETED: 2,
         TaskStatus.FAILED: 1,
         TaskStatus.PENDING: 3,
@@ -350,18 +351,18 @@ async def test_a_list_shows_the_head_of_a_description_and_a_task_all_of_it(
 ) -> None:
     new = await submitted(queue, "長" * length)
 
-    (listed,) = store.tasks.recent(None, 1)
+    (listed,) = await store.tasks.recent(None, 1)
 
     assert len(listed.request.description) == min(length, 1001)
-    assert stored(store, new.id).request.description == "長" * length
+    assert (await stored(store, new.id)).request.description == "長" * length
 
 
 async def test_events_go_on_after_the_last_one_seen(store: Store, queue: EmbeddedQueue) -> None:
     run = await running(queue)
     await store.events.append(run.task_id, run.id, EventType.AGENT_SAID, {"text": "Hello 🦀"})
 
-    first = store.events.after(run.task_id, 0, 2)
-    rest = store.events.after(run.task_id, first[-1].seq, 100)
+    first = await store.events.after(run.task_id, 0, 2)
+    rest = await store.events.after(run.task_id, first[-1].seq, 100)
 
     assert [event.type for event in first] == [EventType.TASK_SUBMITTED, EventType.RUN_STARTED]
     assert [(event.type, event.data) for event in rest] == [
@@ -389,18 +390,18 @@ async def test_a_finished_step_is_kept_with_its_changes_and_events(
     )
 
     await store.steps.start(run, "publish", 0, Phase.AGENT)
-    assert store.steps.result(run.id, "publish", 0) is None
-    assert stored(store, run.task_id).phase is Phase.AGENT
+    assert await store.steps.result(run.id, "publish", 0) is None
+    assert (await stored(store, run.task_id)).phase is Phase.AGENT
     await store.steps.finish(
         run, "publish", 0, '{"ok":true}', changes, [(EventType.BRANCH_PUSHED, {"branch": "b"})]
     )
 
-    task = stored(store, run.task_id)
-    assert store.steps.result(run.id, "publish", 0) == '{"ok":true}'
-    assert store.steps.result(run.id, "publish", 1) is None
+    task = await stored(store, run.task_id)
+    assert await store.steps.result(run.id, "publish", 0) == '{"ok":true}'
+    assert await store.steps.result(run.id, "publish", 1) is None
     assert (task.usage, task.pull_request) == (Usage(2, 30, 40, 0.5), pull_request)
     assert (task.branch_pushed, task.work_dir, task.phase) == (True, "/work", Phase.PUBLISHING)
-    assert [event.type for event in store.events.after(run.task_id, 0, 100)][2:] == [
+    assert [event.type for event in await store.events.after(run.task_id, 0, 100)][2:] == [
         EventType.STEP_STARTED,
         EventType.BRANCH_PUSHED,
         EventType.STEP_FINISHED,
@@ -418,7 +419,7 @@ async def test_the_usage_of_all_rounds_is_added_up_and_nothing_else_is_touched(
             run, "work", round_, "{}", TaskChanges(usage=Usage(1, 10, 100, 0.25))
         )
 
-    task = stored(store, run.task_id)
+    task = await stored(store, run.task_id)
     assert task.usage == Usage(2, 20, 200, 0.5)
     assert task.work_dir == "/work"
 
@@ -426,12 +427,12 @@ async def test_the_usage_of_all_rounds_is_added_up_and_nothing_else_is_touched(
 async def test_a_step_that_failed_can_be_done_again(store: Store, queue: EmbeddedQueue) -> None:
     run = await running(queue)
     await store.steps.fail(run, "verify", 1, TestsFailed("Exit code 1."))
-    assert store.steps.result(run.id, "verify", 1) is None
+    assert await store.steps.result(run.id, "verify", 1) is None
 
     await store.steps.start(run, "verify", 1, Phase.TESTING)
     await store.steps.finish(run, "verify", 1, "{}", TaskChanges())
 
-    assert store.steps.result(run.id, "verify", 1) == "{}"
+    assert await store.steps.result(run.id, "verify", 1) == "{}"
 
 
 async def test_every_write_of_a_lost_run_is_refused_and_leaves_nothing(
@@ -440,7 +441,7 @@ async def test_every_write_of_a_lost_run_is_refused_and_leaves_nothing(
     lost = await running(queue)
     await queue.interrupt(lost)
     await queue.claim(QueueName.TASKS)
-    before = store.events.after(lost.task_id, 0, 100)
+    before = await store.events.after(lost.task_id, 0, 100)
 
     for write in (
         store.steps.start(lost, "work", 1, Phase.AGENT),
@@ -454,10 +455,10 @@ async def test_every_write_of_a_lost_run_is_refused_and_leaves_nothing(
         with pytest.raises(RunLost):
             await write
 
-    assert store.steps.result(lost.id, "work", 1) is None
-    assert (store.logs.text(lost.task_id), store.diffs.get(lost.task_id)) == ("", None)
-    assert store.events.after(lost.task_id, 0, 100) == before
-    assert not stored(store, lost.task_id).branch_pushed
+    assert await store.steps.result(lost.id, "work", 1) is None
+    assert (await store.logs.text(lost.task_id), await store.diffs.get(lost.task_id)) == ("", None)
+    assert await store.events.after(lost.task_id, 0, 100) == before
+    assert not (await stored(store, lost.task_id)).branch_pushed
 
 
 # --- Texts -----------------------------------------------------------------------------------
@@ -470,8 +471,8 @@ async def test_the_log_grows_and_the_diff_is_replaced(store: Store, queue: Embed
         await store.logs.append(run, text)
         await store.diffs.put(run, text)
 
-    assert store.logs.text(run.task_id) == "one\ntwo\n"
-    assert store.diffs.get(run.task_id) == "two\n"
+    assert await store.logs.text(run.task_id) == "one\ntwo\n"
+    assert await store.diffs.get(run.task_id) == "two\n"
 
 
 async def test_no_secret_is_written_down(store: Store, queue: EmbeddedQueue, path: Path) -> None:
@@ -485,9 +486,9 @@ async def test_no_secret_is_written_down(store: Store, queue: EmbeddedQueue, pat
     again = await queue.claim(QueueName.TASKS)
     await queue.finish(again, failed(secret))
 
-    assert store.logs.text(run.task_id) == "the password is ***"
-    assert store.diffs.get(run.task_id) == "the password is ***"
-    failure = stored(store, run.task_id).failure
+    assert await store.logs.text(run.task_id) == "the password is ***"
+    assert await store.diffs.get(run.task_id) == "the password is ***"
+    failure = (await stored(store, run.task_id)).failure
     assert failure is not None
     assert failure.detail == "the password is ***"
     written = b"".join(file.read_bytes() for file in path.parent.iterdir())
@@ -503,8 +504,8 @@ async def test_half_an_emoji_from_the_agent_stops_nothing(
     await store.logs.append(run, "half \ud83e")
     await store.events.append(run.task_id, run.id, EventType.AGENT_SAID, {"text": "half \ud83e"})
 
-    assert store.logs.text(run.task_id) == "half ?"
-    assert store.events.after(run.task_id, 0, 100)[-1].data == {"text": "half ?"}
+    assert await store.logs.text(run.task_id) == "half ?"
+    assert (await store.events.after(run.task_id, 0, 100))[-1].data == {"text": "half ?"}
 
 
 # --- Pull requests ---------------------------------------------------------------------------
@@ -525,18 +526,18 @@ def record(task_id: TaskId, number: int, *, state: str = "open") -> PullRequestR
 
 async def test_a_pull_request_is_found_by_its_branch_and_by_its_task(store: Store) -> None:
     task_id = TaskId(new_uuid7())
-    assert store.pull_requests.next_number("/srv/repo") == 1
+    assert await store.pull_requests.next_number("/srv/repo") == 1
     await store.pull_requests.add(record(task_id, 1))
     await store.pull_requests.add(record(task_id, 2))
     await store.pull_requests.add(record(task_id, 2, state="closed"))
 
     newest = record(task_id, 2, state="closed")
-    assert store.pull_requests.find("/srv/repo", newest.head) == newest
-    assert store.pull_requests.get(task_id) == newest
-    assert store.pull_requests.next_number("/srv/repo") == 3
-    assert store.pull_requests.next_number("/srv/other") == 1
-    assert store.pull_requests.find("/srv/repo", "main") is None
-    assert store.pull_requests.get(TaskId("nobody")) is None
+    assert await store.pull_requests.find("/srv/repo", newest.head) == newest
+    assert await store.pull_requests.get(task_id) == newest
+    assert await store.pull_requests.next_number("/srv/repo") == 3
+    assert await store.pull_requests.next_number("/srv/other") == 1
+    assert await store.pull_requests.find("/srv/repo", "main") is None
+    assert await store.pull_requests.get(TaskId("nobody")) is None
 
 
 # --- Removal ---------------------------------------------------------------------------------
@@ -578,8 +579,8 @@ async def test_only_tasks_that_ended_before_and_that_nothing_waits_for_are_expir
     clock.pass_by(timedelta(hours=24))
     await queue.finish(await queue.claim(QueueName.TASKS), COMPLETED)
 
-    assert store.tasks.expired(START + timedelta(hours=1)) == [old.id]
-    assert stored(store, young.id).status is TaskStatus.COMPLETED
+    assert await store.tasks.expired(START + timedelta(hours=1)) == [old.id]
+    assert (await stored(store, young.id)).status is TaskStatus.COMPLETED
 
 
 def failed(detail: str) -> RunResult:
@@ -594,7 +595,7 @@ async def submitted(queue: EmbeddedQueue, description: str = "Add dark mode") ->
 
 
 async def test_what_is_not_there_is_none(store: Store) -> None:
-    assert store.tasks.get(TaskId("nobody")) is None
-    assert store.runs.get(RunId("nothing")) is None
-    assert store.runs.of_task(TaskId("nobody")) == []
-    assert store.events.after(TaskId("nobody"), 0, 10) == []
+    assert await store.tasks.get(TaskId("nobody")) is None
+    assert await store.runs.get(RunId("nothing")) is None
+    assert await store.runs.of_task(TaskId("nobody")) == []
+    assert await store.events.after(TaskId("nobody"), 0, 10) == []

@@ -47,8 +47,8 @@ async def run(queue: EmbeddedQueue) -> Run:
     return await queue.claim(QueueName.TASKS)
 
 
-def told(store: Store, task_id: TaskId) -> list[Event]:
-    happened = store.events.after(task_id, 0, 1000)
+async def told(store: Store, task_id: TaskId) -> list[Event]:
+    happened = await store.events.after(task_id, 0, 1000)
     return [event for event in happened if event.type is EventType.EGRESS_REFUSED]
 
 
@@ -63,12 +63,12 @@ async def test_alike_accesses_are_one_row_that_counts(store: Store, run: Run) ->
     await store.egress.add({run.task_id: [late]})
     await store.egress.add({run.task_id: [EVIL, EVIL, replace(EVIL, reason="a private address")]})
 
-    assert store.egress.of_task(run.task_id) == [
+    assert await store.egress.of_task(run.task_id) == [
         replace(EVIL, count=3),
         replace(EVIL, reason="a private address"),
         replace(GOOD, count=3, sent=105, received=2007, last_at=START + SOON),
     ]
-    assert store.egress.refused(run.task_id) == {"evil.example": 4}
+    assert await store.egress.refused(run.task_id) == {"evil.example": 4}
 
 
 async def test_nothing_is_lost_when_many_add_to_the_same_row_at_once(
@@ -76,8 +76,8 @@ async def test_nothing_is_lost_when_many_add_to_the_same_row_at_once(
 ) -> None:
     await asyncio.gather(*(store.egress.add({run.task_id: [GOOD, EVIL]}) for _ in range(200)))
 
-    assert [row.count for row in store.egress.of_task(run.task_id)] == [200, 200]
-    assert len(told(store, run.task_id)) == 1
+    assert [row.count for row in await store.egress.of_task(run.task_id)] == [200, 200]
+    assert len(await told(store, run.task_id)) == 1
 
 
 async def test_the_hosts_of_one_task_are_none_of_another(
@@ -89,9 +89,9 @@ async def test_the_hosts_of_one_task_are_none_of_another(
 
     await store.egress.add({first.id: [EVIL], second.id: [GOOD]})
 
-    assert store.egress.of_task(first.id) == [EVIL]
-    assert store.egress.of_task(second.id) == [GOOD]
-    assert store.egress.refused(second.id) == {}
+    assert await store.egress.of_task(first.id) == [EVIL]
+    assert await store.egress.of_task(second.id) == [GOOD]
+    assert await store.egress.refused(second.id) == {}
 
 
 async def test_a_flood_of_hosts_is_a_bounded_number_of_rows_and_hides_nothing_allowed(
@@ -101,13 +101,13 @@ async def test_a_flood_of_hosts_is_a_bounded_number_of_rows_and_hides_nothing_al
         await store.egress.add({run.task_id: many(3 * MOST_NAMED)})
     await store.egress.add({run.task_id: [GOOD]})
 
-    rows = store.egress.of_task(run.task_id)
+    rows = await store.egress.of_task(run.task_id)
 
     assert len(rows) == MOST_NAMED + 2 <= 200
     assert sum(row.count for row in rows) == 6 * MOST_NAMED + 1
     assert rows[0] == replace(EVIL, host=OTHER_HOSTS, port=0, reason="", count=4 * MOST_NAMED)
     assert rows[-1] == GOOD
-    assert list(store.egress.refused(run.task_id))[-1] == OTHER_HOSTS
+    assert list(await store.egress.refused(run.task_id))[-1] == OTHER_HOSTS
 
 
 async def test_a_host_is_told_of_once_under_the_run_that_is_at_work(store: Store, run: Run) -> None:
@@ -115,7 +115,7 @@ async def test_a_host_is_told_of_once_under_the_run_that_is_at_work(store: Store
     await store.egress.add({run.task_id: [EVIL, replace(EVIL, reason="another")]})
     await store.egress.add({run.task_id: [replace(EVIL, port=80)]})
 
-    assert [(event.run_id, event.data) for event in told(store, run.task_id)] == [
+    assert [(event.run_id, event.data) for event in await told(store, run.task_id)] == [
         (run.id, {"host": "evil.example", "port": 443, "reason": "not listed"}),
         (run.id, {"host": "evil.example", "port": 80, "reason": "not listed"}),
     ]
@@ -125,7 +125,7 @@ async def test_events_of_refused_hosts_are_bounded(store: Store, run: Run) -> No
     for start in (0, MOST_TOLD - 1, MOST_NAMED):
         await store.egress.add({run.task_id: many(start + MOST_TOLD - 1)})
 
-    assert len(told(store, run.task_id)) == MOST_TOLD
+    assert len(await told(store, run.task_id)) == MOST_TOLD
 
 
 async def test_nothing_is_told_after_the_event_that_a_task_has_ended(
@@ -135,8 +135,8 @@ async def test_nothing_is_told_after_the_event_that_a_task_has_ended(
 
     await store.egress.add({run.task_id: [EVIL]})
 
-    assert store.egress.of_task(run.task_id) == [EVIL]
-    assert store.events.after(run.task_id, 0, 1000)[-1].type is EventType.TASK_FINISHED
+    assert await store.egress.of_task(run.task_id) == [EVIL]
+    assert (await store.events.after(run.task_id, 0, 1000))[-1].type is EventType.TASK_FINISHED
 
 
 async def test_a_task_goes_with_what_it_reached_and_leaves_nothing_to_add_to(
@@ -159,8 +159,10 @@ async def test_a_secret_in_a_hosts_name_is_masked_everywhere(store: Store, run: 
     spoken = replace(EVIL, host="hunter2.evil.example", reason="not hunter2")
     await store.egress.add({run.task_id: [spoken, replace(spoken, host="***.evil.example")]})
 
-    assert store.egress.refused(run.task_id) == {"***.evil.example": 2}
-    assert "hunter2" not in repr(store.egress.of_task(run.task_id) + told(store, run.task_id))
+    assert await store.egress.refused(run.task_id) == {"***.evil.example": 2}
+    assert "hunter2" not in repr(
+        await store.egress.of_task(run.task_id) + await told(store, run.task_id)
+    )
 
 
 # --- Reading beside a service ----------------------------------------------------------------
@@ -172,7 +174,7 @@ async def test_another_process_reads_while_the_service_writes_and_changes_nothin
     await store.egress.add({run.task_id: [EVIL]})
     files = {file.name: file.stat().st_mtime_ns for file in path.parent.iterdir()}
 
-    assert read_egress(path, run.task_id) == [EVIL]
+    assert await read_egress(path, run.task_id) == [EVIL]
 
     assert {file.name: file.stat().st_mtime_ns for file in path.parent.iterdir()} == files
 
@@ -184,16 +186,16 @@ async def test_a_database_that_nobody_serves_is_read_as_it_lies(path: Path) -> N
     await store.egress.add({new.id: [GOOD]})
     await store.close()
 
-    assert read_egress(path, new.id) == [GOOD]
+    assert await read_egress(path, new.id) == [GOOD]
 
 
 async def test_an_unknown_task_and_a_missing_database_are_not_found(
     store: Store, path: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFound, match="no task nobody"):
-        read_egress(path, TaskId("nobody"))
+        await read_egress(path, TaskId("nobody"))
     with pytest.raises(NotFound, match="no database"):
-        read_egress(tmp_path / "nowhere.sqlite3", TaskId("nobody"))
+        await read_egress(tmp_path / "nowhere.sqlite3", TaskId("nobody"))
 
     assert not (tmp_path / "nowhere.sqlite3").exists()
 
@@ -206,6 +208,6 @@ async def test_a_database_of_another_version_is_not_read(path: Path, tmp_path: P
     (tmp_path / "text").write_text("no database at all" * 100)
 
     with pytest.raises(ConfigError, match="another version"):
-        read_egress(path, TaskId("any"))
+        await read_egress(path, TaskId("any"))
     with pytest.raises(StoreUnavailable):
-        read_egress(tmp_path / "text", TaskId("any"))
+        await read_egress(tmp_path / "text", TaskId("any"))

@@ -77,17 +77,19 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_th
     store = await Store.open(path)
     new = new_task()
     await queue_of(store).submit(new)
-    task, events = store.tasks.get(new.id), store.events.after(new.id, 0, 10)
+    task, events = await store.tasks.get(new.id), await store.events.after(new.id, 0, 10)
     await store.close()
     first = as_the_first_version_made_it(path, tmp_path / "first.sqlite3")
 
     store = await Store.open(first)
 
-    assert store.tasks.get(new.id) == task
-    assert store.events.after(new.id, 0, 10) == events
+    assert await store.tasks.get(new.id) == task
+    assert await store.events.after(new.id, 0, 10) == events
     await store.egress.add({new.id: [EVIL]})
-    assert store.egress.of_task(new.id) == [EVIL]
-    assert (await queue_of(store).claim(QueueName.TASKS)).task_id == new.id
+    assert await store.egress.of_task(new.id) == [EVIL]
+    queue = queue_of(store)
+    await queue.recover()
+    assert (await queue.claim(QueueName.TASKS)).task_id == new.id
     await store.close()
 
 

@@ -98,7 +98,7 @@ async def test_without_a_pull_request_there_is_no_page(api: Api) -> None:
 
 async def test_a_diff_of_any_size_makes_a_page_of_bounded_size(api: Api) -> None:
     url = await open_pull_request(api)
-    record = api.store.pull_requests.get(TaskId(url.split("/")[2]))
+    record = await api.store.pull_requests.get(TaskId(url.split("/")[2]))
     assert record is not None
     page = pages.pull_request_page(record, "+" + "x" * 2_000_000)
     assert len(page) < 600_000

@@ -26,6 +26,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.policy import FIRST_DELAY, MAX_ATTEMPTS
 from codebot.queue.worker import Worker
 from codebot.store.store import Store, new_uuid7
+from fakes.at_once import at_once
 from fakes.clock import START, Clock, until
 from fakes.tasks import COMPLETED, new_task
 
@@ -62,12 +63,12 @@ class Shop:
         await self.store.close()
 
     def task(self, task_id: TaskId) -> Task:
-        task = self.store.tasks.get(task_id)
+        task = at_once(self.store.tasks.get(task_id))
         assert task is not None
         return task
 
     def run(self, task_id: TaskId) -> Run:
-        (run,) = self.store.runs.of_task(task_id)
+        (run,) = at_once(self.store.runs.of_task(task_id))
         return run
 
     async def ended(self, task_id: TaskId) -> Task:
@@ -234,7 +235,7 @@ async def test_a_worker_that_lost_its_run_writes_nothing_and_goes_on(shop: Shop)
     lost, next_one = await shop.submit(), await shop.submit()
     await shop.ended(next_one)
 
-    events = [event.type for event in shop.store.events.after(lost, 0, 100)]
+    events = [event.type for event in await shop.store.events.after(lost, 0, 100)]
     assert events == [EventType.TASK_SUBMITTED, EventType.RUN_STARTED]
 
 

@@ -43,7 +43,7 @@ async def rehearse_repository(
                 new = await submit_task(
                     parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7
                 )
-                task = parts.store.tasks.get(new.id)
+                task = await parts.store.tasks.get(new.id)
                 if task is None:
                     raise RunLost(f"The task {new.id} is gone.")
                 return await _rehearse(parts, task, show)

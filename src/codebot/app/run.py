@@ -76,7 +76,7 @@ async def run_task(
             if task.status is TaskStatus.COMPLETED:
                 await parts.workspaces.remove(task.id)
             await parts.budget().hold_down()
-            return _keep_words(parts, task, own.work_dir / task.id)
+            return await _keep_words(parts, task, own.work_dir / task.id)
 
 
 def _require_model(settings: Settings) -> None:
@@ -108,9 +108,9 @@ def for_one_task(settings: Settings, folder: Path) -> Settings:
     )
 
 
-def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
+async def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
     """Write down what the agent did, and what the tests printed in the last round."""
-    agent, tests = parts.store.logs.text(task.id), _last_output(parts, task.id)
+    agent, tests = await parts.store.logs.text(task.id), await _last_output(parts, task.id)
     with disk_errors():
         make_private(folder)
         (folder / AGENT_LOG).write_text(agent)
@@ -118,11 +118,12 @@ def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
     return Ended(task, agent, tests, folder)
 
 
-def _last_output(parts: Parts, task_id: TaskId) -> str:
+async def _last_output(parts: Parts, task_id: TaskId) -> str:
     """Give what the tests printed when they ran last, as far as a verdict keeps it."""
-    runs = {event.run_id for event in parts.store.events.after(task_id, 0, MOST_EVENTS)} - {None}
+    events = await parts.store.events.after(task_id, 0, MOST_EVENTS)
+    runs = {event.run_id for event in events} - {None}
     for run_id, round_ in product(runs, range(ROUNDS, 0, -1)):
-        verdict = run_id and parts.store.steps.result(run_id, "verify", round_)
+        verdict = run_id and await parts.store.steps.result(run_id, "verify", round_)
         if verdict:
             found: dict[str, str] = json.loads(verdict)
             return found["output"] if found["command"] else ""
@@ -147,10 +148,10 @@ async def _follow(parts: Parts, task_id: TaskId, show: Callable[[Event], None]) 
     """Tell of every event until the task has ended."""
     seen = 0
     while True:
-        task = parts.store.tasks.get(task_id)
+        task = await parts.store.tasks.get(task_id)
         if task is None:
             raise RunLost(f"The task {task_id} is gone.")
-        for event in parts.store.events.after(task_id, seen, MOST_EVENTS):
+        for event in await parts.store.events.after(task_id, seen, MOST_EVENTS):
             show(event)
             seen = event.seq
         if is_final(task.status):

@@ -9,12 +9,14 @@ from codebot.settings import Command
 
 def egress(call: Call) -> int:
     """Show what is on record; a service may run on the same store meanwhile, or none."""
+    import asyncio
+
     from codebot.intake.accesses import access_json, access_table
     from codebot.store.egress import read_egress
 
     settings = read(call, Command.RUN).checked()
     task_id = TaskId(os.fsencode(call.arguments.task).decode(errors="replace"))
-    totals = read_egress(settings.database, task_id)
+    totals = asyncio.run(read_egress(settings.database, task_id))
     print(call.redactor(access_json(totals) if call.arguments.json else access_table(totals)))
     return DONE
 

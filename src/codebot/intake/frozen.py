@@ -62,7 +62,7 @@ async def submit(request: Request) -> Response:
 )
 async def status(request: Request, task_id: str) -> Response:
     """Check the status and results of a task."""
-    task = service_of(request).store.tasks.get(TaskId(task_id))
+    task = await service_of(request).store.tasks.get(TaskId(task_id))
     if task is None:
         raise unknown_task()
     return json_response(task_state(task))
@@ -87,8 +87,8 @@ async def list_tasks(request: Request) -> Response:
     limit = query.number("limit", **LIMIT)
     query.check()
     wanted = None if word is None else STATUSES[word]
-    tasks = [task_summary(task) for task in service_of(request).store.tasks.recent(wanted, limit)]
-    return json_response({"tasks": tasks, "count": len(tasks)})
+    found = await service_of(request).store.tasks.recent(wanted, limit)
+    return json_response({"tasks": [task_summary(task) for task in found], "count": len(found)})
 
 
 @router.get(

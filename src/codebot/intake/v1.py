@@ -40,7 +40,7 @@ async def submit_whole_task(request: Request) -> Response:
 @router.get("/{task_id}", response_model=TaskDetails, **operation(HTTPStatus.NOT_FOUND))
 async def read_task(request: Request, task_id: str) -> Response:
     """Read a task with its phase, outcome, failure, pull request and usage."""
-    return json_response(task_details(_task(request, task_id)))
+    return json_response(task_details(await _task(request, task_id)))
 
 
 @router.get(
@@ -61,7 +61,8 @@ async def read_events(request: Request, task_id: str) -> Response:
     after = query.number("after", **AFTER)
     limit = query.number("limit", **LIMIT)
     query.check()
-    found = service_of(request).store.events.after(_task(request, task_id).id, after, limit)
+    task = await _task(request, task_id)
+    found = await service_of(request).store.events.after(task.id, after, limit)
     next_after = found[-1].seq if found else after
     return json_response({"items": [event_body(each) for each in found], "next_after": next_after})
 
@@ -69,25 +70,28 @@ async def read_events(request: Request, task_id: str) -> Response:
 @router.get("/{task_id}/log", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
 async def read_log(request: Request, task_id: str) -> Response:
     """Read what the agent printed so far: empty until it prints."""
-    return PlainTextResponse(service_of(request).store.logs.text(_task(request, task_id).id))
+    task = await _task(request, task_id)
+    return PlainTextResponse(await service_of(request).store.logs.text(task.id))
 
 
 @router.get("/{task_id}/diff", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
 async def read_diff(request: Request, task_id: str) -> Response:
     """Read what the task changed, as a unified diff: empty until it changed something."""
-    found = service_of(request).store.diffs.get(_task(request, task_id).id)
+    task = await _task(request, task_id)
+    found = await service_of(request).store.diffs.get(task.id)
     return PlainTextResponse(found or "")
 
 
 @router.get("/{task_id}/egress", response_model=AccessList, **operation(HTTPStatus.NOT_FOUND))
 async def read_egress(request: Request, task_id: str) -> Response:
     """Read what a task's boxes reached and were refused; the last second may still be missing."""
-    found = service_of(request).store.egress.of_task(_task(request, task_id).id)
+    task = await _task(request, task_id)
+    found = await service_of(request).store.egress.of_task(task.id)
     return json_response({"items": [access_body(each) for each in found]})
 
 
-def _task(request: Request, task_id: str) -> Task:
-    found = service_of(request).store.tasks.get(TaskId(task_id))
+async def _task(request: Request, task_id: str) -> Task:
+    found = await service_of(request).store.tasks.get(TaskId(task_id))
     if found is None:
         raise unknown_task()
     return found

@@ -38,7 +38,7 @@ class Pipeline:
 
     async def work_on(self, run: Run) -> RunResult:
         """Take one run from its task's words to its pull request; raises what ended it early."""
-        task = self.tools.store.tasks.get(run.task_id)
+        task = await self.tools.store.tasks.get(run.task_id)
         if task is None:
             raise RunLost(f"The task {run.task_id} is gone.")
         forge = self.forges[task.request.repository.forge]
@@ -61,7 +61,8 @@ async def _tell(steps: TaskSteps) -> RunResult:
         while True:
             round_ += 1
             report = await steps.work(round_, trial, feedback)
-            is_last = round_ == ROUNDS or not is_done(report) or not steps.can_afford(round_ + 1)
+            may_go_on = round_ < ROUNDS and is_done(report)
+            is_last = not (may_go_on and await steps.can_afford(round_ + 1))
             with _work_at_stake():
                 change = await steps.collect(
                     round_,
@@ -78,7 +79,7 @@ async def _tell(steps: TaskSteps) -> RunResult:
     work = Work(
         *(steps.task, change, report, verdict),
         rounds=round_,
-        usage=steps.spent(),
+        usage=await steps.spent(),
         blocked=await steps.blocked(),
         gaps=checkout.gaps,
         environment=environment,

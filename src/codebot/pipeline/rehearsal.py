@@ -65,9 +65,8 @@ async def rehearse(tools: Tools, forge: Forge, task: Task, watched: Watched) -> 
     environment = await find_environment(tools, task, checkout, tell)
     verdict = await _test(tools, Trial(task, checkout, environment), watched)
     await tools.flush_egress()
-    return Rehearsal(
-        checkout, fetching, environment, verdict, _refused(tools.store.egress.of_task(task.id))
-    )
+    accesses = await tools.store.egress.of_task(task.id)
+    return Rehearsal(checkout, fetching, environment, verdict, _refused(accesses))
 
 
 async def _test(tools: Tools, trial: Trial, watched: Watched) -> Verdict:

@@ -113,6 +113,7 @@ class TaskSteps:
             await self.tools.publisher.require_push(self.forge, checkout, self.task)
             return checkout
 
+        has_worked = await self.journal.has(_work_step(1))
         checkout = await self.journal.once(
             Step("prepare", Phase.PREPARING),
             Checkout,
@@ -121,7 +122,7 @@ class TaskSteps:
                 TaskChanges(work_dir=str(checkout.tree)),
                 [checkout_incomplete(checkout.gaps)] if checkout.gaps else (),
             ),
-            still_holds=lambda checkout: _is_there(checkout) or self.journal.has(_work_step(1)),
+            still_holds=lambda checkout: has_worked or _is_there(checkout),
         )
         await self.tools.workspaces.hold(self.task.id, checkout)
         return checkout
@@ -168,7 +169,7 @@ class TaskSteps:
                 self.task,
                 Workplace(checkout, trial.environment, await self.tools.testing.known_base(trial)),
                 rules=rules,
-                spent=self.spent(),
+                spent=await self.spent(),
                 feedback=feedback,
             )
 
@@ -178,22 +179,24 @@ class TaskSteps:
             _within(checkout, work),
         )
 
-    def spent(self) -> Usage:
+    async def spent(self) -> Usage:
         """Say what the task has used so far, attempts that failed included."""
-        stored = self.tools.store.tasks.get(self.task.id)
+        stored = await self.tools.store.tasks.get(self.task.id)
         return self.task.usage if stored is None else stored.usage
 
     async def blocked(self) -> Mapping[str, int]:
         """Say which hosts the task's boxes were refused, and how often."""
         await self.tools.flush_egress()
-        return self.tools.store.egress.refused(self.task.id)
+        return await self.tools.store.egress.refused(self.task.id)
 
-    def can_afford(self, round_: int) -> bool:
+    async def can_afford(self, round_: int) -> bool:
         """Say whether there may be this round: turns and dollars are left, or it was done before.
 
         What a later round has used already must not undo it when the run goes on after a restart.
         """
-        return self.journal.has(_work_step(round_)) or not self.tools.agent.is_spent(self.spent())
+        if await self.journal.has(_work_step(round_)):
+            return True
+        return not self.tools.agent.is_spent(await self.spent())
 
     async def collect(
         self, round_: int, checkout: Checkout, report: AgentReport, *, is_final: bool

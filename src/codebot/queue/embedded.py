@@ -39,7 +39,8 @@ class EmbeddedQueue:
 
     Claims are compare-and-set in the same database as the tasks, so a task and its place in the
     queue cannot come apart. Nobody polls: whoever makes a run due wakes the one worker of that
-    queue that looks for the next, and a postponed run is waited for by its time.
+    queue that looks for the next, and a postponed run is waited for by its time. It counts from
+    none: on a database with runs in it, `recover` goes first.
     """
 
     def __init__(
@@ -55,8 +56,6 @@ class EmbeddedQueue:
         self._now = now
         self._new_id = new_id
         self._lines = {name: _Line() for name in QueueName}
-        for name, count in store.runs.waiting().items():
-            self._lines[name].size = count
 
     async def submit(self, new: NewTask) -> None:
         """Store the task with its first run; on disk when this returns.
@@ -105,11 +104,11 @@ class EmbeddedQueue:
         await _in_full(self._put_back(run, self._store.runs.interrupt(run)))
 
     async def recover(self) -> int:
-        """At start: put back what a dead worker left running; say how many."""
+        """At start: put back what a dead worker left running and count what waits; say how many."""
         recovered = await self._store.runs.recover(
             max_crashes=MAX_CRASHES, poisoned=POISONED, now=self._now()
         )
-        waiting = self._store.runs.waiting()
+        waiting = await self._store.runs.waiting()
         for name, line in self._lines.items():
             line.size = waiting.get(name, 0)
         self._wake_all()
@@ -156,7 +155,7 @@ class EmbeddedQueue:
 
         `now` is the moment at which nothing was due: a run that became due since must count.
         """
-        due = self._store.runs.next_time(queue, now)
+        due = await self._store.runs.next_time(queue, now)
         nap = None if due is None else min(due - now, LONGEST_NAP).total_seconds()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._lines[queue].awake.wait(), nap)

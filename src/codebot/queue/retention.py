@@ -42,7 +42,7 @@ class Retention:
         store has forgotten. What cannot be removed now is tried again by the next sweep.
         """
         swept = 0
-        for task_id in self._store.tasks.expired(self._now() - self._keep):
+        for task_id in await self._store.tasks.expired(self._now() - self._keep):
             if await self._remove_folder(task_id):
                 await self._store.tasks.delete(task_id)
                 swept += 1
@@ -67,7 +67,7 @@ class Retention:
         belongs to nobody.
         """
         for task_id in sorted(self._workspace_ids()):
-            if not self._store.tasks.is_known(task_id):
+            if not await self._store.tasks.is_known(task_id):
                 await self._remove_folder(task_id)
 
     async def _remove_folder(self, task_id: TaskId) -> bool:

@@ -134,13 +134,13 @@ class Accesses:
 
         await self._writer.write(add)
 
-    def of_task(self, task_id: TaskId) -> list[AccessTotal]:
+    async def of_task(self, task_id: TaskId) -> list[AccessTotal]:
         """Give what a task was refused and what it reached, the most frequent of each first."""
-        return _totals(self._reader, task_id)
+        return await _totals(self._reader, task_id)
 
-    def refused(self, task_id: TaskId) -> dict[str, int]:
+    async def refused(self, task_id: TaskId) -> dict[str, int]:
         """Say how often a task was refused each host, the most frequent first."""
-        return dict(self._reader.all(_REFUSED, {"task_id": task_id}))
+        return dict(await self._reader.all(_REFUSED, {"task_id": task_id}))
 
     def _redacted(self, totals: Iterable[AccessTotal]) -> list[AccessTotal]:
         """Give the totals without secrets: a host's name is a way to say one."""
@@ -172,19 +172,19 @@ class Accesses:
             insert_events(connection, [row(task_id, run_id, kind, _told(each)) for each in news])
 
 
-def read_egress(path: Path, task_id: TaskId) -> list[AccessTotal]:
+async def read_egress(path: Path, task_id: TaskId) -> list[AccessTotal]:
     """Give what a task was refused and reached, from the database of a service, running or not.
 
     Raises `NotFound` when there is no such task or no database.
     """
     with closing(open_beside(path)) as connection:
         reader = Reader(connection)
-        if reader.first(_IS_KNOWN, {"task_id": task_id}) is None:
+        if await reader.first(_IS_KNOWN, {"task_id": task_id}) is None:
             raise NotFound(
                 f"There is no task {task_id} in {path}.",
                 hint="A task is forgotten CODEBOT_TASK_RETENTION seconds after it ended.",
             )
-        return _totals(reader, task_id)
+        return await _totals(reader, task_id)
 
 
 def add_up(totals: Iterable[AccessTotal]) -> list[AccessTotal]:
@@ -232,8 +232,8 @@ def _told(total: AccessTotal) -> dict[str, object]:
     return {"host": total.host, "port": total.port, "reason": total.reason}
 
 
-def _totals(reader: Reader, task_id: TaskId) -> list[AccessTotal]:
-    return [_to_total(row) for row in reader.all(_OF_TASK, {"task_id": task_id})]
+async def _totals(reader: Reader, task_id: TaskId) -> list[AccessTotal]:
+    return [_to_total(row) for row in await reader.all(_OF_TASK, {"task_id": task_id})]
 
 
 def _to_row(task_id: TaskId, total: AccessTotal) -> dict[str, object]:

@@ -96,10 +96,10 @@ class Events:
 
         await self._writer.write(add)
 
-    def after(self, task_id: TaskId, seq: int, limit: int) -> list[Event]:
+    async def after(self, task_id: TaskId, seq: int, limit: int) -> list[Event]:
         """Give the events of a task that follow number `seq`, oldest first."""
         parameters = {"task_id": task_id, "after": seq, "limit": limit}
-        return [_to_event(row) for row in self._reader.all(_AFTER, parameters)]
+        return [_to_event(row) for row in await self._reader.all(_AFTER, parameters)]
 
 
 def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:

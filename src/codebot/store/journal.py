@@ -42,9 +42,9 @@ class Journal:
         self._store = store
         self._run = run
 
-    def has(self, step: Step) -> bool:
+    async def has(self, step: Step) -> bool:
         """Say whether the step has finished."""
-        return self._recorded(step) is not None
+        return await self._recorded(step) is not None
 
     async def once(
         self,
@@ -62,7 +62,7 @@ class Journal:
         value of which `still_holds` says no counts as not recorded.
         """
         codec: TypeAdapter[T] = _codec(kind)  # type: ignore[arg-type]  # a class is hashable
-        recorded = self._recorded(step)
+        recorded = await self._recorded(step)
         if recorded is not None and still_holds(value := codec.validate_json(recorded)):
             return value
         await self._store.steps.start(self._run, step.name, step.round, step.phase)
@@ -82,8 +82,8 @@ class Journal:
         )
         return value
 
-    def _recorded(self, step: Step) -> str | None:
-        return self._store.steps.result(self._run.id, step.name, step.round)
+    async def _recorded(self, step: Step) -> str | None:
+        return await self._store.steps.result(self._run.id, step.name, step.round)
 
 
 @cache

@@ -57,19 +57,19 @@ class PullRequests:
         statement = insert(pull_requests).values(row).on_conflict_do_update(set_=row)
         await self._writer.write(lambda connection: connection.execute(statement))
 
-    def find(self, repository_url: str, head: str) -> PullRequestRecord | None:
+    async def find(self, repository_url: str, head: str) -> PullRequestRecord | None:
         """Give the newest pull request of a branch, or None."""
-        row = self._reader.first(_BY_HEAD, {"url": repository_url, "head": head})
+        row = await self._reader.first(_BY_HEAD, {"url": repository_url, "head": head})
         return None if row is None else _to_record(row)
 
-    def get(self, task_id: TaskId) -> PullRequestRecord | None:
+    async def get(self, task_id: TaskId) -> PullRequestRecord | None:
         """Give the newest pull request that a task opened, or None."""
-        row = self._reader.first(_BY_TASK, {"task_id": task_id})
+        row = await self._reader.first(_BY_TASK, {"task_id": task_id})
         return None if row is None else _to_record(row)
 
-    def next_number(self, repository_url: str) -> int:
+    async def next_number(self, repository_url: str) -> int:
         """Give the number that the next pull request of a local repository gets."""
-        row = self._reader.first(_LAST_NUMBER, {"url": repository_url})
+        row = await self._reader.first(_LAST_NUMBER, {"url": repository_url})
         return 1 if row is None or row[0] is None else row[0] + 1
 
 

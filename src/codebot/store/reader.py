@@ -32,14 +32,15 @@ class Query:
 class Reader:
     """Answers queries at once, from the last commit; only ever used on the event loop.
 
-    The driver is called directly: SQLAlchemy's result machinery costs 30 us a read, which is more
-    than SQLite itself takes to find a task by its id.
+    Its methods are awaited, as those of any database, and never wait. The driver is called
+    directly: SQLAlchemy's result machinery costs 30 us a read, which is more than SQLite itself
+    takes to find a task by its id.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def first(self, query: Query, parameters: Mapping[str, object]) -> Row | None:
+    async def first(self, query: Query, parameters: Mapping[str, object]) -> Row | None:
         """Give the first row, or None."""
         try:
             row: Row | None = self._connection.execute(query.sql, query.bind(parameters)).fetchone()
@@ -47,7 +48,7 @@ class Reader:
             raise translated(error) from error
         return row
 
-    def all(self, query: Query, parameters: Mapping[str, object]) -> list[Row]:
+    async def all(self, query: Query, parameters: Mapping[str, object]) -> list[Row]:
         """Give every row."""
         try:
             return self._connection.execute(query.sql, query.bind(parameters)).fetchall()

@@ -56,22 +56,22 @@ class Runs:
         self._reader = reader
         self._transitions = transitions
 
-    def get(self, run_id: RunId) -> Run | None:
+    async def get(self, run_id: RunId) -> Run | None:
         """Give one run, or None."""
-        row = self._reader.first(_GET, {"id": run_id})
+        row = await self._reader.first(_GET, {"id": run_id})
         return None if row is None else to_run(row)
 
-    def of_task(self, task_id: TaskId) -> list[Run]:
+    async def of_task(self, task_id: TaskId) -> list[Run]:
         """Give the runs of a task, oldest first."""
-        return [to_run(row) for row in self._reader.all(_OF_TASK, {"task_id": task_id})]
+        return [to_run(row) for row in await self._reader.all(_OF_TASK, {"task_id": task_id})]
 
-    def waiting(self) -> dict[QueueName, int]:
+    async def waiting(self) -> dict[QueueName, int]:
         """Say how many runs wait in each queue; queues where none does are left out."""
-        return {QueueName(queue): count for queue, count in self._reader.all(_WAITING, {})}
+        return {QueueName(queue): count for queue, count in await self._reader.all(_WAITING, {})}
 
-    def next_time(self, queue: QueueName, now: datetime) -> datetime | None:
+    async def next_time(self, queue: QueueName, now: datetime) -> datetime | None:
         """Say when the next postponed run of the queue is due, None when none is postponed."""
-        row = self._reader.first(_NEXT_TIME, {"queue": queue.value, "now": time_text(now)})
+        row = await self._reader.first(_NEXT_TIME, {"queue": queue.value, "now": time_text(now)})
         return None if row is None else moment(row[0])
 
     async def claim(self, queue: QueueName, now: datetime) -> Run | None:

@@ -83,9 +83,9 @@ class Steps:
         self._now = now
         self._redact = redact
 
-    def result(self, run_id: RunId, step: str, round: int) -> str | None:  # noqa: A002
+    async def result(self, run_id: RunId, step: str, round: int) -> str | None:  # noqa: A002
         """Give what a finished step has left (JSON), None when it has not finished."""
-        row = self._reader.first(_RESULT, {"run_id": run_id, "step": step, "round": round})
+        row = await self._reader.first(_RESULT, {"run_id": run_id, "step": step, "round": round})
         return None if row is None else row[0]
 
     async def start(self, run: Run, step: str, round: int, phase: Phase) -> None:  # noqa: A002

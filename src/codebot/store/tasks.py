@@ -60,14 +60,14 @@ class Tasks:
         self._writer = writer
         self._reader = reader
 
-    def get(self, task_id: TaskId) -> Task | None:
+    async def get(self, task_id: TaskId) -> Task | None:
         """Give one task, whole, or None."""
-        row = self._reader.first(_GET, {"id": task_id})
+        row = await self._reader.first(_GET, {"id": task_id})
         if row is None:
             return None
-        return to_task(row, self._whole_description(task_id, row))
+        return to_task(row, await self._whole_description(task_id, row))
 
-    def recent(
+    async def recent(
         self,
         status: Collection[TaskStatus] | None,
         limit: int,
@@ -77,30 +77,30 @@ class Tasks:
 
         Descriptions are cut to 1,001 characters, so that a caller who shows 1,000 can tell.
         """
-        seq = _NEWER_THAN_ALL if before is None else self._seq(before)
+        seq = _NEWER_THAN_ALL if before is None else await self._seq(before)
         parameters = {"before": seq, "limit": limit}
         if status is None:
-            return [to_task(row[1:]) for row in self._reader.all(_RECENT, parameters)]
+            return [to_task(row[1:]) for row in await self._reader.all(_RECENT, parameters)]
         # One indexed walk per status, merged: with IN, SQLite would sort every task there is.
         walks = [
-            self._reader.all(_RECENT_BY_STATUS, {**parameters, "status": one.value})
+            await self._reader.all(_RECENT_BY_STATUS, {**parameters, "status": one.value})
             for one in status
         ]
         merged = heapq.merge(*walks, key=lambda row: row[0], reverse=True)
         return [to_task(row[1:]) for row in islice(merged, limit)]
 
-    def counts(self) -> dict[TaskStatus, int]:
+    async def counts(self) -> dict[TaskStatus, int]:
         """Say how many tasks there are in each status; those with none are left out."""
-        return {TaskStatus(status): count for status, count in self._reader.all(_COUNTS, {})}
+        return {TaskStatus(status): count for status, count in await self._reader.all(_COUNTS, {})}
 
-    def expired(self, before: datetime, limit: int = 1000) -> list[TaskId]:
+    async def expired(self, before: datetime, limit: int = 1000) -> list[TaskId]:
         """Give the tasks that ended before that moment, the oldest first, `limit` at most."""
         parameters = {"before": time_text(before), "limit": limit}
-        return [TaskId(id_) for (id_,) in self._reader.all(_EXPIRED, parameters)]
+        return [TaskId(id_) for (id_,) in await self._reader.all(_EXPIRED, parameters)]
 
-    def is_known(self, task_id: TaskId) -> bool:
+    async def is_known(self, task_id: TaskId) -> bool:
         """Say whether there is such a task."""
-        return self._reader.first(_SEQ, {"id": task_id}) is not None
+        return await self._reader.first(_SEQ, {"id": task_id}) is not None
 
     async def delete(self, task_id: TaskId) -> None:
         """Remove a task and all that is its own; its pull request's record stays.
@@ -113,16 +113,16 @@ class Tasks:
                 pass
         await self._writer.write(partial(_delete_rest, task_id))
 
-    def _seq(self, task_id: TaskId) -> int:
+    async def _seq(self, task_id: TaskId) -> int:
         """Give the place of a task in the list; an unknown one is before everything."""
-        row = self._reader.first(_SEQ, {"id": task_id})
+        row = await self._reader.first(_SEQ, {"id": task_id})
         return 0 if row is None else row[0]
 
-    def _whole_description(self, task_id: TaskId, row: Row) -> str | None:
+    async def _whole_description(self, task_id: TaskId, row: Row) -> str | None:
         """Fetch a description that is longer than its head; None when the head is all."""
         if len(row[-1]) < HEAD_LENGTH:
             return None
-        whole = self._reader.first(_DESCRIPTION, {"id": task_id})
+        whole = await self._reader.first(_DESCRIPTION, {"id": task_id})
         return None if whole is None else whole[0]
 
 

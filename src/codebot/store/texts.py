@@ -38,9 +38,9 @@ class AgentLog:
 
         await self._writer.write(append)
 
-    def text(self, task_id: TaskId) -> str:
+    async def text(self, task_id: TaskId) -> str:
         """Give the whole log, "" when there is none."""
-        return "".join(text for (text,) in self._reader.all(_LOG, {"task_id": task_id}))
+        return "".join(text for (text,) in await self._reader.all(_LOG, {"task_id": task_id}))
 
 
 class Diffs:
@@ -62,7 +62,7 @@ class Diffs:
 
         await self._writer.write(put)
 
-    def get(self, task_id: TaskId) -> str | None:
+    async def get(self, task_id: TaskId) -> str | None:
         """Give the diff, None when there is none yet."""
-        row = self._reader.first(_DIFF, {"task_id": task_id})
+        row = await self._reader.first(_DIFF, {"task_id": task_id})
         return None if row is None else row[0]

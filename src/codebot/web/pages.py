@@ -38,10 +38,10 @@ def add_pages(app: FastAPI, store: Store) -> None:
     @router.get("/tasks/{task_id}/pull-request")
     async def pull_request(task_id: str) -> Response:
         """Show a pull request that a task opened, also when the task itself is gone."""
-        record = store.pull_requests.get(TaskId(task_id))
+        record = await store.pull_requests.get(TaskId(task_id))
         if record is None:
             raise NotFound("There is no pull request of a task with this id.")
-        return _page(_PAGE_POLICY, pull_request_page(record, store.diffs.get(record.task_id)))
+        return _page(_PAGE_POLICY, pull_request_page(record, await store.diffs.get(record.task_id)))
 
     @router.get("/docs")
     async def document() -> Response:

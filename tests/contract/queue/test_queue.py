@@ -38,14 +38,14 @@ async def submit(backend: Backend, description: str = "Add dark mode") -> NewTas
     return new
 
 
-def stored(backend: Backend, new: NewTask) -> Task:
-    task = backend.store.tasks.get(new.id)
+async def stored(backend: Backend, new: NewTask) -> Task:
+    task = await backend.store.tasks.get(new.id)
     assert task is not None
     return task
 
 
-def told(backend: Backend, new: NewTask) -> list[EventType]:
-    return [event.type for event in backend.store.events.after(new.id, 0, 100)]
+async def told(backend: Backend, new: NewTask) -> list[EventType]:
+    return [event.type for event in await backend.store.events.after(new.id, 0, 100)]
 
 
 async def test_a_submitted_task_is_stored_with_its_run_and_its_first_event(
@@ -53,7 +53,7 @@ async def test_a_submitted_task_is_stored_with_its_run_and_its_first_event(
 ) -> None:
     new = await submit(backend)
 
-    task = stored(backend, new)
+    task = await stored(backend, new)
     assert (task.status, task.request, task.branch_name) == (
         TaskStatus.PENDING,
         new.request,
@@ -61,8 +61,8 @@ async def test_a_submitted_task_is_stored_with_its_run_and_its_first_event(
     )
     assert task.submitted_at == START
     assert task.key_fingerprint == new.key_fingerprint
-    assert [run.status for run in backend.store.runs.of_task(new.id)] == [RunStatus.PENDING]
-    assert told(backend, new) == [EventType.TASK_SUBMITTED]
+    assert [run.status for run in await backend.store.runs.of_task(new.id)] == [RunStatus.PENDING]
+    assert await told(backend, new) == [EventType.TASK_SUBMITTED]
 
 
 async def test_runs_are_claimed_in_the_order_they_came_even_if_the_clock_is_set_back(
@@ -101,11 +101,11 @@ async def test_a_claimed_run_shows_its_task_as_running(backend: Backend) -> None
 
     run = await claim(backend)
 
-    task = stored(backend, new)
+    task = await stored(backend, new)
     assert (run.status, run.attempt) == (RunStatus.RUNNING, 1)
     assert (task.status, task.phase) == (TaskStatus.RUNNING, Phase.PREPARING)
     assert task.started_at == START + timedelta(seconds=7)
-    assert told(backend, new)[-1] is EventType.RUN_STARTED
+    assert (await told(backend, new))[-1] is EventType.RUN_STARTED
 
 
 async def test_a_finished_run_ends_its_task(backend: Backend) -> None:
@@ -115,14 +115,14 @@ async def test_a_finished_run_ends_its_task(backend: Backend) -> None:
 
     await backend.queue.finish(run, COMPLETED)
 
-    task = stored(backend, new)
+    task = await stored(backend, new)
     assert (task.status, task.outcome, task.phase) == (
         TaskStatus.COMPLETED,
         Outcome.PULL_REQUEST,
         None,
     )
     assert task.completed_at == START + timedelta(minutes=5)
-    assert told(backend, new)[-2:] == [EventType.RUN_FINISHED, EventType.TASK_FINISHED]
+    assert (await told(backend, new))[-2:] == [EventType.RUN_FINISHED, EventType.TASK_FINISHED]
     assert await nothing_is_due(backend)
 
 
@@ -134,8 +134,8 @@ async def test_a_failed_run_says_why_its_task_failed(backend: Backend) -> None:
         await claim(backend), RunResult(TaskStatus.FAILED, Outcome.ERROR, failure)
     )
 
-    assert stored(backend, new).failure == failure
-    assert stored(backend, new).status is TaskStatus.FAILED
+    assert (await stored(backend, new)).failure == failure
+    assert (await stored(backend, new)).status is TaskStatus.FAILED
 
 
 async def test_a_postponed_run_waits_for_its_time_and_counts_a_failure(backend: Backend) -> None:
@@ -144,8 +144,8 @@ async def test_a_postponed_run_waits_for_its_time_and_counts_a_failure(backend: 
 
     await backend.queue.postpone(await claim(backend), later, "The forge is down.")
 
-    assert stored(backend, new).phase is Phase.WAITING
-    assert told(backend, new)[-1] is EventType.RUN_POSTPONED
+    assert (await stored(backend, new)).phase is Phase.WAITING
+    assert (await told(backend, new))[-1] is EventType.RUN_POSTPONED
     assert await nothing_is_due(backend)
     backend.clock.pass_by(timedelta(minutes=10))
     again = await claim(backend)
@@ -181,7 +181,7 @@ async def test_an_interrupted_run_goes_on_first_and_counts_nothing(backend: Back
 
     again = await claim(backend)
     assert (again.task_id, again.attempt, again.failures, again.crashes) == (first.id, 2, 0, 0)
-    assert EventType.RUN_INTERRUPTED in told(backend, first)
+    assert EventType.RUN_INTERRUPTED in await told(backend, first)
 
 
 async def test_a_task_starts_once_however_often_its_run_does(backend: Backend) -> None:
@@ -191,7 +191,7 @@ async def test_a_task_starts_once_however_often_its_run_does(backend: Backend) -
 
     await claim(backend)
 
-    assert stored(backend, new).started_at == START
+    assert (await stored(backend, new)).started_at == START
 
 
 async def test_a_lost_run_writes_nothing(backend: Backend) -> None:
@@ -199,7 +199,7 @@ async def test_a_lost_run_writes_nothing(backend: Backend) -> None:
     lost = await claim(backend)
     await backend.queue.interrupt(lost)
     await claim(backend)
-    before = told(backend, new)
+    before = await told(backend, new)
 
     for write in (
         backend.queue.finish(lost, COMPLETED),
@@ -209,8 +209,8 @@ async def test_a_lost_run_writes_nothing(backend: Backend) -> None:
         with pytest.raises(RunLost):
             await write
 
-    assert stored(backend, new).status is TaskStatus.RUNNING
-    assert told(backend, new) == before
+    assert (await stored(backend, new)).status is TaskStatus.RUNNING
+    assert await told(backend, new) == before
     assert backend.queue.size(QueueName.TASKS) == 0
 
 
@@ -269,8 +269,8 @@ async def test_a_review_leaves_the_status_of_its_task_alone(backend: Backend) ->
 
     await backend.queue.finish(await claim(backend, QueueName.REVIEWS), COMPLETED)
 
-    assert stored(backend, new).status is TaskStatus.COMPLETED
-    assert told(backend, new).count(EventType.TASK_FINISHED) == 1
+    assert (await stored(backend, new)).status is TaskStatus.COMPLETED
+    assert (await told(backend, new)).count(EventType.TASK_FINISHED) == 1
 
 
 async def test_the_two_queues_are_counted_and_claimed_apart(backend: Backend) -> None:
@@ -293,7 +293,7 @@ async def test_a_full_queue_says_so_and_stores_nothing(backend: Backend) -> None
         await submit(backend)
 
     assert refused.value.retry_after is not None
-    assert backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
     await claim(backend)
     await submit(backend)
 
@@ -304,7 +304,7 @@ async def test_racing_submits_never_get_more_places_than_there_are(backend: Back
     )
 
     assert sum(isinstance(outcome, QueueFull) for outcome in outcomes) == MAX_PENDING * 3
-    assert backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
 
 
 async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: Backend) -> None:
@@ -316,7 +316,7 @@ async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: 
     )
 
     assert [type(outcome) for outcome in outcomes] == [type(None), Conflict, type(None)]
-    assert backend.store.tasks.get(clash.id) is None
+    assert await backend.store.tasks.get(clash.id) is None
     assert backend.queue.size(QueueName.TASKS) == 2
 
 
@@ -363,7 +363,7 @@ async def test_a_run_that_takes_its_worker_down_three_times_is_poison(backend: B
         await claim(backend)
         await backend.queue.recover()
 
-    task = stored(backend, new)
+    task = await stored(backend, new)
     assert (task.status, task.outcome) == (TaskStatus.FAILED, Outcome.ERROR)
     assert task.failure is not None
     assert task.failure.code == "poisoned"
@@ -378,4 +378,4 @@ async def test_a_submitted_task_survives_with_every_character_it_came_with(
 
     new = await submit(backend, description)
 
-    assert stored(backend, new).request.description == description
+    assert (await stored(backend, new)).request.description == description

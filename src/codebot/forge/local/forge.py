@@ -92,7 +92,7 @@ class LocalForge:
 
     async def find_pull_request(self, repository: Repository, head: str) -> PullRequest | None:
         """Give the record of a branch's pull request, or None."""
-        record = self._pull_requests.find(repository.url, head)
+        record = await self._pull_requests.find(repository.url, head)
         return None if record is None else record.pull_request
 
     async def open_pull_request(
@@ -107,7 +107,7 @@ class LocalForge:
             if found is not None:
                 return found
             await self._require_difference(repository, new)
-            number = self._pull_requests.next_number(repository.url)
+            number = await self._pull_requests.next_number(repository.url)
             opened = PullRequest(
                 number, self._url(repository, new, task_id), state="open", draft=new.draft
             )
