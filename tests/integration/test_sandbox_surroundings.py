@@ -3,6 +3,7 @@
 Where the page says that they differ, the row here shows how the box is.
 """
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 from codebot.domain.box import BoxSpec, Network
 from codebot.domain.task import TaskId
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.limiting import NICENESS
 from codebot.sandbox.program import find_bubblewrap
 from codebot.sandbox.surroundings import SHELL
 from fakes.egress import NoEgress
@@ -228,7 +230,7 @@ ROWS: dict[str, tuple[str, str]] = {
         LIMITS,
         "{'NOFILE': 4096, 'CORE': 0, 'FSIZE': 4294967296, 'AS': -1, 'STACK': 8388608}",
     ),
-    "`umask` and priority": ("umask; nice", "0022\n5"),
+    "`umask` and priority": ("umask; nice", f"0022\n{min(os.nice(0) + NICENESS, 19)}"),
     "no terminal": ("tty; test -t 0 || echo none; env | grep -c ^TERM", "not a tty\nnone\n0"),
     "the environment": (
         "env | sed 's/=.*//' | grep -v -e ^CODEBOT_BOX -e ^_$ -e SHLVL | sort | tr '\\n' ' '",
