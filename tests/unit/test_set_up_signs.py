@@ -2,7 +2,7 @@
 
 import pytest
 
-from codebot.environment.set_up_signs import doubt_in, sign_in
+from codebot.environment.set_up_signs import doubt_in, gone_in, sign_in
 
 NPM = """npm warn EBADENGINE Unsupported engine {
 npm warn EBADENGINE   package: 'shop@1.0.0',
@@ -101,3 +101,27 @@ def test_a_reason_that_is_known_is_named(output: str, reason: str) -> None:
 def test_packages_that_are_for_another_node_are_a_doubt(output: str, doubt: str) -> None:
     assert doubt_in(output).endswith(doubt)
     assert bool(doubt_in(output)) == bool(doubt)
+
+
+@pytest.mark.parametrize(
+    ("output", "package"),
+    [
+        (
+            (
+                " ERR_PNPM_FETCH_404  GET https://registry.example/nope-id: Not Found - 404\n\n"
+                "This error happened while installing a direct dependency of /workspace\n\n"
+                "nope-id is not in the npm registry, or you have no permission to fetch it.\n"
+            ),
+            "nope-id",
+        ),
+        ("npm error 404  'nope-id@^1.0.0' is not in this registry.\n", "nope-id@^1.0.0"),
+        ('error Couldn\'t find package "nope-id" on the "npm" registry.\n', "nope-id"),
+        ('error Couldn\'t find package "a" required by "b@1" on the "npm" registry.\n', "a"),
+        ("  Because nope-id was not found in the package registry and you\n", "nope-id"),
+        ("ERROR: No matching distribution found for nope-id==9 (from x)\n", "nope-id==9"),
+        ("added 3 packages in 1s\n", ""),
+    ],
+)
+def test_a_package_that_its_registry_does_not_have_is_named(output: str, package: str) -> None:
+    told = gone_in(f"{NPM}{output}")
+    assert told == (f"its registry has no {package}" if package else "")

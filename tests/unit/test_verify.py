@@ -129,6 +129,13 @@ def test_tests_that_ran_are_never_the_environment() -> None:
     assert verdict_of(run, a_run(results=told(passed="a b"))).state is VerdictState.FAILED
 
 
+def test_what_one_part_of_a_command_lacks_is_named_where_the_others_ran_well() -> None:
+    output = "  7 passing (1s)\nError: Executable doesn't exist at /root/chrome\n"
+    run = a_run(1, command=DETECTED, output=output, results=told(passed="a"))
+    assert "the browser /root/chrome is not installed" in verdict_of(run, run).reason
+    assert verdict_of(run, a_run(results=told(passed="a"))).state is VerdictState.FAILED
+
+
 def test_modules_that_are_missing_on_the_base_as_well_are_the_environment() -> None:
     output = "E   ModuleNotFoundError: No module named 'numpy.linalg'\n"
     run = a_run(2, output=output, results=told(broken="test_all"))
@@ -157,6 +164,14 @@ def test_only_new_failures_are_the_changes(
     assert (compared.inherited, compared.new) == (inherited, new)
     assert (compared.by, compared.base_exit_code) == (Basis.TESTS, base_code)
     assert verdict.is_proof is (state is VerdictState.PASSED)
+
+
+def test_results_of_fewer_runners_than_on_the_base_are_not_compared() -> None:
+    failed = frozenset({"a"})
+    base = a_run(1, command=DETECTED, results=Results(failed=failed, endings=2))
+    less = a_run(1, command=DETECTED, results=Results(failed=failed))
+    assert verdict_of(base, base).is_proof
+    assert not verdict_of(less, base).is_proof
 
 
 def test_results_that_do_not_explain_the_ending_are_not_compared() -> None:
@@ -325,6 +340,7 @@ def test_one_runner_without_a_test_says_nothing_of_the_others(output: str) -> No
         ("Error: Cannot find module 'mocha'\nRequire stack:\n", "mocha"),
         ("curl: (6) Could not resolve host: example.com\n", "example.com"),
         ("go: go.mod requires go >= 1.25 (running go 1.19)\n", "1.25"),
+        ("a.go:3:5: undefined: errors.Join\nnote: module requires Go 1.21\n", "Go 1.21 or newer"),
         (
             "make: ./gradlew: Permission denied\nmake: *** [Makefile:2: test] Error 127\n",
             "./gradlew",

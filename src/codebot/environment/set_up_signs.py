@@ -48,6 +48,13 @@ _SIGNS = (
     (r"^[ \t]*\u00d7 (?P<what>[^\n]{3,200})$", "{what}"),
     (r"^(?:error|ERROR|fatal): (?P<what>[^\n]{3,200})$", "{what}"),
 )  # fmt: skip
+_NOT_TO_BE_HAD = (
+    r"ERR_PNPM_FETCH_404.*\n(?:.*\n){0,4}?\s*(?P<what>\S+) is not in the npm registry",
+    r"npm (?:error|ERR!) 404 +'(?P<what>[^'\n]+)' is not in this registry",
+    r"error Couldn't find package \"(?P<what>[^\"\n]+)\"(?: required by .*)? on the",
+    r"Because (?P<what>[\w.-]+) was not found in the package registry",
+    r"No matching distribution found for (?P<what>[^\n(]+)",
+)
 _OTHER_NODE = (
     (
         r"EBADENGINE +package: '(?P<who>[^'\n]{1,200})',\n.*EBADENGINE +required: "
@@ -59,6 +66,7 @@ _OTHER_NODE = (
         r"Expected version \"(?P<what>[^\"\n]{1,200})\""  # Yarn 1
     ),
 )
+_GONE = tuple(re.compile(pattern) for pattern in _NOT_TO_BE_HAD)
 _DOUBTS = tuple(re.compile(pattern) for pattern in _OTHER_NODE)
 _PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in _SIGNS)
 
@@ -75,6 +83,17 @@ def sign_in(output: str) -> str:
         if found:
             return words.format(what=found["what"].strip())
     return ""
+
+
+def gone_in(output: str) -> str:
+    """Name the package that a registry does not have, "" where there is none.
+
+    >>> gone_in("npm error 404  'nope@^1.0.0' is not in this registry.")
+    'its registry has no nope@^1.0.0'
+    """
+    tail = last_words(output)
+    found = next(filter(None, (pattern.search(tail) for pattern in _GONE)), None)
+    return f"its registry has no {found['what'].strip()}" if found else ""
 
 
 def doubt_in(output: str) -> str:

@@ -24,7 +24,8 @@ LACKS = "Install that here, or in the set-up: `setup` in .codebot.toml, or `setu
 SEE_ABOVE = "What the set-up lacks is said above."
 TELL_APART = (
     "Mend them on the base branch, or name what passes there: `test` in .codebot.toml, or "
-    "`test_command` of a task. Of pytest's and unittest's tests it is known which ones fail."
+    "`test_command` of a task. Of pytest, unittest, Jest, Vitest, Mocha, AVA, node:test, cargo and "
+    "CTest it is known which tests fail, where their own words are printed to the end."
 )
 
 

@@ -44,15 +44,20 @@ def as_text(tail: bytes, cut: int, redact: Callable[[str], str] = str) -> str:
     >>> as_text(b"\x1b[31mred\x1b[0m 10%\rdone \xff\n", 0)
     'done \ufffd\n'
     """
-    text = _ESCAPE.sub("", tail.decode(errors="replace"))
-    text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
-    text = redact(_CONTROL.sub("", text))
+    text = redact(cleaned(tail))
     if not cut and len(text) <= LONGEST_OUTPUT:
         return text
     kept = text[-LONGEST_OUTPUT:]
     first_end = kept.find("\n") + 1
     whole_lines = kept[first_end:] if first_end < len(kept) else kept
     return f"{LEFT_OUT}\n{whole_lines}"
+
+
+def cleaned(tail: bytes) -> str:
+    """Give all of an output that was kept, without what steers a terminal; no secret is masked."""
+    text = _ESCAPE.sub("", tail.decode(errors="replace"))
+    text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
+    return _CONTROL.sub("", text)
 
 
 def last_words(output: str) -> str:

@@ -5,6 +5,7 @@ It says how many ran, and names those that failed. https://docs.python.org/3/lib
 
 import re
 
+from codebot.verify.printed_runners import read_runners
 from codebot.verify.results import LONGEST_NAME, Results
 
 _END = re.compile(
@@ -15,6 +16,11 @@ _END = re.compile(
 _BAD = re.compile(r"^={70}\n(?:FAIL|ERROR): (?P<name>[^\n]+)$", re.MULTILINE)
 _BROKEN = "unittest.loader._FailedTest"
 """Whom unittest blames for a file that it could not import."""
+
+
+def read_printed(output: str) -> Results | None:
+    """Read what any known runner printed of its tests; None where nothing is clear."""
+    return read_unittest(output) or read_runners(output)
 
 
 def read_unittest(output: str) -> Results | None:

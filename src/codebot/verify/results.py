@@ -33,7 +33,8 @@ KINDS = ("passed", "failed", "skipped", "broken")
 class Results:
     """What the tests of one run said, by name; `broken` are files that could not be collected.
 
-    `unnamed` counts those of which only that is known: they did not fail.
+    `unnamed` counts those of which only that is known: they did not fail. `endings` is how often a
+    runner said that it had come to its end.
     """
 
     passed: frozenset[str] = frozenset()
@@ -41,12 +42,13 @@ class Results:
     skipped: frozenset[str] = frozenset()
     broken: frozenset[str] = frozenset()
     unnamed: int = 0
+    endings: int = 1
 
     def masked(self, redact: Callable[[str], str]) -> "Results":
         """Give the same with no secret in any name."""
         kinds = (self.passed, self.failed, self.skipped, self.broken)
         passed, failed, skipped, broken = (frozenset(map(redact, names)) for names in kinds)
-        return Results(passed, failed, skipped, broken, self.unnamed)
+        return Results(passed, failed, skipped, broken, self.unnamed, self.endings)
 
     @property
     def bad(self) -> frozenset[str]:
@@ -79,6 +81,20 @@ class Questionnaire:
         """Give what was answered, from the host's side of HOME; None where nothing usable was."""
         content = _read_file(home, self.name)
         return None if content is None else read_junit(content)
+
+
+def fuller(told: Results | None, printed: Results | None) -> Results | None:
+    """Give what was told into a file, unless it is less than what was printed.
+
+    Of several runs in one command the last one's file is left, and none where a repository has its
+    own file written.
+
+    >>> fuller(Results(passed=frozenset("ab")), Results(unnamed=5, endings=2)).count
+    5
+    """
+    if told is None or printed is None:
+        return told or printed
+    return printed if printed.endings > 1 and printed.count > told.count else told
 
 
 def read_junit(content: bytes) -> Results | None:

@@ -75,6 +75,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "{what} is not on this machine"),
     (r"requires rustc (?P<what>[\d.]+) or newer", "it needs rustc {what} or newer"),
     (r"go: go\.mod requires go >= (?P<what>[\d.]+)", "it needs Go {what} or newer"),
+    (r"^note: module requires Go (?P<what>[\d.]+)", "it needs Go {what} or newer"),
     (r"make.*\*\*\* \[(?P<what>[^\]\n]+)\] Error 127",
      "a program that make calls ({what}) is not installed where the tests run"),
     (r"make.*\*\*\* \[(?P<what>[^\]\n]+)\] Error 126",
@@ -86,14 +87,15 @@ _PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words 
 def why_not_tried(ended: Exit, output: str, results: Results | None, command: str) -> str:
     """Say in half a sentence why the command could not do its work, "" where it seems it could.
 
-    Tests that ran are the proof that it could; with none of them, the words of the output tell.
+    Tests that ran and failed are the proof that it could; else the words of the output tell. Where
+    all that ran was well, something else in the command was not: a browser's part, a linter.
 
     >>> why_not_tried(Exit(ExitReason.EXITED, 2), "make: tox: No such file or directory", None, "")
     'the program tox is not installed where the tests run'
     """
     if ended.reason is not ExitReason.EXITED or ended.code == 0:
         return ""
-    if results is not None and results.has_run:
+    if results is not None and results.has_run and results.bad:
         return ""
     told = _first_sign(output)
     if told:

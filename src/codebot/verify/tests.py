@@ -10,9 +10,9 @@ import structlog
 from codebot.domain.box import Network
 from codebot.domain.environment import Environment, TestCommand
 from codebot.sandbox.boxed import Boxed
-from codebot.sandbox.output import as_text
-from codebot.verify.printed import read_unittest
-from codebot.verify.results import Questionnaire
+from codebot.sandbox.output import as_text, cleaned
+from codebot.verify.printed import read_printed
+from codebot.verify.results import Questionnaire, fuller
 from codebot.verify.verdict import TestRun
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ async def run_tests(
         path=environment.search_path(boxed.paths),
     )  # fmt: skip
     told = await asyncio.to_thread(asked.read, boxed.checkout.home)
-    results = told or read_unittest(ended.tail.decode(errors="replace"))
+    results = fuller(told, None if ended.cut else read_printed(cleaned(ended.tail)))
     run = TestRun(
         command=command,
         exit=ended.exit,

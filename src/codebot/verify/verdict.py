@@ -119,13 +119,20 @@ def compare(run: TestRun, base: TestRun | None) -> Comparison:
         return Comparison()
     if run.is_good:
         return Comparison(base_exit_code=base.code)
-    if _tells(run) and _tells(base) and run.results and base.results:
+    if _is_comparable(run, base) and run.results and base.results:
         bad = run.results.bad
         return Comparison(
             Basis.TESTS, base.code, _named(bad & base.results.bad), _named(bad - base.results.bad)
         )
     by = Basis.NOTHING if base.is_good else Basis.EXIT_CODE
     return Comparison(by, base.code)
+
+
+def _is_comparable(run: TestRun, base: TestRun) -> bool:
+    """Say whether the tests of both are known: of several runners, none is silent that spoke."""
+    if not (_tells(run) and _tells(base) and run.results and base.results):
+        return False
+    return run.results.endings >= base.results.endings
 
 
 def _tells(run: TestRun) -> bool:
