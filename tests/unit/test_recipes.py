@@ -258,13 +258,14 @@ def test_what_tox_and_nox_name_is_installed_in_place_of_what_files_are_called() 
         "@nox.session\ndef lint(session):\n    session.install('flake8')\n"
         "@nox.session\ndef tests(session):\n"
         '    session.install("-r", "needs.txt", "-e", ".[cli]", "attrs>=20", *others)\n'
-        '    session.install("--group=unit")\n    session.run("pytest", "x")\n'
+        '    session.install("--group=unit", *PYPROJECT["groups"]["tests"], f"a=={b}")\n'
+        '    session.run("pytest", "x")\n'
         "def docs(session):\n    session.install('sphinx')\n"
     )
     files = {"pyproject.toml": PYTEST + PROJECT + groups, "noxfile.py": nox, "needs.txt": ""}
     setup = first(files).setup
     assert "-e '.[cli]' -r needs.txt --group unit\n" in setup
-    assert "'attrs>=20' || true" in setup
+    assert "python\" 'attrs>=20' || true" in setup
     assert "sphinx" not in setup
     assert "flake8" not in setup
 

@@ -15,7 +15,7 @@ NOX_SESSION = re.compile(r"^(?:async\s+)?def\s+(tests?|unit|unit_tests?|pytest)\
 MOST_INSTALLED = 200
 _NEXT = re.compile(r"^(?:@|def |async def |class )", re.MULTILINE)
 _INSTALL = re.compile(r"\.install\(([^()]{0,4000})\)")
-_TEXT = re.compile(r"""f?["']([^"'\n]{1,200})["']""")
+_TEXT = re.compile(r"""(?:^|,)\s*["']([^"'\n]{1,200})["']\s*(?=,|$)""")
 _FILE = re.compile(r"(?:-r|--requirements?)[ =]?(.+)")
 _GROUP = re.compile(r"--group[ =](.+)")
 _OF_PROJECT = re.compile(r"(?:-e ?|--editable[ =])?\.(?:\[([\w., -]+)\])?")
