@@ -434,6 +434,17 @@ def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() 
     assert test.command == "pytest"
 
 
+@pytest.mark.parametrize("file", ["tox.ini", "noxfile.py"])
+def test_where_tox_or_nox_cannot_make_its_environment_pytest_runs_in_another(file: str) -> None:
+    files = {file: "[tox]\n", "setup.py": ""}
+    by_itself, other, *_ = recipes(files)
+    assert (by_itself.source, other.source) == (file, "setup.py")
+    assert "-c 'import pytest'" in other.setup
+    test = find_test_command(None, tree(files), other)
+    assert test is not None
+    assert test.command == "pytest"
+
+
 def test_a_project_that_cannot_be_built_does_with_its_dependencies() -> None:
     pyproject = PYTEST + PROJECT + 'dependencies = ["attrs"]\noptional-dependencies.test = []\n'
     _, alone = recipes({"pyproject.toml": pyproject})

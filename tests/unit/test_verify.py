@@ -17,6 +17,7 @@ from codebot.sandbox.output import LONGEST_OUTPUT, as_text, keep_tail
 from codebot.telemetry.token_shapes import mask_tokens
 from codebot.verify.printed import read_unittest
 from codebot.verify.results import Results, read_junit
+from codebot.verify.services import service_in
 from codebot.verify.signs import why_not_tried
 from codebot.verify.verdict import LONGEST_CLUE, TestRun, judge, untested
 from fakes.tokens import PROOF
@@ -164,6 +165,53 @@ def test_only_new_failures_are_the_changes(
     assert (compared.inherited, compared.new) == (inherited, new)
     assert (compared.by, compared.base_exit_code) == (Basis.TESTS, base_code)
     assert verdict.is_proof is (state is VerdictState.PASSED)
+
+
+REFUSED = "E  ConnectionError: Error 111 connecting to localhost:6379. Connection refused.\n"
+
+
+def test_most_of_a_suite_without_its_service_proves_nothing() -> None:
+    most = a_run(1, command=DETECTED, output=REFUSED, results=told(passed="a", failed="b c"))
+    verdict = verdict_of(most, most)
+    assert verdict.state is VerdictState.ENVIRONMENT
+    assert verdict.reason == "The tests could not run: it needs Redis, which boxes do not have."
+    few = replace(most, results=told(passed="a d", failed="b c"))
+    assert verdict_of(few, few).is_proof
+    broken_by_the_change = verdict_of(most, a_run(results=told(passed="a b c")))
+    assert broken_by_the_change.state is VerdictState.FAILED
+
+
+def test_more_files_that_cannot_be_collected_than_tests_that_ran_prove_nothing() -> None:
+    most = a_run(1, command=DETECTED, results=told(passed="a", broken="b c"))
+    assert "could not be collected" in verdict_of(most, most).reason
+    one = a_run(1, command=DETECTED, results=told(passed="a b", broken="c"))
+    assert verdict_of(one, one).is_proof
+
+
+@pytest.mark.parametrize(
+    ("output", "service"),
+    [
+        (REFUSED, "Redis"),
+        (
+            'connection to server at "localhost" (127.0.0.1), port 5432 failed: Connection refused',
+            "PostgreSQL",
+        ),
+        ("could not connect: /var/run/postgresql/.s.PGSQL.5432: No such file", "PostgreSQL"),
+        ("Error: connect ECONNREFUSED 127.0.0.1:27017\n", "MongoDB"),
+        ("OSError: [Errno 111] Connect call failed ('127.0.0.1', 9092)\n", "Kafka"),
+        ("Can't connect to MySQL server on 'localhost' ([Errno 111]", "MySQL"),
+        ("docker.errors.DockerException: Error while fetching server API version", "Docker"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "Docker"),
+        ("Could not find a valid Docker environment.", "Docker"),
+        ("No binary for Chrome browser on your platform.", "a browser"),
+        ("SessionNotCreatedException: cannot find Chrome binary", "a browser"),
+        ("Error: connect ECONNREFUSED 127.0.0.1:38111\n", ""),
+        ("listening on port 6379\n", ""),
+        ("took 6379 ms; refused to go on 5432.5\n", ""),
+    ],
+)
+def test_a_service_that_is_wanted_is_named(output: str, service: str) -> None:
+    assert service_in(f"FAILED a\n{output}") == service
 
 
 def test_results_of_fewer_runners_than_on_the_base_are_not_compared() -> None:

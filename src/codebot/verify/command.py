@@ -22,6 +22,9 @@ PYTEST_TABLE, TOX_TABLE = (
 )
 """Searched for, not parsed: of a name with 50,000 dots, tomllib makes gigabytes."""
 
+MAKE_THEIR_OWN = ("tox", "nox")
+"""Programs that make the environments in which they run tests."""
+
 TOX_SECTIONS = (("tox.ini", "tox"), ("tox.ini", "testenv"), ("setup.cfg", "tox:tox"))
 
 PYTHON_RUNNERS = {
@@ -69,6 +72,8 @@ def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestC
     command, clue = found
     if recipe is not None and recipe.usual_test and recipe.source == clue:
         command = recipe.usual_test
+    elif recipe is not None and command in MAKE_THEIR_OWN and recipe.runner is not None:
+        command = PYTEST  # what they would have made could not be made
     if command == PYTEST:
         command = f"{_runner(tree, recipe)} {PYTEST}".lstrip()
     return TestCommand(command, f"detected from {clue}")

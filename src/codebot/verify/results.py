@@ -61,6 +61,21 @@ class Results:
         return len(self.passed) + len(self.failed) + len(self.skipped) + self.unnamed
 
     @property
+    def good(self) -> int:
+        """How many did not fail."""
+        return len(self.passed) + self.unnamed
+
+    @property
+    def is_mostly_bad(self) -> bool:
+        """Whether more of it is not as it should be than is."""
+        return len(self.bad) > self.good
+
+    @property
+    def is_mostly_broken(self) -> bool:
+        """Whether more files could not be collected than tests ran."""
+        return len(self.broken) > self.good + len(self.failed)
+
+    @property
     def has_run(self) -> bool:
         """Whether a single test is known to have run."""
         return bool(self.passed or self.failed or self.unnamed)

@@ -10,12 +10,15 @@ import re
 from codebot.domain.box import Exit, ExitReason
 from codebot.sandbox.output import last_words
 from codebot.verify.results import Results
+from codebot.verify.services import service_in
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 USAGE = 4
 NO_TESTS = 5
 """Of pytest: https://docs.pytest.org/en/stable/reference/exit-codes.html"""
+
+NEEDS = "it needs {}, which boxes do not have"
 
 _SIGNS: tuple[tuple[str, str], ...] = (
     (r"\b(?:/bin/)?(?:ba|da)?sh: (?:line )?\d*:? ?(?P<what>[\w.+/-]+): (?:command )?not found",
@@ -27,6 +30,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (r"(?:Failed to spawn: `|Command not found: |Command ')(?P<what>[\w.+-]+)[`']?",
      "the program {what} is not installed where the tests run"),
     (r"env: .(?P<what>[\w.+-]+)(?:\\r)?.: No such file or directory",
+     "the program {what} is not installed where the tests run"),
+    (r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<what>[a-z][\w+-]*)'$",
      "the program {what} is not installed where the tests run"),
     (r"bundler: command not found: (?P<what>[\w.+-]+)",
      "the program {what} is not installed where the tests run"),
@@ -54,7 +59,6 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "the header {what} is not installed where the tests run"),
     (r"Executable doesn't exist at (?P<what>[\w./+-]+)",
      "the browser {what} is not installed where the tests run"),
-    (r"Cannot connect to the (?P<what>Docker) daemon", "it needs {what}, which boxes do not have"),
     (r"(?P<what>[\w.+/-]+): Permission denied\n(?:.*\n){0,5}?make.*Error 12[67]",
      "{what} may not be executed"),
     (r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<what>[\w.]+)",
@@ -113,4 +117,5 @@ def _first_sign(output: str) -> str:
         found = pattern.search(tail)
         if found:
             return words.format(what=found["what"])
-    return ""
+    service = service_in(output)
+    return NEEDS.format(service) if service else ""

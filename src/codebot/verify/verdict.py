@@ -11,7 +11,8 @@ from codebot.domain.environment import BaseTests, TestCommand
 from codebot.domain.outcome import Basis, Comparison, Verdict, VerdictState
 from codebot.verify.none_found import found_no_test
 from codebot.verify.results import Results
-from codebot.verify.signs import NO_TESTS, NOT_EXECUTABLE, NOT_FOUND, why_not_tried
+from codebot.verify.services import service_in
+from codebot.verify.signs import NEEDS, NO_TESTS, NOT_EXECUTABLE, NOT_FOUND, why_not_tried
 
 LONGEST_CLUE = 16 * 1024
 """Characters: what a command says of its end is at the end."""
@@ -25,6 +26,7 @@ NOTHING_TO_RUN = (
 )
 
 
+FEW_RAN = "more of its test files could not be collected than tests ran, as on the base branch"
 NONE_RAN = "no test ran: its files could not be collected, on the base branch neither"
 
 NEVER_ENDING = (
@@ -152,7 +154,7 @@ def _judge(
         return VerdictState.UNTESTED, f"`{run.command.command}` found no test to run."
     if run.is_good and not _has_no_tests(run):
         return VerdictState.PASSED, ""
-    if not_tried := _not_tried(run, base, lacking):
+    if not_tried := _not_tried(run, base, lacking) or _hardly_tried(run, base):
         return VerdictState.ENVIRONMENT, f"The tests could not run: {not_tried}."
     if base is not None and ExitReason.TIMEOUT == run.exit.reason == base.exit.reason:
         return VerdictState.ENVIRONMENT, NEVER_ENDING
@@ -191,6 +193,25 @@ def _not_tried(run: TestRun, base: TestRun | None, lacking: str) -> str:
     if why and (run.command.is_detected if base is None else base.why_not_tried):
         return why
     return NONE_RAN if base is not None and _none_ran(run) and _none_ran(base) else ""
+
+
+def _hardly_tried(run: TestRun, base: TestRun | None) -> str:
+    """Say why most of the tests could do nothing, here as on the base: "" where they could.
+
+    Some pass all the same. What is left of a suite without its database proves little of a change.
+    """
+    if base is None or not (_is_mostly_bad(run) and _is_mostly_bad(base)):
+        return ""
+    service = service_in(run.output)
+    if service and service == service_in(base.output):
+        return NEEDS.format(service)
+    few = run.results and run.results.is_mostly_broken
+    few_there = base.results and base.results.is_mostly_broken
+    return FEW_RAN if few and few_there else ""
+
+
+def _is_mostly_bad(run: TestRun) -> bool:
+    return not run.is_good and run.results is not None and run.results.is_mostly_bad
 
 
 def _none_ran(run: TestRun) -> bool:

@@ -28,6 +28,9 @@ SEE_MODULES = (
     f'printf \'%s\\n\' "$PWD/src" "$PWD" >'
     f"\"$({PYTHON} -c 'import site; print(site.getsitepackages()[0])')/workspace.pth\""
 )
+CALL_OTHERS = ("make", "tox", "nox")
+"""What nobody knows of which program it runs the tests by; pytest runs those of the others."""
+
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 TEST_FILES = "test files"
@@ -110,7 +113,7 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         )
     if further:  # the guess of a guess
         yield f"{PIP} {' '.join(map(quote, further))} || true"
-    if "pytest" in clues.test or clues.test.startswith("make"):
+    if "pytest" in clues.test or clues.test.startswith(CALL_OTHERS):
         yield f"{PYTHON} -c 'import pytest' 2>/dev/null || {PIP} pytest"
     for tool in TOOLS_OF_OTHERS:
         if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
