@@ -14,6 +14,7 @@ READ = [*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json"]
 PACKAGE = json.dumps({"scripts": {"test": "vitest run"}})
 WORKSPACE = {"package.json": json.dumps({"workspaces": ["packages/*"]})}
 MEMBER = {"packages/a/package.json": PACKAGE}
+TOX_AND_PYTEST = {"tox.ini": "[tox]\n[pytest]\n"}
 PLACEHOLDER = json.dumps({"scripts": {"test": 'echo "Error: no test specified" && exit 1'}})
 
 
@@ -114,6 +115,13 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"Makefile": "test:\n", "package.json": PACKAGE}, "make test", "Makefile"),
         ({"Makefile": "build:\n", "package.json": PACKAGE}, "npm test", "package.json"),
         ({"pytest.ini": "", "tox.ini": "[tox]\n"}, "pytest", "pytest.ini"),
+        ({"Makefile": "test:\n\ttox\n", "tox.ini": "[tox]\n"}, "tox", "tox.ini"),
+        ({"Makefile": "test:\n\t@A=1 tox -p all\n", **TOX_AND_PYTEST}, "pytest", "tox.ini"),
+        ({"Makefile": "test:\n\tnox\n", "noxfile.py": ""}, "nox", "noxfile.py"),
+        ({"Makefile": "test:\n\ttox -e py\n", **TOX_AND_PYTEST}, "make test", "Makefile"),
+        ({"Makefile": "test:\n\tnox -s a\n", "noxfile.py": ""}, "make test", "Makefile"),
+        ({"Makefile": "test:\n\tpytest\nall:\n\ttox\n", **TOX_AND_PYTEST}, "make test", "Makefile"),
+        ({"Makefile": "test:\n\ttox\n"}, "make test", "Makefile"),
     ],
 )
 def test_a_clue_names_its_command(files: dict[str, str | bytes], command: str, clue: str) -> None:

@@ -25,6 +25,10 @@ PYTEST_TABLE, TOX_TABLE = (
 MAKE_THEIR_OWN = ("tox", "nox")
 """Programs that make the environments in which they run tests."""
 
+CALLS_ALL = re.compile(r"(?:^|[\s;&@+-])(?:tox|nox)\b(?!.*\s(?:-[efs]|--session)\b)")
+"""A line that calls tox or nox for all of their environments: linters, all Pythons and databases.
+One of them is found better without it."""
+
 TOX_SECTIONS = (("tox.ini", "tox"), ("tox.ini", "testenv"), ("setup.cfg", "tox:tox"))
 
 PYTHON_RUNNERS = {
@@ -87,9 +91,13 @@ def _runner(tree: Tree, recipe: Recipe | None) -> str:
 
 def _make(tree: Tree) -> Found:
     present = [name for name in MAKEFILES if name in tree.paths]
-    if present and "test" in make_targets(_text(tree, present[0])):
-        return "make test", present[0]
-    return None
+    makefile = _text(tree, present[0]) if present else ""
+    if "test" not in make_targets(makefile):
+        return None
+    calls_all = any(map(CALLS_ALL.search, make_recipe(makefile, "test")))
+    if calls_all and (_tox(tree) or _nox(tree)):
+        return None
+    return "make test", present[0]
 
 
 def make_targets(makefile: str) -> frozenset[str]:
@@ -107,6 +115,22 @@ def make_targets(makefile: str) -> frozenset[str]:
         if is_rule and not defining and not line.startswith((" ", "\t")):
             targets.update(names.split())
     return frozenset(targets)
+
+
+def make_recipe(makefile: str, target: str) -> list[str]:
+    r"""Give the lines that a makefile runs for a target.
+
+    >>> make_recipe("test: a.o\n\t@tox\n\n\techo\nlint:\n\truff\n", "test")
+    ['@tox', 'echo']
+    """
+    lines: list[str] = []
+    inside = False
+    for line in makefile.replace("\\\n", " ").splitlines():
+        if line.startswith("\t"):
+            lines += [line.strip()] if inside else []
+        elif line.strip():
+            inside = target in line.partition(":")[0].split()
+    return lines
 
 
 def _pytest(tree: Tree) -> Found:
