@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from codebot.domain.repository import RemoteAccess
 from codebot.domain.secret import Secret
+from codebot.git.config_text import as_config
 from codebot.git.environment import Setting
 
 MOST_ASKED = 8
@@ -84,8 +85,7 @@ def _trusting_settings(folder: str) -> int:
     the global file is what it still reads.
     """
     descriptor = os.memfd_create("gitconfig")
-    quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
-    lines = (f'\tdirectory = "{path}"\n' for path in (quoted, f"{quoted}/.git"))
+    trusted = [("safe.directory", path) for path in (folder, f"{folder}/.git")]
     with open(descriptor, "w", closefd=False) as file:
-        file.write("[safe]\n" + "".join(lines))
+        file.write(as_config(trusted))
     return descriptor

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from codebot.domain.outcome import Gap, LargeObject
 from codebot.domain.ports import Sandbox
 from codebot.domain.repository import RemoteAccess
+from codebot.git.config_text import as_config
 from codebot.git.environment import Setting
 from codebot.git.git import Git
 from codebot.lfs.objects import ObjectStore
@@ -140,10 +141,11 @@ def settings_for(sandbox: Sandbox, mirror: Path) -> tuple[Setting, ...]:
     )
 
 
-async def let_git_lfs_run(git: Git, sandbox: Sandbox, home: Path, mirror: Path) -> None:
+def let_git_lfs_run(sandbox: Sandbox, home: Path, mirror: Path) -> None:
     """Write these settings to a HOME that no box has seen, as `git lfs install` does."""
-    for key, value in settings_for(sandbox, mirror):
-        await git.run("config", "--file", str(home / ".gitconfig"), "--", key, value)
+    settings = settings_for(sandbox, mirror)
+    if settings:
+        (home / ".gitconfig").write_text(as_config(settings))
 
 
 async def read_pointers(git: Git, repository: Path, ids: Iterable[str]) -> dict[str, LargeObject]:

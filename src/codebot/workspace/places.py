@@ -67,7 +67,7 @@ class Places:
         with disk_errors():
             for folder in (top, place.tree, place.home):
                 folder.mkdir(mode=PRIVATE)
-        await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
+            let_git_lfs_run(self.sandbox, place.home, place.mirror)
         if layer is not None and layer.below:
             place, layer = layer.under(place), None
         await self._make_own_git(checkout, place)
@@ -87,7 +87,8 @@ class Places:
         It stands on nothing.
         """
         place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
-        await let_git_lfs_run(self.git, self.sandbox, place.home, place.mirror)
+        with disk_errors():
+            let_git_lfs_run(self.sandbox, place.home, place.mirror)
         await self._make_own_git(place, place)
         await self._fill(task_id, place, checkout.base_commit, layer)
         return place

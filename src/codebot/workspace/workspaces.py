@@ -107,7 +107,8 @@ class Workspaces:
         )
         try:
             checkout = await preparation.prepare(base_branch)
-            await let_git_lfs_run(self._git, self._sandbox, checkout.home, checkout.mirror)
+            with disk_errors():
+                let_git_lfs_run(self._sandbox, checkout.home, checkout.mirror)
         except CodebotError:
             await self.remove(task_id)
             raise
