@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from codebot.domain.ports import Finding
 from codebot.domain.secret import Secret
@@ -37,7 +37,7 @@ FINDINGS = (Finding("git", ok=True, detail="2.39.5"),)
 class Api:
     """The application, a client that talks to it with a valid key, and its store."""
 
-    app: FastAPI
+    app: Starlette
     client: httpx.AsyncClient
     service: Service
 
@@ -101,7 +101,7 @@ def with_service(api: Api, **changes: object) -> None:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[int]:
+async def serve(app: Starlette) -> AsyncIterator[int]:
     """Serve the application with uvicorn on loopback, in this loop; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -119,7 +119,7 @@ async def serve(app: FastAPI) -> AsyncIterator[int]:
         listener.close()
 
 
-def _client(app: FastAPI, headers: dict[str, str]) -> httpx.AsyncClient:
+def _client(app: Starlette, headers: dict[str, str]) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://codebot",

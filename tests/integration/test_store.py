@@ -107,8 +107,12 @@ async def test_a_commit_is_on_disk_when_it_returns(store: Store) -> None:
     assert await store._writer.write(pragmas) == ["wal", full]
 
 
-async def test_a_database_that_is_up_to_date_opens_without_the_migration_tool(path: Path) -> None:
-    await (await Store.open(path)).close()
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "up to date"])
+async def test_a_database_that_is_not_older_opens_without_the_migration_tool(
+    path: Path, *, is_there: bool
+) -> None:
+    if is_there:
+        await (await Store.open(path)).close()
     program = f"""
 import asyncio, sys
 from pathlib import Path

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import codebot.store
 from codebot.domain.egress import AccessVerdict
 from codebot.domain.run import QueueName
 from codebot.queue.embedded import EmbeddedQueue
-from codebot.store.database import REVISION
+from codebot.store.database import REVISION, migrate
 from codebot.store.egress import AccessTotal
 from codebot.store.schema import metadata
 from codebot.store.store import Store, new_uuid7, utc_now
@@ -53,15 +54,35 @@ async def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_migrations_make_the_very_tables_that_the_code_describes(path: Path) -> None:
-    engine = create_engine(f"sqlite:///{path}")
+async def test_the_migrations_make_the_very_tables_that_the_code_describes(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'migrated.sqlite3'}")
     with engine.connect() as connection:
+        migrate(connection)
         made = made_by_migrations(connection)
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     engine.dispose()
 
     assert differences == []
     assert made == described_in_code()
+
+
+async def test_a_new_database_is_what_the_migrations_make_of_an_empty_one(
+    path: Path, tmp_path: Path
+) -> None:
+    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated.sqlite3'}")
+    with migrated.connect() as connection:
+        migrate(connection)
+    migrated.dispose()
+
+    assert everything_in(path) == everything_in(tmp_path / "migrated.sqlite3")
+
+
+def everything_in(path: Path) -> tuple[set[tuple[str, str, str]], list[tuple[str]]]:
+    """Give each table and index with its SQL, and the revision."""
+    with closing(sqlite3.connect(path)) as connection:
+        made = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return {(kind, name, normal(sql or "")) for kind, name, sql in made}, revision
 
 
 def test_the_newest_migration_is_the_one_that_the_store_asks_for() -> None:

@@ -151,6 +151,20 @@ def test_help_loads_no_web_framework_and_no_database() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
+def test_a_service_begins_without_what_only_some_of_its_answers_need() -> None:
+    """FastAPI documents the API, and nobody may ask for that; a new database has its tables."""
+    program = (
+        "import sys, codebot.app.serve, codebot.app.run\n"
+        "late = {'fastapi', 'opentelemetry', 'codebot.intake.openapi', 'codebot.intake.schemas',"
+        " 'alembic', 'mako', 'jinja2', 'markdown_it', 'genai_prices', 'jwt', 'mousebender'}\n"
+        "print(sorted(late & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown == "[]\n"
+
+
 def test_help_of_every_command_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("serve", "run", "demo", "doctor", "egress"):
         with pytest.raises(SystemExit) as caught:

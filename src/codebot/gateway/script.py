@@ -13,7 +13,7 @@ STRUCTURED_OUTPUT = "StructuredOutput"
 """The tool by which Claude Code takes a result of the shape that `--json-schema` asks for."""
 WORKING_DIRECTORY = "{cwd}"
 
-_Strict = ConfigDict(extra="forbid", frozen=True)
+_Strict = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ScriptedTool(BaseModel):

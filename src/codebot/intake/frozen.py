@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import asdict
 from http import HTTPStatus
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,15 +14,8 @@ from codebot.errors import NotFound, StoreUnavailable
 from codebot.intake.accepting import PROBLEMS, accept_task
 from codebot.intake.bodies import Json, json_response, task_state, task_summary
 from codebot.intake.gate import key_fingerprint
-from codebot.intake.operations import (
-    PlainRoute,
-    number_parameter,
-    operation,
-    operation_id,
-    word_parameter,
-)
+from codebot.intake.operations import Operations, Told, number_parameter, word_parameter
 from codebot.intake.queries import Query
-from codebot.intake.schemas import Health, TaskAccepted, TaskList, TaskState
 from codebot.intake.service import Service, service_of
 from codebot.intake.submission import FROZEN
 
@@ -37,28 +29,27 @@ STATUSES = {
 
 LIMIT = {"default": 100, "lowest": 1, "highest": 1000}
 
+TASKS = ("tasks",)
+
 _HEALTH_SECONDS = 5
 
-router = APIRouter(route_class=PlainRoute, generate_unique_id_function=operation_id)
+operations = Operations()
 
 
-@router.post(
+@operations.add(
+    "POST",
     "/api/tasks/submit",
-    status_code=HTTPStatus.ACCEPTED,
-    response_model=TaskAccepted,
-    tags=["tasks"],
-    **operation(*PROBLEMS, body="TaskSubmission"),
+    Told("TaskAccepted", HTTPStatus.ACCEPTED, TASKS, PROBLEMS, body="TaskSubmission"),
 )
 async def submit(request: Request) -> Response:
     """Submit a task. The answer is a promise: the task is on disk by then."""
     return await accept_task(request, optional=FROZEN, location="/api/tasks/{}/status")
 
 
-@router.get(
+@operations.add(
+    "GET",
     "/api/tasks/{task_id}/status",
-    response_model=TaskState,
-    tags=["tasks"],
-    **operation(HTTPStatus.NOT_FOUND),
+    Told("TaskState", tags=TASKS, problems=(HTTPStatus.NOT_FOUND,)),
 )
 async def status(request: Request, task_id: str) -> Response:
     """Check the status and results of a task."""
@@ -68,12 +59,13 @@ async def status(request: Request, task_id: str) -> Response:
     return json_response(task_state(task))
 
 
-@router.get(
+@operations.add(
+    "GET",
     "/api/tasks",
-    response_model=TaskList,
-    tags=["tasks"],
-    **operation(
-        HTTPStatus.BAD_REQUEST,
+    Told(
+        "TaskList",
+        tags=TASKS,
+        problems=(HTTPStatus.BAD_REQUEST,),
         query=(
             word_parameter("status", "Filter by status", tuple(STATUSES)),
             number_parameter("limit", "How many at most", **LIMIT),
@@ -91,11 +83,15 @@ async def list_tasks(request: Request) -> Response:
     return json_response({"tasks": [task_summary(task) for task in found], "count": len(found)})
 
 
-@router.get(
+@operations.add(
+    "GET",
     "/health",
-    response_model=Health,
-    tags=["service"],
-    **operation(also={HTTPStatus.SERVICE_UNAVAILABLE: Health}, open_to_all=True),
+    Told(
+        "Health",
+        tags=("service",),
+        also={HTTPStatus.SERVICE_UNAVAILABLE: "Health"},
+        open_to_all=True,
+    ),
 )
 async def health(request: Request) -> Response:
     """Check server health and queue status; 503 when the store cannot be written."""

@@ -1,77 +1,85 @@
-"""How a route tells the OpenAPI document what it takes and gives, beyond its path and model."""
+"""The routes of the API as values: what answers each, and what its OpenAPI document tells of it.
 
-from collections.abc import Mapping
+Serving needs nothing that the document is made with: that takes as long to import as half of all
+else, and few ever ask for it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from codebot.intake.problems import MEDIA_TYPE, phrase
-
-BEARER = "bearer"
-API_KEY = "api_key"
-
-_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+Answer = Callable[..., Awaitable[Response]]
 
 
-class PlainRoute(APIRoute):
-    """A route that FastAPI documents and otherwise leaves alone.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the document tells of an operation, beyond its path and its function.
 
-    Its function takes the request and the path's parameters, and gives the response itself.
-    FastAPI's own way there (dependencies, validation, three exit stacks) costs more than all that
-    the functions do.
+    `problems` are what it answers with beside 401 and whatever `default` covers; `model`, `body`
+    and those of `also`, which are answers that are no problems, are names of `intake.schemas`.
+    Without a `model` the answer is plain text.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  whatever a route takes
-        """Take what every route takes."""
-        super().__init__(*args, **kwargs)
+    model: str | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    tags: Sequence[str] = ()
+    problems: Sequence[HTTPStatus] = ()
+    body: str | None = None
+    query: Sequence[Mapping[str, Any]] = ()
+    also: Mapping[HTTPStatus, str] = field(default_factory=dict)
+    open_to_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path: `answer` takes the request and the path's parameters."""
+
+    method: str
+    path: str
+    answer: Answer
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations of one surface, in the order of their functions."""
+
+    all: list[Operation] = field(default_factory=list)
+
+    def add(self, method: str, path: str, told: Told) -> Callable[[Answer], Answer]:
+        """Give the decorator that makes a function the answer to this."""
+
+        def decorate(answer: Answer) -> Answer:
+            self.all.append(Operation(method, path, answer, told))
+            return answer
+
+        return decorate
+
+    @property
+    def routes(self) -> list[Route]:
+        """The same as the server takes them."""
+        return [PlainRoute(operation) for operation in self.all]
+
+
+class PlainRoute(Route):
+    """The route of one operation. HEAD is answered as GET is, and not told of."""
+
+    def __init__(self, operation: Operation) -> None:
+        """Let the operation's function answer, and nothing stand between."""
+        super().__init__(operation.path, operation.answer, methods=[operation.method])
+        self.methods = {operation.method}
         self.app = self._answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         response: Response = await self.endpoint(request, **request.path_params)
         await response(scope, receive, send)
-
-
-def operation(
-    *statuses: HTTPStatus,
-    body: str | None = None,
-    query: tuple[dict[str, Any], ...] = (),
-    also: Mapping[HTTPStatus, type[BaseModel]] | None = None,
-    open_to_all: bool = False,
-) -> dict[str, Any]:
-    """Give the arguments of a route's decorator that document it.
-
-    `statuses` are the problems it answers with, beside 401 and whatever `default` covers; `body`
-    names the schema of its request; `also` are answers that are no problems. Naming a `default`
-    answer keeps FastAPI from promising 422, which this service never sends.
-    """
-    known = statuses if open_to_all else (HTTPStatus.UNAUTHORIZED, *statuses)
-    responses: dict[int | str, Any] = {
-        status.value: {"description": phrase(status), "content": _PROBLEM} for status in known
-    }
-    for status, model in (also or {}).items():
-        responses[status.value] = {"description": phrase(status), "model": model}
-    responses["default"] = {"description": "Any other problem", "content": _PROBLEM}
-    extra: dict[str, Any] = {"security": [] if open_to_all else [{BEARER: []}, {API_KEY: []}]}
-    if body:
-        schema = {"$ref": f"#/components/schemas/{body}"}
-        extra["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
-    if query:
-        extra["parameters"] = list(query)
-    return {"responses": responses, "openapi_extra": extra}
-
-
-def operation_id(route: APIRoute) -> str:
-    """Name an operation as its function is named."""
-    return route.name
 
 
 def number_parameter(

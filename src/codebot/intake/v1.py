@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -10,45 +9,44 @@ from codebot.domain.task import Task, TaskId
 from codebot.intake.accepting import PROBLEMS, accept_task
 from codebot.intake.bodies import access_body, event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
-from codebot.intake.operations import PlainRoute, number_parameter, operation, operation_id
+from codebot.intake.operations import Operations, Told, number_parameter
 from codebot.intake.queries import Query
-from codebot.intake.schemas import AccessList, EventList, TaskAccepted, TaskDetails
 from codebot.intake.service import service_of
 from codebot.intake.submission import OPTIONAL
 
 AFTER = {"default": 0, "lowest": 0, "highest": 10**18}
 
-router = APIRouter(
-    prefix="/api/v1/tasks",
-    tags=["tasks, whole"],
-    route_class=PlainRoute,
-    generate_unique_id_function=operation_id,
-)
+TASKS = "/api/v1/tasks"
+TASK = f"{TASKS}/{{task_id}}"
+WHOLE = ("tasks, whole",)
+UNKNOWN = (HTTPStatus.NOT_FOUND,)
+
+operations = Operations()
 
 
-@router.post(
-    "",
-    status_code=HTTPStatus.ACCEPTED,
-    response_model=TaskAccepted,
-    **operation(*PROBLEMS, body="WholeTaskSubmission"),
+@operations.add(
+    "POST",
+    TASKS,
+    Told("TaskAccepted", HTTPStatus.ACCEPTED, WHOLE, PROBLEMS, body="WholeTaskSubmission"),
 )
 async def submit_whole_task(request: Request) -> Response:
     """Submit a task with all that it may say. The task is on disk by the time of the answer."""
     return await accept_task(request, optional=OPTIONAL, location="/api/v1/tasks/{}")
 
 
-@router.get("/{task_id}", response_model=TaskDetails, **operation(HTTPStatus.NOT_FOUND))
+@operations.add("GET", TASK, Told("TaskDetails", tags=WHOLE, problems=UNKNOWN))
 async def read_task(request: Request, task_id: str) -> Response:
     """Read a task with its phase, outcome, failure, pull request and usage."""
     return json_response(task_details(await _task(request, task_id)))
 
 
-@router.get(
-    "/{task_id}/events",
-    response_model=EventList,
-    **operation(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.NOT_FOUND,
+@operations.add(
+    "GET",
+    f"{TASK}/events",
+    Told(
+        "EventList",
+        tags=WHOLE,
+        problems=(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
         query=(
             number_parameter("after", "Only what followed this `seq`", **AFTER),
             number_parameter("limit", "How many at most", **LIMIT),
@@ -67,14 +65,14 @@ async def read_events(request: Request, task_id: str) -> Response:
     return json_response({"items": [event_body(each) for each in found], "next_after": next_after})
 
 
-@router.get("/{task_id}/log", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+@operations.add("GET", f"{TASK}/log", Told(tags=WHOLE, problems=UNKNOWN))
 async def read_log(request: Request, task_id: str) -> Response:
     """Read what the agent printed so far: empty until it prints."""
     task = await _task(request, task_id)
     return PlainTextResponse(await service_of(request).store.logs.text(task.id))
 
 
-@router.get("/{task_id}/diff", response_class=PlainTextResponse, **operation(HTTPStatus.NOT_FOUND))
+@operations.add("GET", f"{TASK}/diff", Told(tags=WHOLE, problems=UNKNOWN))
 async def read_diff(request: Request, task_id: str) -> Response:
     """Read what the task changed, as a unified diff: empty until it changed something."""
     task = await _task(request, task_id)
@@ -82,7 +80,7 @@ async def read_diff(request: Request, task_id: str) -> Response:
     return PlainTextResponse(found or "")
 
 
-@router.get("/{task_id}/egress", response_model=AccessList, **operation(HTTPStatus.NOT_FOUND))
+@operations.add("GET", f"{TASK}/egress", Told("AccessList", tags=WHOLE, problems=UNKNOWN))
 async def read_egress(request: Request, task_id: str) -> Response:
     """Read what a task's boxes reached and were refused; the last second may still be missing."""
     task = await _task(request, task_id)

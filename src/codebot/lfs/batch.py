@@ -15,7 +15,7 @@ MOST_AT_ONCE = 100
 
 
 class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Action(_Read):

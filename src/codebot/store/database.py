@@ -12,6 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from codebot.errors import ConfigError, NotFound, StoreUnavailable
 from codebot.store.faults import store_faults
+from codebot.store.schema import metadata
 
 REVISION = "0003"
 """The newest migration, known without importing Alembic: that costs 0.2 s at every start."""
@@ -88,9 +89,18 @@ def _require_database(path: Path) -> None:
 
 
 def _update(connection: Connection, path: Path) -> None:
-    """Bring the tables up to date; refuse those of a newer Codebot, which would be misread."""
-    revision = _revision(connection)
-    if revision is not None and revision > REVISION:
+    """Bring the tables up to date; refuse those of a newer Codebot, which would be misread.
+
+    A new file gets the newest ones at once: a tenth of the time that the migrations take, which
+    make the very same.
+    """
+    with connection.begin():
+        revision = _revision(connection)
+        if revision is None:
+            metadata.create_all(connection, checkfirst=False)
+            _sign(connection)
+            return
+    if revision > REVISION:
         raise ConfigError(
             (f"The database {path} was made by a newer Codebot (revision {revision}).",),
             hint="Install that version again, or restore the database from a backup.",
@@ -163,10 +173,18 @@ def _begin_immediately(connection: Connection) -> None:
 
 def _revision(connection: Connection) -> str | None:
     """Say which migration made these tables, None for a new file."""
-    with connection.begin():
-        known = connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
-        ).one_or_none()
-        if known is None:
-            return None
-        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+    known = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+    ).one_or_none()
+    if known is None:
+        return None
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+
+
+def _sign(connection: Connection) -> None:
+    """Write down which migration the tables are of, as Alembic does."""
+    connection.exec_driver_sql(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (REVISION,))

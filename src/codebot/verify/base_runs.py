@@ -4,6 +4,7 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,8 +16,6 @@ from codebot.verify.verdict import TestRun
 MOST = 500
 """Runs that are kept, the newest ones."""
 
-_CODEC = TypeAdapter(TestRun)
-
 
 @dataclass(frozen=True, slots=True)
 class BaseRuns:
@@ -27,7 +26,7 @@ class BaseRuns:
     def find(self, key: str) -> TestRun | None:
         """Give a kept run; a file that cannot be read counts as none."""
         with suppress(OSError, ValidationError):
-            return _CODEC.validate_json(self._file(key).read_bytes())
+            return _codec().validate_json(self._file(key).read_bytes())
         return None
 
     def keep(self, key: str, run: TestRun) -> None:
@@ -38,7 +37,7 @@ class BaseRuns:
         with suppress(OSError):  # it would be found out again
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = self.folder / f".{uuid4().hex}"
-            temporary.write_bytes(_CODEC.dump_json(run))
+            temporary.write_bytes(_codec().dump_json(run))
             temporary.replace(self._file(key))
             self._drop_oldest()
 
@@ -49,6 +48,11 @@ class BaseRuns:
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.json"
+
+
+@cache
+def _codec() -> TypeAdapter[TestRun]:
+    return TypeAdapter(TestRun)
 
 
 def base_key(*parts: str) -> str:

@@ -7,7 +7,8 @@ sees to it that `/tasks/` is behind an API key.
 import shlex
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -31,24 +32,22 @@ _DOCUMENT_POLICY = (
 )
 
 
-def add_pages(app: FastAPI, store: Store) -> None:
+def add_pages(app: Starlette, store: Store) -> None:
     """Add `/tasks/{task_id}/pull-request`, `/docs` and `/static` to the application."""
-    router = APIRouter(include_in_schema=False)
 
-    @router.get("/tasks/{task_id}/pull-request")
-    async def pull_request(task_id: str) -> Response:
+    async def pull_request(request: Request) -> Response:
         """Show a pull request that a task opened, also when the task itself is gone."""
-        record = await store.pull_requests.get(TaskId(task_id))
+        record = await store.pull_requests.get(TaskId(request.path_params["task_id"]))
         if record is None:
             raise NotFound("There is no pull request of a task with this id.")
         return _page(_PAGE_POLICY, pull_request_page(record, await store.diffs.get(record.task_id)))
 
-    @router.get("/docs")
-    async def document() -> Response:
+    async def document(_: Request) -> Response:
         """Show the API's document, ready to be tried out."""
         return _page(_DOCUMENT_POLICY, render("docs.html"))
 
-    app.include_router(router)
+    app.add_route("/tasks/{task_id}/pull-request", pull_request)
+    app.add_route("/docs", document)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 

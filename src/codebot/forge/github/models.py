@@ -12,7 +12,7 @@ from codebot.domain.repository import Identity
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class App(_Answer):

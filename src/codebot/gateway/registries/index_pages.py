@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import mousebender.simple
-
 from codebot.gateway.registries.copying import Checksum
 
 BESIDE = (".metadata", ".asc", ".provenance")
 """What a client adds to a file's address to read what lies beside it (PEP 658, signatures)."""
 
-_NO_PAGE = (
-    *(ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error),
-    *(mousebender.simple.UnsupportedAPIVersion, mousebender.simple.UnsupportedMIMEType),
-)
+_NO_PAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error)
 """How a page shows that it is none: mousebender takes the shape of a JSON page on trust."""
 _PROJECT = re.compile(r"([A-Za-z0-9._]+?)-\d[^/]*")
 _SHA512_BYTES = 64
@@ -45,13 +40,16 @@ def project_of(file_name: str) -> str | None:
 
 def find_in_python_page(body: bytes, kind: str, where: str, file_name: str) -> NamedFile | None:
     """Give a file that a page of a Python index names; None when it does not."""
+    # With Python's parser of HTML: 30 ms of every start, and not every task installs from an index.
+    from mousebender import simple
+
     try:
         text = body.decode(errors="replace")
-        details = mousebender.simple.parse_project_details(text, kind, "project")
+        details = simple.parse_project_details(text, kind, "project")
         for file in details.get("files", ()):
             if file["filename"] == file_name:
                 return _named(urljoin(where, str(file["url"])), file.get("hashes") or {})
-    except _NO_PAGE:
+    except (*_NO_PAGE, simple.UnsupportedAPIVersion, simple.UnsupportedMIMEType):
         return None
     return None
 
