@@ -122,6 +122,16 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({"Makefile": "test:\n\tnox -s a\n", "noxfile.py": ""}, "make test", "Makefile"),
         ({"Makefile": "test:\n\tpytest\nall:\n\ttox\n", **TOX_AND_PYTEST}, "make test", "Makefile"),
         ({"Makefile": "test:\n\ttox\n"}, "make test", "Makefile"),
+        (
+            {"Makefile": "test: lint\n\tpytest\nlint:\n\tpre-commit run -a\n", "test_a.py": ""},
+            "pytest",
+            "test_a.py",
+        ),
+        (
+            {"Makefile": "test: a\n\tx\na: test\n\ty\nb:\n\tpre-commit run\n", "test_a.py": ""},
+            "make test",
+            "Makefile",
+        ),
     ],
 )
 def test_a_clue_names_its_command(files: dict[str, str | bytes], command: str, clue: str) -> None:

@@ -29,6 +29,12 @@ CALLS_ALL = re.compile(r"(?:^|[\s;&@+-])(?:tox|nox)\b(?!.*\s(?:-[efs]|--session)
 """A line that calls tox or nox for all of their environments: linters, all Pythons and databases.
 One of them is found better without it."""
 
+ASKS_OTHERS = re.compile(r"(?:^|[\s;&@+-])pre-commit +(?:run|install)\b")
+"""A line that has pre-commit fetch linters from their own hosts, which no box may reach."""
+
+MOST_TARGETS = 100
+"""In one line of a makefile."""
+
 TOX_SECTIONS = (("tox.ini", "tox"), ("tox.ini", "testenv"), ("setup.cfg", "tox:tox"))
 
 PYTHON_RUNNERS = {
@@ -94,10 +100,10 @@ def _make(tree: Tree) -> Found:
     makefile = _text(tree, present[0]) if present else ""
     if "test" not in make_targets(makefile):
         return None
-    calls_all = any(map(CALLS_ALL.search, make_recipe(makefile, "test")))
-    if calls_all and (_tox(tree) or _nox(tree)):
-        return None
-    return "make test", present[0]
+    lines = make_recipe(makefile, "test")
+    calls_all = any(map(CALLS_ALL.search, lines)) and (_tox(tree) or _nox(tree))
+    asks_others = any(map(ASKS_OTHERS.search, lines)) and (_pytest(tree) or _pytest_unsaid(tree))
+    return None if calls_all or asks_others else ("make test", present[0])
 
 
 def make_targets(makefile: str) -> frozenset[str]:
@@ -118,19 +124,35 @@ def make_targets(makefile: str) -> frozenset[str]:
 
 
 def make_recipe(makefile: str, target: str) -> list[str]:
-    r"""Give the lines that a makefile runs for a target.
+    r"""Give the lines that a makefile runs for a target, those of what it is made of first.
 
-    >>> make_recipe("test: a.o\n\t@tox\n\n\techo\nlint:\n\truff\n", "test")
-    ['@tox', 'echo']
+    >>> make_recipe("test: lint\n\t@tox\n\n\techo\nlint:\n\truff\nx:\n\ty\n", "test")
+    ['ruff', '@tox', 'echo']
     """
-    lines: list[str] = []
-    inside = False
+    rules = _make_rules(makefile)
+    reached = {target: None}
+    left = [target]
+    while left:
+        made_of, _ = rules.get(left.pop(), ([], []))
+        left += [name for name in made_of if name not in reached]
+        reached |= dict.fromkeys(made_of)
+    return [line for name in reversed(reached) for line in rules.get(name, ([], []))[1]]
+
+
+def _make_rules(makefile: str) -> dict[str, tuple[list[str], list[str]]]:
+    """Give what each target is made of, and the lines that make it."""
+    rules: dict[str, tuple[list[str], list[str]]] = {}
+    names: list[str] = []
     for line in makefile.replace("\\\n", " ").splitlines():
         if line.startswith("\t"):
-            lines += [line.strip()] if inside else []
+            for name in names:
+                rules[name][1].append(line.strip())
         elif line.strip():
-            inside = target in line.partition(":")[0].split()
-    return lines
+            before, _, made_of = line.partition(":")
+            names = before.split()[:MOST_TARGETS]
+            for name in names:
+                rules.setdefault(name, ([], []))[0].extend(made_of.split()[:MOST_TARGETS])
+    return rules
 
 
 def _pytest(tree: Tree) -> Found:
