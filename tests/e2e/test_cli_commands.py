@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from fakes.service import KEY, run_service
 COMMAND = [sys.executable, "-m", "codebot"]
 SCENARIO = yaml.safe_load((files("codebot.demo") / "scenario.yaml").read_text())
 CANARY = "canary-{}-0123456789abcdef"
+UNBOXED = {"CODEBOT_SANDBOX": "none"}
+"""For what has nothing to do with boxes: the trial of one takes most of a short run's time."""
+
 pytestmark = pytest.mark.e2e
 
 
@@ -231,22 +235,49 @@ def test_run_removes_what_a_killed_run_left_and_nothing_of_one_that_lives(
         assert [*temporary.iterdir()] == [held]
 
 
-def test_a_run_that_is_interrupted_leaves_no_workspace(tmp_path: Path, project: Path) -> None:
+@contextmanager
+def run_that_works(folder: Path, project: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a run whose agent works, and goes on working."""
     prompt = json.dumps({"repository_url": str(project), "description": "Do nothing"})
-    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    given = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     started = subprocess.Popen(
         [*COMMAND, "run", "--task-prompt", prompt],
-        cwd=tmp_path,
-        env=given | {"CODEBOT_AGENT": "command:sleep 60"},
+        cwd=folder,
+        env=given | UNBOXED | {"CODEBOT_AGENT": "command:sleep 60"},
         stdout=subprocess.PIPE,
         text=True,
     )
     with ending(started) as running:
         assert running.stdout is not None
         assert any(line == "The agent works\n" for line in running.stdout)
+        yield running
+
+
+def test_a_run_that_is_interrupted_leaves_no_workspace(tmp_path: Path, project: Path) -> None:
+    with run_that_works(tmp_path, project) as running:
         running.terminate()
         assert running.wait(timeout=30) == 130
     assert [*(tmp_path / "codebot_workspace" / "run").iterdir()] == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path, project: Path) -> None:
+    works = tmp_path / "codebot_workspace" / "run"
+    with run_that_works(tmp_path, project) as killed:
+        killed.kill()
+        killed.wait()
+    left = {path.stem for path in works.iterdir()}
+    assert len(left) == 1
+    prompt = json.dumps({"repository_url": str(project), "description": "Do nothing"})
+    run(
+        "run",
+        "--task-prompt",
+        prompt,
+        cwd=tmp_path,
+        env=UNBOXED | {"CODEBOT_AGENT": "command:true"},
+    )
+    [failed] = works.iterdir()
+    assert failed.name not in left
+    assert (failed / "tests.log").exists()
 
 
 def test_a_service_that_cannot_start_announces_nothing(tmp_path: Path) -> None:

@@ -50,13 +50,17 @@ def make_archive() -> bytes:
 
 @dataclass
 class FakeRegistry:
-    """Answers as both registries would; `asked` is what came in."""
+    """Answers as both registries would; `asked` is what came in.
+
+    `told` are headers that it gives besides, or in the place of its own.
+    """
 
     kind: str = JSON
     redirect: str = ""
     status: int = 200
     gives_parts: bool = False
     page: str = ""
+    told: dict[str, str] = field(default_factory=dict)
     wheel: bytes = field(default_factory=make_wheel)
     archive: bytes = field(default_factory=make_archive)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -83,6 +87,8 @@ class FakeRegistry:
             answer.headers["accept-ranges"] = "bytes"
         if self.gives_parts and "range" in request.headers:
             answer = _part_of(answer, request.headers["range"])
+        for name, value in self.told.items():
+            answer.headers[name] = value
         await answer(scope, receive, send)
 
     def _answer(self, path: str) -> Response:
@@ -129,6 +135,6 @@ def _part_of(whole: Response, asked: str) -> Response:
     first, last = asked.removeprefix("bytes=").split("-")
     body = bytes(whole.body)
     begin = int(first) if first else len(body) - int(last)
-    end = int(last) + 1 if first and last else len(body)
+    end = min(int(last) + 1, len(body)) if first and last else len(body)
     told = {"content-range": f"bytes {begin}-{end - 1}/{len(body)}"}
     return Response(body[begin:end], 206, told, media_type="application/octet-stream")

@@ -96,25 +96,6 @@ async def test_a_part_of_what_is_kept_can_be_had_and_nothing_if_the_client_has_i
     assert [parts[odd].status_code for odd in ("bytes=9-3", "x")] == [200, 200]
 
 
-async def test_a_part_of_what_is_not_kept_is_fetched_alone_and_kept() -> None:
-    async with (
-        FakeRegistry(archive=bytes(range(200)) * 50_000, gives_parts=True) as registry,
-        outside(registry=registry) as place,
-    ):
-        for asked, body in (
-            ("bytes=-5", bytes(range(195, 200))),
-            ("bytes=10-19", bytes(range(10, 20))),
-        ):
-            for _ in range(2):
-                part = await get(place, PACKAGES, ARCHIVE, Range=asked)
-                assert (part.status_code, part.content) == (206, body)
-                assert part.headers["content-range"].endswith("/10000000")
-        assert [heard.get("range") for _, _, heard in registry.asked] == ["bytes=-5", "bytes=10-19"]
-        assert place.library.cache.size() < 1_000_000
-        whole = await get(place, PACKAGES, ARCHIVE)
-        assert (whole.status_code, whole.content) == (200, registry.archive)
-
-
 @pytest.mark.parametrize("gives_parts", [True, False])
 async def test_whether_parts_can_be_had_is_told_before_anything_is_kept(
     *, gives_parts: bool
@@ -127,15 +108,6 @@ async def test_whether_parts_can_be_had_is_told_before_anything_is_kept(
     ):
         told = await client.head(ARCHIVE)
     assert told.headers.get("accept-ranges") == ("bytes" if gives_parts else None)
-
-
-async def test_the_rest_of_a_download_is_no_part_to_keep() -> None:
-    async with (
-        FakeRegistry(archive=bytes(10_000_000), gives_parts=True) as registry,
-        outside(registry=registry) as place,
-    ):
-        got = await get(place, PACKAGES, ARCHIVE, Range="bytes=1000-")
-    assert (got.status_code, len(got.content)) == (200, 10_000_000)
 
 
 # --- Nobody plants anything ------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 from codebot.app.forges import repository_rules
 from codebot.app.parts import Parts, open_parts
 from codebot.app.trial import require_sandbox
+from codebot.app.unfinished import remove_unfinished, unfinished
 from codebot.domain.event import Event
 from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
@@ -61,7 +62,7 @@ async def run_task(
     A local directory may be worked on without further ado: who can start this can change it. The
     mirrors are shared with a running service; the rest is this run's own and goes with it. What
     the agent and the tests said stays in the task's folder, as does the workspace of a task that
-    failed. Raises `InvalidTask`, `ConfigError` where no
+    failed; what a run that was killed left goes first. Raises `InvalidTask`, `ConfigError` where no
     model could be asked, and `SandboxUnavailable`.
     """
     hide_environment()
@@ -72,11 +73,21 @@ async def run_task(
         _make_folders(settings)
         async with open_parts(own, redactor, public_url="") as parts:
             await require_sandbox(parts)
-            task = await _do(parts, request, show)
-            if task.status is TaskStatus.COMPLETED:
-                await parts.workspaces.remove(task.id)
-            await parts.budget().hold_down()
-            return await _keep_words(parts, task, own.work_dir / task.id)
+            await remove_unfinished(own.work_dir, parts.workspaces.remove)
+            return await _submit_and_do(parts, request, show)
+
+
+async def _submit_and_do(
+    parts: Parts, request: TaskRequest, show: Callable[[Event], None]
+) -> Ended:
+    new = await submit_task(parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7)
+    work_dir = parts.settings.work_dir
+    with unfinished(work_dir, new.id):
+        task = await _do(parts, new.id, show)
+        if task.status is TaskStatus.COMPLETED:
+            await parts.workspaces.remove(task.id)
+        await parts.budget().hold_down()
+        return await _keep_words(parts, task, work_dir / task.id)
 
 
 def _require_model(settings: Settings) -> None:
@@ -130,15 +141,14 @@ async def _last_output(parts: Parts, task_id: TaskId) -> str:
     return ""
 
 
-async def _do(parts: Parts, request: TaskRequest, show: Callable[[Event], None]) -> Task:
+async def _do(parts: Parts, task_id: TaskId, show: Callable[[Event], None]) -> Task:
     worker = parts.worker(1)
-    new = await submit_task(parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7)
     worker.start()
     try:
-        return await _follow(parts, new.id, show)
+        return await _follow(parts, task_id, show)
     except (asyncio.CancelledError, KeyboardInterrupt):
         await worker.drain(timedelta(0))
-        await parts.workspaces.remove(new.id)  # nobody can go on with it: its store goes, too
+        await parts.workspaces.remove(task_id)  # nobody can go on with it: its store goes, too
         raise
     finally:
         await worker.drain(timedelta(0))

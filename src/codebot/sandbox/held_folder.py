@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from codebot.sandbox.locks import let_go, try_to_lock
+from codebot.sandbox.locks import hold_file, let_go
 
 LOCK = "in-use"
 
@@ -38,7 +38,7 @@ def _make(prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
         with suppress(FileNotFoundError):
-            lock = _hold(folder)
+            lock = hold_file(folder / LOCK)
             if lock is not None:
                 return folder, lock
 
@@ -49,22 +49,7 @@ def _remove_if_left(folder: Path) -> None:
         seen = folder.lstat()
         if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
             return
-        lock = _hold(folder)
+        lock = hold_file(folder / LOCK)
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
             let_go(lock)
-
-
-def _hold(folder: Path) -> int | None:
-    """Give the lock of a folder, None where somebody else has it or it is gone with its folder."""
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        if try_to_lock(lock) and os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
-            return lock
-    except FileNotFoundError:
-        pass
-    except OSError:
-        os.close(lock)
-        raise
-    os.close(lock)
-    return None

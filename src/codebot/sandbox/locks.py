@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from pathlib import Path
 
 ALONE, TOGETHER = fcntl.LOCK_EX, fcntl.LOCK_SH
 
@@ -13,6 +14,24 @@ def try_to_lock(descriptor: int, kind: int = ALONE) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def hold_file(path: Path) -> int | None:
+    """Give a file locked, made if need be; None where somebody else has it, or took it away.
+
+    Raises `OSError`.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if try_to_lock(lock) and os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+    except FileNotFoundError:
+        pass
+    except OSError:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
 
 
 def let_go(descriptor: int) -> None:

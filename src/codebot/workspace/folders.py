@@ -65,7 +65,12 @@ def find_task_ids(work_dir: Path) -> set[TaskId]:
             names = os.listdir(work_dir)  # noqa: PTH208 - only the names
         except FileNotFoundError:
             return set()
-    return {TaskId(name) for name in names if _TASK_ID.fullmatch(name)}
+    return {TaskId(name) for name in names if is_task_id(name)}
+
+
+def is_task_id(name: str) -> bool:
+    """Say whether a folder of this name can be a task's."""
+    return _TASK_ID.fullmatch(name) is not None
 
 
 def make_private(folder: Path) -> None:

@@ -125,7 +125,7 @@ class Cache:
         told = json.dumps({"size": draft.size, "headers": dict(headers)}).encode()
         needed = LONGEST_HEAD + draft.size
         if len(told) >= LONGEST_HEAD or needed > self.budget:
-            draft.path.unlink(missing_ok=True)
+            self.drop(draft)
             return
         os.pwrite(draft.file.fileno(), told.ljust(LONGEST_HEAD - 1), 0)
         target = self._path(key)
@@ -137,6 +137,10 @@ class Cache:
                 self._size -= target.stat().st_size
             draft.path.replace(target)
             self._size += needed
+
+    def drop(self, draft: Draft) -> None:
+        """Keep nothing of a draft; who reads it reads on."""
+        draft.path.unlink(missing_ok=True)
 
     def renew(self, entry: Entry) -> None:
         """Note that an entry was found to be right just now."""

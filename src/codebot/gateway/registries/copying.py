@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ PIECE = 256 * 1024
 BLOCK = 1024 * 1024
 """Bytes that are written, or read from a disk, in one turn of a thread: under load a turn takes
 milliseconds, whatever is done in it."""
+LONGEST_HELD = 0.5
+"""Seconds for which bytes that came are held back, for a block."""
 LARGEST_FILE = 2 * 1024**3
 
 
@@ -143,13 +146,19 @@ class Copying:
             self._task.cancel()
 
 
-async def in_blocks(body: AsyncIterator[bytes], size: int = BLOCK) -> AsyncIterator[bytes]:
-    """Give a body in larger pieces: each costs a thread's turn."""
-    gathered = bytearray()
+async def in_blocks(
+    body: AsyncIterator[bytes], size: int = BLOCK, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[bytes]:
+    """Give a body in larger pieces, as each costs a thread's turn; none is held back for long.
+
+    On a slow line a block takes longer than a client waits for a byte: pip gives up after 15 s.
+    """
+    gathered, began = bytearray(), clock()
     async for piece in body:
         gathered += piece
-        if len(gathered) >= size:
+        if len(gathered) >= size or clock() - began >= LONGEST_HELD:
             yield bytes(gathered)
             gathered.clear()
+            began = clock()
     if gathered:
         yield bytes(gathered)

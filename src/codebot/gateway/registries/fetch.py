@@ -21,6 +21,8 @@ NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 """Every box has its own limit: one that reads slowly must not use up what others need."""
 MOST_REDIRECTS = 4
 USER_AGENT = "codebot"
+AS_THEY_CAME = "latin-1"
+"""Headers are bytes, which this keeps: what httpx guesses them to be cannot always be sent on."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -97,11 +99,10 @@ class Fetcher:
                 known = _credentials(registry, url)
                 client = self._client(self.proxy_of(url))
                 async with client.stream(method, url, headers={**headers, **known}) as response:
-                    if not response.has_redirect_location:
-                        yield response
-                        return
-                    url = _joined(url, response.headers["location"])
-                    if stays(url):
+                    if response.has_redirect_location:
+                        url = _joined(url, response.headers["location"])
+                    if not response.has_redirect_location or stays(url):
+                        response.headers.encoding = AS_THEY_CAME
                         yield response
                         return
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -3,8 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, closing, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,15 +15,24 @@ from starlette.responses import Response
 from codebot.gateway.registries.cache import Cache, Draft, Entry
 from codebot.gateway.registries.catalog import Catalog, Wanted, make_catalog, origin_of
 from codebot.gateway.registries.checksums import LARGEST_INDEX, checksum_of
-from codebot.gateway.registries.copying import LARGEST_FILE, Copying, in_blocks
+from codebot.gateway.registries.copying import LARGEST_FILE, Copying
+from codebot.gateway.registries.exchange import (
+    headers_for,
+    in_time,
+    is_astray,
+    key_of,
+    read_body,
+    read_words,
+)
 from codebot.gateway.registries.fetch import Fetcher, Unfetchable
 from codebot.gateway.registries.index_pages import BESIDE, find_in_python_page, project_of
+from codebot.gateway.registries.parts import keep_part, part_of, read_part
 from codebot.gateway.registries.replies import (
     Whole,
     following,
     from_entry,
     from_part,
-    is_one_part,
+    heard,
     plain,
     short,
 )
@@ -36,15 +45,7 @@ LONGEST_FRESH = 600
 """Seconds that a page may be given without asking, at most: what PyPI and npm allow at most."""
 USUALLY_FRESH = 300
 """The same, where a registry says nothing about it."""
-LONGEST_WORDS = 64 * 1024
-"""Bytes of an answer that is no success: its words go on to the client, and are not kept."""
-KEPT_HEADERS = (
-    *("content-type", "content-encoding", "etag", "last-modified", "cache-control"),
-    *("content-disposition", "x-checksum-sha1", "x-checksum-sha256", "x-npm-signature"),
-)
 FAULT = 500
-LONGEST_PART = 4 * 1024**2
-"""Bytes of a part that is asked for alone: metadata, not the rest of a download."""
 _AGE = re.compile(r"(?:^|[,\s])(?:s-maxage|max-age)=(\d{1,9})")
 
 Ask = Callable[[], Awaitable[Registry | None]]
@@ -97,13 +98,13 @@ class Library:
         if entry is not None and (wanted.kind is Kind.FILE or self._is_fresh(entry)):
             return from_entry(entry, headers)
         if method == "HEAD":
-            return await self._ask_for_head(wanted)
-        if entry is None and wanted.kind is Kind.FILE and is_one_part(headers):
-            part = await self._ask_for_part(wanted, headers["range"])
-            if part is not None:
-                return part
+            return await in_time(self._ask_for_head(wanted))
+        part = "" if entry else part_of(wanted, headers)
+        kept = await asyncio.to_thread(self.cache.find, key_of(wanted, part)) if part else None
+        if kept is not None:
+            return from_part(kept)
         try:
-            found = await self._fly(wanted, entry)
+            found = await self._fly(wanted, entry, part)
         except Unfetchable as error:
             if entry is None:
                 raise
@@ -117,37 +118,6 @@ class Library:
         if entry is not None:
             entry.close()
         return following(found) if isinstance(found, Copying) else short(found)
-
-    async def _ask_for_part(self, wanted: Wanted, asked: str) -> Response | None:
-        """Give a small part of a file that is not here; None where the whole file must come.
-
-        A resolver reads the ends of many wheels and takes few of them, where an index has no files
-        of metadata: fetched whole, fifty packages came to 14 GB.
-        """
-        key = f"{wanted.key} {asked}"
-        kept = await asyncio.to_thread(self.cache.find, key)
-        if kept is not None:
-            return from_part(kept)
-        async with self.fetcher.get(
-            await self._address_of(wanted),
-            {**_headers(wanted, None), "Range": asked},
-            registry=wanted.registry,
-            stays=await self._stays(),
-        ) as response:
-            size = response.headers.get("content-length", "")
-            is_small = size.isdecimal() and int(size) <= LONGEST_PART
-            if response.status_code != httpx.codes.PARTIAL_CONTENT or not is_small:
-                return None
-            names = (*KEPT_HEADERS, "content-range")
-            told = {name: response.headers[name] for name in names if name in response.headers}
-            body = b"".join([piece async for piece in response.aiter_raw()])
-        await asyncio.to_thread(self._keep_part, key, told, body)
-        return Response(body, httpx.codes.PARTIAL_CONTENT, told)
-
-    def _keep_part(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
-        with suppress(OSError), closing(self.cache.begin()) as draft:
-            draft.write(body)
-            self.cache.keep(draft, key, headers)
 
     async def _make_catalog(self) -> Catalog:
         await asyncio.to_thread(self.cache.open)
@@ -166,13 +136,14 @@ class Library:
     def _is_fresh(self, entry: Entry) -> bool:
         return self.now() - entry.checked_at < fresh_seconds(entry.headers.get("cache-control", ""))
 
-    async def _fly(self, wanted: Wanted, entry: Entry | None) -> Found:
+    async def _fly(self, wanted: Wanted, entry: Entry | None, part: str = "") -> Found:
         """Ask the registry, once however many boxes want the same at the same time."""
-        flight = self._flights.get(wanted.key)
+        key = key_of(wanted, part)
+        flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.ensure_future(self._ask(wanted, entry))
-            self._flights[wanted.key] = flight
-            flight.add_done_callback(partial(self._landed, wanted.key))
+            flight = asyncio.ensure_future(in_time(self._ask(wanted, entry, part)))
+            self._flights[key] = flight
+            flight.add_done_callback(partial(self._landed, key))
         return await asyncio.shield(flight)
 
     def _landed(self, key: str, flight: asyncio.Task[Found]) -> None:
@@ -181,22 +152,48 @@ class Library:
         if is_over or not isinstance(flight.result(), Copying):
             self._flights.pop(key, None)
 
-    async def _ask(self, wanted: Wanted, entry: Entry | None) -> Found:
+    async def _ask(self, wanted: Wanted, entry: Entry | None, part: str) -> Found:
         async with AsyncExitStack() as stack:
-            response = await stack.enter_async_context(
-                self.fetcher.get(
-                    await self._address_of(wanted),
-                    _headers(wanted, entry),
-                    registry=wanted.registry,
-                    stays=await self._stays(),
-                )
-            )
-            if response.status_code == httpx.codes.NOT_MODIFIED and entry is not None:
-                await asyncio.to_thread(self.cache.renew, entry)
-                return _Right()
-            if response.status_code != httpx.codes.OK:
-                return await _whole(response)
-            return await self._copy(wanted, response, stack.pop_all())
+            response = await stack.enter_async_context(await self._request(wanted, entry, part))
+            match response.status_code:
+                case httpx.codes.NOT_MODIFIED if entry is not None:
+                    await asyncio.to_thread(self.cache.renew, entry)
+                    return _Right()
+                case httpx.codes.OK if part:
+                    return await self._take_for_all(wanted, response, stack)
+                case httpx.codes.OK:
+                    return await self._copy(wanted, response, stack.pop_all())
+                case httpx.codes.PARTIAL_CONTENT if part:
+                    found = await read_part(response, part)
+                case _:
+                    return await read_words(response)
+        if found is None:
+            return await self._fly(wanted, entry)
+        await asyncio.to_thread(keep_part, self.cache, key_of(wanted, part), found)
+        return found
+
+    async def _request(
+        self, wanted: Wanted, entry: Entry | None, part: str
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        return self.fetcher.get(
+            await self._address_of(wanted),
+            headers_for(wanted, entry) | ({"Range": part} if part else {}),
+            registry=wanted.registry,
+            stays=await self._stays(),
+        )
+
+    async def _take_for_all(
+        self, wanted: Wanted, response: httpx.Response, until_done: AsyncExitStack
+    ) -> Found:
+        """Take a whole file that came in the place of a part, unless it is on its way already."""
+        flight = self._flights.get(wanted.key)
+        if flight is not None:
+            return await asyncio.shield(flight)
+        ours = self._flights[wanted.key] = asyncio.create_task(
+            self._copy(wanted, response, until_done.pop_all())
+        )
+        ours.add_done_callback(partial(self._landed, wanted.key))
+        return await asyncio.shield(ours)
 
     async def _address_of(self, wanted: Wanted) -> str:
         """Give where to ask for what is wanted."""
@@ -238,15 +235,15 @@ class Library:
                 raise Unfetchable("The registry's answer is too long.")
             is_decoded = is_page and "content-encoding" in response.headers
             draft = await self._begin_draft()
-            headers = {
-                name: response.headers[name]
-                for name in KEPT_HEADERS
-                if name in response.headers and not (is_decoded and name == "content-encoding")
-            }
+            headers = heard(response)
+            if is_decoded:
+                del headers["content-encoding"]
             expected = None if is_page else await asyncio.to_thread(checksum_of, wanted, self.cache)
             copying = Copying(draft, headers, None if is_decoded else total, expected)
-            body = _body(response, undo.pop_all(), decoded=is_page)
+            body = read_body(response, undo.pop_all(), decoded=is_page)
             keep = partial(self.cache.keep, draft, wanted.key, headers)
+            if expected is None and not is_page and is_astray(headers):
+                keep = partial(self.cache.drop, draft)
             task = copying.start(body, keep)
             self._copies.add(task)
             task.add_done_callback(partial(self._copied, wanted.key))
@@ -263,7 +260,7 @@ class Library:
         self._flights.pop(key, None)
 
     async def _ask_for_head(self, wanted: Wanted) -> Response:
-        headers = _headers(wanted, None)
+        headers = headers_for(wanted, None)
         async with self.fetcher.get(
             wanted.url,
             headers,
@@ -271,8 +268,7 @@ class Library:
             method="HEAD",
             stays=await self._stays(),
         ) as response:
-            kept = (*KEPT_HEADERS, "content-length", "location", "accept-ranges")
-            told = {name: response.headers[name] for name in kept if name in response.headers}
+            told = heard(response, "content-length", "location", "accept-ranges")
             return Response(None, response.status_code, told)
 
     async def _stays(self) -> Callable[[str], bool]:
@@ -292,42 +288,3 @@ def fresh_seconds(cache_control: str) -> int:
         return 0
     age = _AGE.search(told)
     return min(int(age[1]), LONGEST_FRESH) if age else USUALLY_FRESH
-
-
-def _headers(wanted: Wanted, entry: Entry | None) -> dict[str, str]:
-    """Give all that a registry hears of a request: nothing in it is a box's own."""
-    is_page = wanted.kind is Kind.PAGE
-    told = {"Accept": wanted.accept, "Accept-Encoding": "gzip" if is_page else "identity"}
-    if entry is not None:
-        for known, name in (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since")):
-            if known in entry.headers:
-                told[name] = entry.headers[known]
-    return told
-
-
-async def _whole(response: httpx.Response) -> Whole:
-    """Give an answer that is no success, with its words as far as they are bearable."""
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > LONGEST_WORDS:
-            body.clear()
-            break
-    told = {
-        name: response.headers[name]
-        for name in ("content-type", "location", "retry-after")
-        if name in response.headers
-    }
-    return Whole(response.status_code, told, bytes(body))
-
-
-async def _body(
-    response: httpx.Response, until_done: AsyncExitStack, *, decoded: bool
-) -> AsyncGenerator[bytes, None]:
-    async with until_done:
-        try:
-            pieces = response.aiter_bytes() if decoded else response.aiter_raw()
-            async for piece in in_blocks(pieces):
-                yield piece
-        except httpx.HTTPError as error:
-            raise Unfetchable(f"The registry broke off: {type(error).__name__}.") from error

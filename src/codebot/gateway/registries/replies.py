@@ -6,9 +6,10 @@ read keeps one piece in the memory of the service, not a whole file.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
+import httpx
 import structlog
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -19,16 +20,28 @@ from codebot.gateway.registries.fetch import Unfetchable
 
 log = structlog.get_logger(__name__)
 
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+KEPT_HEADERS = (
+    *("content-type", "content-encoding", "etag", "last-modified", "cache-control"),
+    *("content-disposition", "x-checksum-sha1", "x-checksum-sha256", "x-npm-signature"),
+)
+
+RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An answer that is small, and no success: it is in memory, for all who asked."""
+    """An answer that is small: it is in memory, for all who asked."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def heard(
+    response: httpx.Response, *more: str, names: Iterable[str] = KEPT_HEADERS
+) -> dict[str, str]:
+    """Give those of a registry's headers that go on to boxes, with what else is named."""
+    return {name: response.headers[name] for name in (*names, *more) if name in response.headers}
 
 
 def plain(status: int, words: str) -> Response:
@@ -66,11 +79,6 @@ def from_entry(entry: Entry, asked: Mapping[str, str]) -> Response:
     return _Relayed(_pieces(entry, begin, end), 200 if part is None else 206, headers)
 
 
-def is_one_part(asked: Mapping[str, str]) -> bool:
-    """Say whether a client asks for one part of a file, whatever the file is by now."""
-    return bool(_RANGE.fullmatch(asked.get("range", ""))) and "if-range" not in asked
-
-
 def from_part(entry: Entry) -> Response:
     """Give a part that is kept by itself."""
     headers = {**entry.headers, "content-length": str(entry.size)}
@@ -87,7 +95,7 @@ def _has_it(entry: Entry, asked: Mapping[str, str]) -> bool:
 
 def _part(entry: Entry, asked: Mapping[str, str]) -> tuple[int, int] | None:
     """Give where the one part that is asked for begins and ends; None for the whole."""
-    found = _RANGE.fullmatch(asked.get("range", ""))
+    found = RANGE.fullmatch(asked.get("range", ""))
     known = {entry.headers.get(name) for name in ("etag", "last-modified")}
     if found is None or ("if-range" in asked and asked["if-range"] not in known):
         return None
