@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from codebot.cli.call import CONFIGURATION, FAILED, INTERRUPTED, USAGE, Call
 from codebot.cli.parser import build_parser
+from codebot.cli.streams import unfailing_streams
 from codebot.errors import (
     CodebotError,
     ConfigError,
@@ -39,10 +40,24 @@ def _without_values(words: Sequence[str]) -> str:
 
 
 def run_guarded(command: Callable[[Call], int], call: Call) -> int:
-    """Run a command and give its exit code."""
+    """Run a command and give its exit code.
+
+    One whose words could not be written has failed, but where nobody wanted to read on.
+    """
     from codebot.sandbox.deaf import ignore_alone
 
     ignore_alone()
+    with unfailing_streams() as said:
+        code = _run(command, call)
+        said.flush()
+        if said.failure is None or isinstance(said.failure, BrokenPipeError):
+            return code
+        words = f"what it had to say could not be written: {said.failure.strerror}."
+        _complain(call, said.failure, [words])
+        return code or FAILED
+
+
+def _run(command: Callable[[Call], int], call: Call) -> int:
     try:
         return command(call)
     except KeyboardInterrupt:
