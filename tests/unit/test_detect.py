@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from codebot.domain.tree import Tree
 from codebot.verify.command import LONGEST_CLUE, MAKEFILES, find_test_command, make_targets
+from codebot.verify.node_command import NOT_BUILT
 
 READ = [*MAKEFILES, "pyproject.toml", "setup.cfg", "tox.ini", "package.json"]
 PACKAGE = json.dumps({"scripts": {"test": "vitest run"}})
@@ -23,6 +24,11 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         path: text.encode() if isinstance(text, str) else text for path, text in files.items()
     }
     return Tree(frozenset(files), contents)
+
+
+def entry(build: str = "esbuild", prepare: str = "", **more: object) -> dict[str, str | bytes]:
+    scripts = {"test": "mocha", "build": build, "prepare": prepare}
+    return {"package.json": json.dumps({"scripts": scripts, **more})}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +87,21 @@ def tree(files: dict[str, str | bytes]) -> Tree:
         ({**WORKSPACE, **MEMBER, "bun.lock": ""}, "bun run --filter '*' test", "package.json"),
         ({"package.json": "{}", "lerna.json": "", **MEMBER}, "npx lerna run test", "package.json"),
         ({**WORKSPACE, **MEMBER, "package.json": PACKAGE}, "npm test", "package.json"),
+        (entry(main="./lib/a.js"), f"npm run build || {NOT_BUILT}; npm test", "package.json"),
+        (
+            {**entry(exports={".": {"import": "./a.mjs"}}), "pnpm-lock.yaml": ""},
+            f"pnpm run build || {NOT_BUILT}; pnpm test",
+            "package.json",
+        ),
+        (
+            {**entry(workspaces=["a"]), "a/package.json": json.dumps({"main": "dist/a.js"})},
+            f"npm run build || {NOT_BUILT}; npm test",
+            "package.json",
+        ),
+        ({**entry(main="./lib/a.js"), "lib/a.js": ""}, "npm test", "package.json"),
+        ({**entry(main="lib/a.js", prepare="npm run build")}, "npm test", "package.json"),
+        ({**entry(main="lib/a.js", build="")}, "npm test", "package.json"),
+        ({**entry(exports={"./*": "./dist/*.js"}, types="./a.d.ts")}, "npm test", "package.json"),
         ({"package.json": PLACEHOLDER, "go.mod": ""}, "go test ./...", "go.mod"),
         ({"Cargo.toml": ""}, "cargo test", "Cargo.toml"),
         ({"pom.xml": ""}, "mvn -B test", "pom.xml"),

@@ -1,8 +1,14 @@
-"""Which command runs a Node project's tests: the script `test`, its own or its packages'. Pure."""
+"""Which command runs a Node project's tests: the script `test`, its own or its packages'. Pure.
+
+What the packages' entries are built of is built before, at the commit that is tested.
+"""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from posixpath import normpath
 from typing import Any
 
 from codebot.domain.tree import ASIDE, Tree
@@ -25,13 +31,18 @@ class Runner:
 
     one: str
     all: str
+    build: str
 
 
-NPM = Runner("npm test", "npm test --workspaces --if-present")
-YARN = Runner("yarn test", "yarn workspaces foreach --all run test")
-YARN_1 = Runner("yarn test", NPM.all)  # its own `workspaces run` fails at a package without tests
-PNPM = Runner("pnpm test", "pnpm --recursive test")
-BUN = Runner("bun run test", "bun run --filter '*' test")
+NPM = Runner("npm test", "npm test --workspaces --if-present", "npm run build")
+YARN = Runner("yarn test", "yarn workspaces foreach --all run test", "yarn run build")
+YARN_1 = replace(YARN, all=NPM.all)  # its own `workspaces run` fails at a package without tests
+PNPM = Runner("pnpm test", "pnpm --recursive test", "pnpm run build")
+BUN = Runner("bun run test", "bun run --filter '*' test", "bun run build")
+NOT_BUILT = "echo 'Not built. The tests may do without.'"
+SCRIPTS = (".js", ".mjs", ".cjs")
+MOST_TEXTS = 200
+_BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|turbo|nx |tshy|unbuild")
 LERNA = "npx lerna run test"
 
 
@@ -41,13 +52,17 @@ def node_test(tree: Tree) -> str:
     if manifest is None:
         return ""
     runner = _runner(tree)
+    members = {path: read_manifest(tree, path) for path in _members(tree)}
+    is_workspace = "pnpm-workspace.yaml" in tree.paths or bool(manifest.get("workspaces"))
+    test = ""
     if _has_test(manifest):
-        return runner.one
-    if not any(_has_test(read_manifest(tree, path)) for path in _members(tree)):
-        return ""
-    if "pnpm-workspace.yaml" in tree.paths or manifest.get("workspaces"):
-        return runner.all
-    return LERNA if "lerna.json" in tree.paths else ""
+        test = runner.one
+    elif any(map(_has_test, members.values())):
+        test = runner.all if is_workspace else LERNA if "lerna.json" in tree.paths else ""
+    packages = {"package.json": manifest, **(members if is_workspace else {})}
+    if test and _must_be_built(tree, manifest, packages):
+        return f"{runner.build} || {NOT_BUILT}; {test}"
+    return test
 
 
 def read_manifest(tree: Tree, path: str) -> dict[str, Any] | None:
@@ -62,10 +77,48 @@ def read_manifest(tree: Tree, path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _must_be_built(
+    tree: Tree, manifest: dict[str, Any], packages: Mapping[str, dict[str, Any] | None]
+) -> bool:
+    """Say whether a script makes what tests may import, and nothing else runs it before them."""
+    if not _script(manifest, "build"):
+        return False
+    before = (_script(manifest, name) for name in ("test", "pretest", "prepare", "postinstall"))
+    if any(_BUILDS.search(script) for script in before):
+        return False
+    return any(_is_unbuilt(tree, path, package or {}) for path, package in packages.items())
+
+
+def _is_unbuilt(tree: Tree, path: str, package: dict[str, Any]) -> bool:
+    """Say whether a package's entry is a file that the repository has not."""
+    folder = path.rpartition("/")[0]
+    entries = islice(
+        _texts([package.get(key) for key in ("main", "module", "exports")]), MOST_TEXTS
+    )
+    files = (normpath(f"{folder}/{entry}").lstrip("/") for entry in entries if "*" not in entry)
+    return any(file not in tree.paths for file in files if file.endswith(SCRIPTS))
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Give all texts within a value, however deep they are."""
+    left = [value]
+    while left:
+        found = left.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, dict | list):
+            left += found.values() if isinstance(found, dict) else found
+
+
+def _script(manifest: dict[str, Any], name: str) -> str:
+    scripts = manifest.get("scripts")
+    script = scripts.get(name) if isinstance(scripts, dict) else None
+    return script if isinstance(script, str) else ""
+
+
 def _has_test(manifest: dict[str, Any] | None) -> bool:
-    scripts = (manifest or {}).get("scripts")
-    script = scripts.get("test") if isinstance(scripts, dict) else None
-    return isinstance(script, str) and bool(script.strip()) and NPM_PLACEHOLDER not in script
+    script = _script(manifest or {}, "test")
+    return bool(script.strip()) and NPM_PLACEHOLDER not in script
 
 
 def _runner(tree: Tree) -> Runner:
