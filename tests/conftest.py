@@ -1,16 +1,22 @@
 """What every test stands on: an environment that says nothing about this machine's owner."""
 
+import asyncio
 import faulthandler
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
+if TYPE_CHECKING:
+    from fakes.postgres import Postgres
+
 _OUTSIDE = re.compile(
-    r"(ANTHROPIC|CLAUDE|CODEBOT|GITHUB|GIT)_.*|.*_PROXY|SSL_CERT_FILE|XDG_.*", re.IGNORECASE
+    r"(ANTHROPIC|CLAUDE|CODEBOT|GITHUB|GIT)_.*|PG[A-Z]+|.*_PROXY|SSL_CERT_FILE|XDG_.*",
+    re.IGNORECASE,
 )
 """Variables that would make a test depend on who runs it."""
 
@@ -82,6 +88,45 @@ def _end_when_stuck(item: pytest.Item) -> None:
 def outside_environment() -> Mapping[str, str]:
     """The environment of whoever runs the tests: for the one tool that needs it, the installer."""
     return _AS_IT_WAS
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Postgres"]:
+    """A PostgreSQL server, one for each test process that asks for it."""
+    from fakes.postgres import run_postgres
+
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: "Postgres") -> str:
+    """A database with every table in place and nothing in them."""
+    from codebot.store.store import Store
+
+    async def fill(url: str) -> None:
+        await (await Store.open(url)).close()
+
+    name = postgres.make_database()
+    asyncio.run(fill(postgres.url(name)))
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: "Postgres", postgres_template: str) -> Iterator[str]:
+    """The URL of a database of one test's own."""
+    name = postgres.make_database(postgres_template)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store of one test's own is: as a file, and as the URL of a server's database."""
+    if request.param == "sqlite":
+        return tmp_path / "data" / "codebot.sqlite3"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from codebot.domain.ports import Finding
 from codebot.settings import Reading, Settings
-from codebot.store.database import REVISION
+from codebot.store.upgrade import REVISION
 
 OLDEST_GIT = (2, 34)
 LEAST_DISK = 2 * 1024**3

@@ -10,7 +10,7 @@ from codebot.app.checks import environments_found
 from codebot.doctor import as_line, examine, is_healthy
 from codebot.domain.ports import Finding
 from codebot.settings import Command, Reading, Settings, read_settings
-from codebot.store.database import REVISION
+from codebot.store.upgrade import REVISION
 from codebot.telemetry.redaction import Redactor
 
 GOOD = Finding("agent", ok=True, detail="2.1.330")

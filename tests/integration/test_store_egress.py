@@ -23,6 +23,8 @@ SOON = timedelta(seconds=1)
 EVIL = AccessTotal("evil.example", 443, REFUSED, "not listed", 1, 0, 0, START, START)
 GOOD = AccessTotal("files.example", 443, ALLOWED, "", 1, 100, 2000, START, START)
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -30,8 +32,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(path, redact=lambda text: text.replace("hunter2", "***"), now=Clock())
+async def store(database: Path | str) -> AsyncIterator[Store]:
+    store = await Store.open(
+        database, redact=lambda text: text.replace("hunter2", "***"), now=Clock()
+    )
     yield store
     await store.close()
 
@@ -139,6 +143,7 @@ async def test_nothing_is_told_after_the_event_that_a_task_has_ended(
     assert (await store.events.after(run.task_id, 0, 1000))[-1].type is EventType.TASK_FINISHED
 
 
+@ON_SQLITE
 async def test_a_task_goes_with_what_it_reached_and_leaves_nothing_to_add_to(
     store: Store, run: Run, path: Path
 ) -> None:
@@ -168,6 +173,7 @@ async def test_a_secret_in_a_hosts_name_is_masked_everywhere(store: Store, run: 
 # --- Reading beside a service ----------------------------------------------------------------
 
 
+@ON_SQLITE
 async def test_another_process_reads_while_the_service_writes_and_changes_nothing(
     store: Store, run: Run, path: Path
 ) -> None:
@@ -189,6 +195,7 @@ async def test_a_database_that_nobody_serves_is_read_as_it_lies(path: Path) -> N
     assert await read_egress(path, new.id) == [GOOD]
 
 
+@ON_SQLITE
 async def test_an_unknown_task_and_a_missing_database_are_not_found(
     store: Store, path: Path, tmp_path: Path
 ) -> None:
@@ -211,3 +218,13 @@ async def test_a_database_of_another_version_is_not_read(path: Path, tmp_path: P
         await read_egress(path, TaskId("any"))
     with pytest.raises(StoreUnavailable):
         await read_egress(tmp_path / "text", TaskId("any"))
+
+
+async def test_the_database_of_a_service_is_read_beside_it(
+    store: Store, run: Run, database: Path | str
+) -> None:
+    await store.egress.add({run.task_id: [EVIL]})
+
+    assert await read_egress(database, run.task_id) == [EVIL]
+    with pytest.raises(NotFound, match="no task nobody"):
+        await read_egress(database, TaskId("nobody"))

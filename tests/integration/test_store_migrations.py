@@ -2,12 +2,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -15,11 +16,12 @@ import codebot.store
 from codebot.domain.egress import AccessVerdict
 from codebot.domain.run import QueueName
 from codebot.queue.embedded import EmbeddedQueue
-from codebot.store.database import REVISION, migrate
 from codebot.store.egress import AccessTotal
 from codebot.store.schema import metadata
 from codebot.store.store import Store, new_uuid7, utc_now
+from codebot.store.upgrade import REVISION, migrate
 from fakes.clock import START
+from fakes.postgres import Postgres
 from fakes.tasks import new_task
 
 MIGRATIONS = Path(codebot.store.__file__).parent / "migrations"
@@ -83,6 +85,41 @@ def everything_in(path: Path) -> tuple[set[tuple[str, str, str]], list[tuple[str
         made = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
         revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     return {(kind, name, normal(sql or "")) for kind, name, sql in made}, revision
+
+
+async def test_they_make_the_same_of_an_empty_database_of_postgres(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(postgres_url), poolclass=NullPool
+    )
+    with engine.begin() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        by_code = described_by_postgres(connection)
+        connection.execute(text("CREATE SCHEMA migrated; SET LOCAL search_path TO migrated"))
+        migrate(connection)
+        by_migrations = described_by_postgres(connection)
+
+    assert differences == []
+    assert by_migrations == by_code
+
+
+def described_by_postgres(connection: Connection) -> list[tuple[str, ...]]:
+    """Give every column, index and constraint of the current schema, as the server says them."""
+    found = connection.execute(
+        text("""
+        SELECT table_name, column_name, data_type, is_nullable, collation_name,
+            replace(column_default, 'migrated.', '')
+        FROM information_schema.columns WHERE table_schema = current_schema()
+        UNION ALL
+        SELECT tablename, indexname, regexp_replace(indexdef, ' ON [a-z_]+[.]', ' ON '), '', '', ''
+        FROM pg_indexes WHERE schemaname = current_schema()
+        UNION ALL
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', ''
+        FROM pg_constraint WHERE connamespace = current_schema()::regnamespace
+    """)
+    )
+    return sorted(tuple(map(str, row)) for row in found)
 
 
 def test_the_newest_migration_is_the_one_that_the_store_asks_for() -> None:

@@ -1,190 +1,45 @@
-"""The database file: how it is opened, with which promises, and how it comes to its tables."""
+"""What the parts of the store ask of a database, and both kinds of database give."""
 
-import sqlite3
-from datetime import timedelta
-from functools import partial
-from pathlib import Path
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy import Connection
 
-from codebot.errors import ConfigError, NotFound, StoreUnavailable
-from codebot.store.faults import store_faults
-from codebot.store.schema import metadata
+from codebot.store.query import Query
 
-REVISION = "0003"
-"""The newest migration, known without importing Alembic: that costs 0.2 s at every start."""
+T = TypeVar("T")
+Item = TypeVar("Item")
 
-BUSY_TIMEOUT = timedelta(seconds=30)
+Row: TypeAlias = tuple[Any, ...]
+
+Bulk: TypeAlias = Callable[[Connection, Sequence[Item]], Sequence[T]]
+"""Writes many items with a few statements, and gives one result for each."""
 
 
-def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
-    """Open the connection that writes, with every table in place.
+class Reader(Protocol):
+    """Answers queries from what is committed. Raises `StoreUnavailable`."""
 
-    A commit on it is on disk when it returns (`synchronous=FULL`), and takes the write lock at
-    its begin, so that no transaction fails half way because somebody else wrote first.
+    async def first(self, query: Query, parameters: Mapping[str, object]) -> Row | None:
+        """Give the first row, or None."""
+        ...
+
+    async def all(self, query: Query, parameters: Mapping[str, object]) -> Sequence[Row]:
+        """Give every row."""
+        ...
+
+
+class Writer(Protocol):
+    """Runs every write of the store in a transaction.
+
+    A write may be run again when its transaction failed for another's sake, so it must not touch
+    anything but the database. Raises `StoreUnavailable`.
     """
-    _create_private(path)
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),  # a path may hold what a URL reads otherwise
-        poolclass=NullPool,
-        connect_args=_driver(busy_timeout),
-    )
-    event.listen(engine, "connect", _set_pragmas)
-    event.listen(engine, "begin", partial(_check_it_is_there, path, path.stat().st_ino))
-    event.listen(engine, "begin", _begin_immediately)
-    with store_faults():
-        connection = engine.connect()
-        _update(connection, path)
-    return connection
 
+    def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run `work` in a transaction; the future is done once it is on disk."""
+        ...
 
-def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
-    """Open a connection that reads; each query sees the last commit and waits for nobody."""
-    with store_faults():
-        connection: sqlite3.Connection = sqlite3.connect(path, **_driver(busy_timeout))
-        connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def open_beside(path: Path) -> sqlite3.Connection:
-    """Open a connection that reads beside a service, running or not, and writes nothing into it.
-
-    Raises `NotFound` where there is no database, `ConfigError` where it is of another version,
-    `StoreUnavailable` where this user may not look.
-    """
-    _require_database(path)
-    with store_faults():
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, **_driver(BUSY_TIMEOUT))
-        try:
-            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.Error:
-            connection.close()
-            raise
-    if revision != REVISION:
-        connection.close()
-        raise ConfigError(
-            (f"The database {path} belongs to another version of Codebot.",),
-            hint="Use the version that serves it; a newer one takes it over when it starts.",
-        )
-    return connection
-
-
-def _require_database(path: Path) -> None:
-    try:
-        is_there = path.is_file()
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The database {path} cannot be read: {error.strerror}.",
-            hint="Ask as the service's user.",
-        ) from error
-    if not is_there:
-        raise NotFound(
-            f"There is no database {path}.",
-            hint="Set CODEBOT_DATA_DIR to that of the service.",
-        )
-
-
-def _update(connection: Connection, path: Path) -> None:
-    """Bring the tables up to date; refuse those of a newer Codebot, which would be misread.
-
-    A new file gets the newest ones at once: a tenth of the time that the migrations take, which
-    make the very same.
-    """
-    with connection.begin():
-        revision = _revision(connection)
-        if revision is None:
-            metadata.create_all(connection, checkfirst=False)
-            _sign(connection)
-            return
-    if revision > REVISION:
-        raise ConfigError(
-            (f"The database {path} was made by a newer Codebot (revision {revision}).",),
-            hint="Install that version again, or restore the database from a backup.",
-        )
-    if revision != REVISION:
-        migrate(connection)
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the tables to the newest revision."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _create_private(path: Path) -> None:
-    """Make the folder and the file for this user alone, before SQLite makes them for all.
-
-    A folder that is there stays as it is: it may be anybody's, `/tmp` even.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The database {path} cannot be made: {error.strerror}.",
-            hint="Check that CODEBOT_DATA_DIR exists and belongs to the service's user.",
-        ) from error
-
-
-def _driver(busy_timeout: timedelta) -> dict[str, Any]:
-    """Give the driver's arguments: no transactions of its own, any thread, patience with locks."""
-    return {
-        "isolation_level": None,
-        "check_same_thread": False,
-        "timeout": busy_timeout.total_seconds(),
-    }
-
-
-def _set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Make a commit a promise."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _check_it_is_there(path: Path, inode: int, _: Connection) -> None:
-    """Refuse to write to a file that has no name any more: it would be gone with this process."""
-    try:
-        is_there = path.stat().st_ino == inode
-    except OSError:
-        is_there = False
-    if not is_there:
-        raise StoreUnavailable(
-            f"The database {path} was removed or replaced while the service runs.",
-            hint="Restore it from a backup if need be, and restart the service.",
-        )
-
-
-def _begin_immediately(connection: Connection) -> None:
-    """Take the write lock with the first statement."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _revision(connection: Connection) -> str | None:
-    """Say which migration made these tables, None for a new file."""
-    known = connection.exec_driver_sql(
-        "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
-    ).one_or_none()
-    if known is None:
-        return None
-    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
-
-
-def _sign(connection: Connection) -> None:
-    """Write down which migration the tables are of, as Alembic does."""
-    connection.exec_driver_sql(
-        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
-        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-    )
-    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (REVISION,))
+    def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
+        """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
+        ...

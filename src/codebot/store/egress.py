@@ -1,7 +1,6 @@
 """What the boxes of each task reached and were refused, added up: few rows, whatever they try."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +13,14 @@ from codebot.domain.run import RunId
 from codebot.domain.status import RunStatus
 from codebot.domain.task import TaskId
 from codebot.errors import NotFound
-from codebot.store.database import open_beside
+from codebot.store.beside import reader_beside
+from codebot.store.database import Reader, Row, Writer
+from codebot.store.dialect import write_in_turn
 from codebot.store.events import EventRecord, insert_events
 from codebot.store.many import InsertMany
-from codebot.store.reader import Query, Reader, Row
+from codebot.store.query import Query
 from codebot.store.rows import time_text
 from codebot.store.schema import egress, runs, tasks
-from codebot.store.writer import Writer
 
 MOST_NAMED = 99
 """Rows of one task and one verdict; with one more for all further hosts these are 100.
@@ -78,11 +78,13 @@ _add_rows = InsertMany(
     egress,
     _COLUMNS,
     on_conflict="ON CONFLICT (task_id, host, port, verdict, reason) DO UPDATE SET"
-    " count = count + excluded.count,"
-    " sent = sent + excluded.sent,"
-    " received = received + excluded.received,"
-    " first_at = min(first_at, excluded.first_at),"
-    " last_at = max(last_at, excluded.last_at)",
+    " count = egress.count + excluded.count,"
+    " sent = egress.sent + excluded.sent,"
+    " received = egress.received + excluded.received,"
+    " first_at = CASE WHEN excluded.first_at < egress.first_at"
+    " THEN excluded.first_at ELSE egress.first_at END,"
+    " last_at = CASE WHEN excluded.last_at > egress.last_at"
+    " THEN excluded.last_at ELSE egress.last_at END",
 )
 _OF_TASK = Query(
     select(*(column for column in egress.c if column.name != "task_id"))
@@ -129,6 +131,7 @@ class Accesses:
         clean = {task_id: self._redacted(added) for task_id, added in totals.items()}
 
         def add(connection: Connection) -> None:
+            write_in_turn(connection, tasks, clean)
             for task_id, added in clean.items():
                 self._add(connection, task_id, added)
 
@@ -140,7 +143,8 @@ class Accesses:
 
     async def refused(self, task_id: TaskId) -> dict[str, int]:
         """Say how often a task was refused each host, the most frequent first."""
-        return dict(await self._reader.all(_REFUSED, {"task_id": task_id}))
+        rows = await self._reader.all(_REFUSED, {"task_id": task_id})
+        return {host: int(times) for host, times in rows}
 
     def _redacted(self, totals: Iterable[AccessTotal]) -> list[AccessTotal]:
         """Give the totals without secrets: a host's name is a way to say one."""
@@ -172,16 +176,15 @@ class Accesses:
             insert_events(connection, [row(task_id, run_id, kind, _told(each)) for each in news])
 
 
-async def read_egress(path: Path, task_id: TaskId) -> list[AccessTotal]:
+async def read_egress(database: Path | str, task_id: TaskId) -> list[AccessTotal]:
     """Give what a task was refused and reached, from the database of a service, running or not.
 
     Raises `NotFound` when there is no such task or no database.
     """
-    with closing(open_beside(path)) as connection:
-        reader = Reader(connection)
+    async with reader_beside(database) as reader:
         if await reader.first(_IS_KNOWN, {"task_id": task_id}) is None:
             raise NotFound(
-                f"There is no task {task_id} in {path}.",
+                f"There is no task {task_id} in the database.",
                 hint="A task is forgotten CODEBOT_TASK_RETENTION seconds after it ended.",
             )
         return await _totals(reader, task_id)

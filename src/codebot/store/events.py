@@ -10,12 +10,13 @@ from sqlalchemy import Connection, bindparam, select
 from codebot.domain.event import Event, EventData, EventType
 from codebot.domain.run import Run, RunId
 from codebot.domain.task import TaskId
+from codebot.store.database import Reader, Row, Writer
+from codebot.store.dialect import write_in_turn
 from codebot.store.fence import require_run
 from codebot.store.many import InsertMany
-from codebot.store.reader import Query, Reader, Row
+from codebot.store.query import Query
 from codebot.store.rows import time_text
-from codebot.store.schema import events
-from codebot.store.writer import Writer
+from codebot.store.schema import events, tasks
 
 insert_events = InsertMany(events, ("id", "type", "time", "task_id", "run_id", "data"))
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -59,6 +60,7 @@ class EventRecord:
         """Add events of one run to the transaction that makes them true."""
         if happened:
             rows = [self.row(run.task_id, run.id, type_, data) for type_, data in happened]
+            write_in_turn(connection, tasks, [run.task_id])
             insert_events(connection, rows)
 
     def _redacted(self, value: Any) -> Any:  # noqa: ANN401  anything that JSON can say
@@ -97,13 +99,17 @@ class Events:
         await self._writer.write(add)
 
     async def after(self, task_id: TaskId, seq: int, limit: int) -> list[Event]:
-        """Give the events of a task that follow number `seq`, oldest first."""
+        """Give the events of a task that follow number `seq`, oldest first.
+
+        Who goes on after the last one misses none: what is written later has a higher number.
+        """
         parameters = {"task_id": task_id, "after": seq, "limit": limit}
         return [_to_event(row) for row in await self._reader.all(_AFTER, parameters)]
 
 
 def _insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
     """Insert the events of many callers with one statement."""
+    write_in_turn(connection, tasks, {row["task_id"] for row in rows})
     insert_events(connection, rows)
     return [None] * len(rows)
 

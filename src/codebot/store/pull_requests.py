@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from codebot.domain.outcome import PullRequest
 from codebot.domain.task import TaskId
-from codebot.store.reader import Query, Reader, Row
+from codebot.store.database import Reader, Row, Writer
+from codebot.store.dialect import upsert
+from codebot.store.query import Query
 from codebot.store.rows import time_text
 from codebot.store.schema import pull_requests
-from codebot.store.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ class PullRequests:
     async def add(self, record: PullRequestRecord) -> None:
         """Keep the record, in place of an earlier one of that repository and number."""
         row = _to_row(record)
-        statement = insert(pull_requests).values(row).on_conflict_do_update(set_=row)
-        await self._writer.write(lambda connection: connection.execute(statement))
+        await self._writer.write(lambda connection: upsert(connection, pull_requests, row, row))
 
     async def find(self, repository_url: str, head: str) -> PullRequestRecord | None:
         """Give the newest pull request of a branch, or None."""

@@ -10,7 +10,7 @@ from codebot.domain.repository import ForgeKind, Repository
 from codebot.domain.run import Run, RunId, RunKind, queue_of
 from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
 from codebot.domain.task import NewTask, Task, TaskId, TaskRequest
-from codebot.store.reader import Row
+from codebot.store.database import Row
 from codebot.store.schema import runs, tasks
 
 HEAD_LENGTH = 1001

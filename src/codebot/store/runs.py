@@ -7,12 +7,12 @@ from sqlalchemy import Connection, bindparam, func, or_, select
 from codebot.domain.run import QueueName, Run, RunId, RunResult
 from codebot.domain.status import RunStatus
 from codebot.domain.task import TaskId
+from codebot.store.database import Reader, Writer
 from codebot.store.fence import require_run
-from codebot.store.reader import Query, Reader
+from codebot.store.query import Query
 from codebot.store.rows import RUN_COLUMNS, moment, time_text, to_run
 from codebot.store.schema import is_live, is_waiting, runs
 from codebot.store.transitions import Transitions
-from codebot.store.writer import Writer
 
 _GET = Query(select(*RUN_COLUMNS).where(runs.c.id == bindparam("id")))
 _OF_TASK = Query(
@@ -44,8 +44,9 @@ _NEXT_RUN = (
     )
     .order_by(runs.c.seq)
     .limit(1)
+    .with_for_update(of=runs, skip_locked=True)
 )
-_RUNNING = select(*RUN_COLUMNS).where(runs.c.status == RunStatus.RUNNING.value)
+_RUNNING = select(*RUN_COLUMNS).where(runs.c.status == RunStatus.RUNNING.value).with_for_update()
 
 
 class Runs:

@@ -6,19 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import PullRequest, Usage
 from codebot.domain.run import Run, RunId
 from codebot.domain.status import Phase
 from codebot.errors import CodebotError
+from codebot.store.database import Reader, Writer
+from codebot.store.dialect import upsert
 from codebot.store.events import EventRecord
 from codebot.store.fence import require_run
-from codebot.store.reader import Query, Reader
+from codebot.store.query import Query
 from codebot.store.rows import time_text
 from codebot.store.schema import steps, tasks
-from codebot.store.writer import Writer
 
 _RESULT = Query(
     select(steps.c.result).where(
@@ -151,8 +151,8 @@ class Steps:
         row = {"run_id": run.id, "task_id": run.task_id, "step": step, "round": round_}
         fresh = {"ended_at": None, "failure_code": None, "failure_detail": None}
         values = fresh | {"attempt": run.attempt} | columns
-        statement = insert(steps).values(**row, **({"started_at": time_text(self._now())} | values))
-        connection.execute(statement.on_conflict_do_update(set_=values))
+        started = {"started_at": time_text(self._now())}
+        upsert(connection, steps, row | started | values, values)
 
     def _change_task(self, connection: Connection, run: Run, changes: TaskChanges) -> None:
         """Change the run's task, where there is anything to change."""

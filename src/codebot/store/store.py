@@ -1,27 +1,28 @@
-"""The store: everything Codebot must not forget, in one SQLite database."""
+"""The store: everything Codebot must not forget, in one database, SQLite or PostgreSQL."""
 
 import asyncio
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnClause, Connection, column, table, update
 from uuid_utils import uuid7
 
-from codebot.store.database import BUSY_TIMEOUT, open_reader, open_writer
+from codebot.store.database import Reader, Writer
 from codebot.store.egress import Accesses
 from codebot.store.events import EventRecord, Events
 from codebot.store.pull_requests import PullRequests
-from codebot.store.reader import Reader
 from codebot.store.runs import Runs
+from codebot.store.sqlite.file import BUSY_TIMEOUT, open_reader, open_writer
+from codebot.store.sqlite.reader import SQLiteReader
+from codebot.store.sqlite.writer import SQLiteWriter
 from codebot.store.steps import Steps
 from codebot.store.submissions import Submissions
 from codebot.store.tasks import Tasks
 from codebot.store.texts import AgentLog, Diffs
 from codebot.store.transitions import Transitions
-from codebot.store.writer import Writer
+from codebot.store.upgrade import VERSION_TABLE
 
 
 def utc_now() -> datetime:
@@ -37,68 +38,103 @@ def new_uuid7() -> str:
 class Store:
     """One database, in parts that are named after what they hold.
 
-    Reads answer at once and belong on the event loop; writes are awaited, and on disk then. All of
-    it belongs to the loop that opened it.
+    All of it is awaited, and belongs to the loop that opened it. A read gives what is committed:
+    from SQLite at once, from PostgreSQL through a pool. A write is on disk when it returns.
     """
 
     def __init__(
         self,
-        writing: Connection,
-        reading: sqlite3.Connection,
+        writer: Writer,
+        reader: Reader,
         *,
+        close: Callable[[], Awaitable[None]],
         redact: Callable[[str], str],
         now: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
         redact = _storable(redact)
-        self._reading = reading
-        self._writer = Writer(writing)
-        reader = Reader(reading)
         record = EventRecord(now=now, new_id=new_id, redact=redact)
-        self.tasks = Tasks(self._writer, reader)
-        self.submissions = Submissions(self._writer, record)
-        self.runs = Runs(self._writer, reader, Transitions(record, redact))
-        self.steps = Steps(self._writer, reader, record, now=now, redact=redact)
-        self.events = Events(self._writer, reader, record)
-        self.logs = AgentLog(self._writer, reader, redact)
-        self.diffs = Diffs(self._writer, reader, redact)
-        self.egress = Accesses(self._writer, reader, record, redact)
-        self.pull_requests = PullRequests(self._writer, reader)
+        self._writer = writer
+        self._close = close
+        self.tasks = Tasks(writer, reader)
+        self.submissions = Submissions(writer, record)
+        self.runs = Runs(writer, reader, Transitions(record, redact))
+        self.steps = Steps(writer, reader, record, now=now, redact=redact)
+        self.events = Events(writer, reader, record)
+        self.logs = AgentLog(writer, reader, redact)
+        self.diffs = Diffs(writer, reader, redact)
+        self.egress = Accesses(writer, reader, record, redact)
+        self.pull_requests = PullRequests(writer, reader)
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        database: Path | str,
         *,
         redact: Callable[[str], str] = str,
         now: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = new_uuid7,
         busy_timeout: timedelta = BUSY_TIMEOUT,
     ) -> Self:
-        """Open the database file, new or old, and bring its tables up to date.
+        """Open a SQLite file, or the PostgreSQL database of a URL, and bring its tables up to date.
 
         `redact` takes the secrets out of every text that tells what happened. Raises
-        `StoreUnavailable`.
+        `StoreUnavailable`, and `ConfigError` for a database that cannot be used.
         """
-        writing = await asyncio.to_thread(open_writer, path, busy_timeout=busy_timeout)
-        reading = open_reader(path, busy_timeout=busy_timeout)
-        return cls(writing, reading, redact=redact, now=now, new_id=new_id)
+        writer, reader, close = (
+            await _open_file(database, busy_timeout)
+            if isinstance(database, Path)
+            else await _open_server(database)
+        )
+        return cls(writer, reader, close=close, redact=redact, now=now, new_id=new_id)
 
     async def check_writable(self) -> None:
         """Write a page to the disk, really; raises `StoreUnavailable` when that cannot be done."""
         await self._writer.write(_touch)
 
     async def close(self) -> None:
-        """Finish the writes that were asked for and release the file."""
-        await self._writer.close()
-        self._reading.close()
+        """Finish the writes that were asked for and release the database."""
+        await self._close()
+
+
+_Opened: TypeAlias = tuple[Writer, Reader, Callable[[], Awaitable[None]]]
+
+
+async def _open_file(path: Path, busy_timeout: timedelta) -> _Opened:
+    writing = await asyncio.to_thread(open_writer, path, busy_timeout=busy_timeout)
+    reading = open_reader(path, busy_timeout=busy_timeout)
+    writer = SQLiteWriter(writing)
+
+    async def close() -> None:
+        await writer.close()
+        reading.close()
+
+    return writer, SQLiteReader(reading), close
+
+
+async def _open_server(url: str) -> _Opened:
+    from codebot.store.postgres.connections import PostgresReader, PostgresWriter
+    from codebot.store.postgres.opening import open_postgres
+
+    pool = await open_postgres(url)
+    writer = PostgresWriter(pool)
+
+    async def close() -> None:
+        await writer.finish()
+        await pool.dispose()
+
+    return writer, PostgresReader(pool), close
 
 
 def _touch(connection: Connection) -> None:
-    """Change nothing, in a way that SQLite writes down all the same."""
-    connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+    """Change nothing, in a way that the database writes down all the same."""
+    version: ColumnClause[str] = column("version_num")
+    connection.execute(update(table(VERSION_TABLE, version)).values(version_num=version))
 
 
 def _storable(redact: Callable[[str], str]) -> Callable[[str], str]:
-    """Give `redact` for texts from outside: half an emoji, which UTF-8 cannot say, becomes `?`."""
-    return lambda text: redact(text).encode(errors="replace").decode()
+    """Give `redact` for texts from outside; what no database keeps as text becomes `?`.
+
+    That is half an emoji, which UTF-8 cannot say, and NUL, which PostgreSQL does not take.
+    """
+    return lambda text: redact(text).encode(errors="replace").decode().replace("\0", "?")

@@ -12,6 +12,7 @@ from codebot.domain.event import EventType
 from codebot.domain.run import Run
 from codebot.domain.task import NewTask
 from codebot.errors import Conflict
+from codebot.store.database import Writer
 from codebot.store.events import EventRecord, insert_events
 from codebot.store.many import InsertMany
 from codebot.store.rows import (
@@ -22,7 +23,6 @@ from codebot.store.rows import (
     task_columns,
 )
 from codebot.store.schema import descriptions, runs, tasks
-from codebot.store.writer import Writer
 
 _insert_tasks = InsertMany(tasks, NEW_TASK_COLUMNS)
 _insert_runs = InsertMany(runs, NEW_RUN_COLUMNS)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select
 
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId
-from codebot.store.reader import Query, Reader, Row
+from codebot.store.database import Reader, Row, Writer
+from codebot.store.query import Query
 from codebot.store.rows import HEAD_LENGTH, TASK_COLUMNS, time_text, to_task
 from codebot.store.schema import (
     agent_log,
@@ -23,7 +24,6 @@ from codebot.store.schema import (
     steps,
     tasks,
 )
-from codebot.store.writer import Writer
 
 _GET = Query(select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id")))
 _SEQ = Query(select(tasks.c.seq).where(tasks.c.id == bindparam("id")))

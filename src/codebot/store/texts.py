@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, bindparam, insert, select
 
 from codebot.domain.run import Run
 from codebot.domain.task import TaskId
+from codebot.store.database import Reader, Writer
+from codebot.store.dialect import upsert
 from codebot.store.fence import require_run
-from codebot.store.reader import Query, Reader
+from codebot.store.query import Query
 from codebot.store.schema import agent_log, diffs
-from codebot.store.writer import Writer
 
 _LOG = Query(
     select(agent_log.c.text)
@@ -54,11 +54,10 @@ class Diffs:
     async def put(self, run: Run, text: str) -> None:
         """Keep the diff of the task, in place of an earlier one. Fenced."""
         row = {"task_id": run.task_id, "text": self._redact(text)}
-        statement = insert(diffs).values(row).on_conflict_do_update(set_={"text": row["text"]})
 
         def put(connection: Connection) -> None:
             require_run(connection, run)
-            connection.execute(statement)
+            upsert(connection, diffs, row, {"text": row["text"]})
 
         await self._writer.write(put)
 

@@ -1,4 +1,4 @@
-"""The backends that every test of this folder runs against: one line each."""
+"""The backends that every test of this folder runs against, on both databases: one line each."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,10 +31,10 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_embedded(folder: Path, clock: Clock) -> AsyncIterator[Backend]:
-    store = await Store.open(folder / "data" / "codebot.sqlite3", now=clock)
+async def open_embedded(database: Path | str, clock: Clock) -> AsyncIterator[Backend]:
+    store = await Store.open(database, now=clock)
     queue = EmbeddedQueue(store, max_pending=MAX_PENDING, now=clock, new_id=new_uuid7)
-    yield Backend(queue, store, clock, queue.enqueue, lambda: open_embedded(folder, clock))
+    yield Backend(queue, store, clock, queue.enqueue, lambda: open_embedded(database, clock))
     await store.close()
 
 
@@ -42,6 +42,6 @@ BACKENDS = {"embedded": open_embedded}
 
 
 @pytest.fixture(params=BACKENDS)
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
-    async with BACKENDS[request.param](tmp_path, Clock()) as backend:
+async def backend(request: pytest.FixtureRequest, database: Path | str) -> AsyncIterator[Backend]:
+    async with BACKENDS[request.param](database, Clock()) as backend:
         yield backend

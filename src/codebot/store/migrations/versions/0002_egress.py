@@ -1,8 +1,6 @@
 """What boxes reached, as the SQL file of the same name makes its table."""
 
-from pathlib import Path
-
-from alembic import op
+from codebot.store.upgrade import run_sql
 
 revision = "0002"
 down_revision = "0001"
@@ -11,6 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_sql(__file__)

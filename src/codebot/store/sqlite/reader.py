@@ -2,34 +2,13 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql import Select
-
-from codebot.store.faults import translated
-
-_DIALECT = sqlite.dialect(paramstyle="named")
-
-Row = tuple[Any, ...]
+from codebot.store.database import Row
+from codebot.store.query import Query
+from codebot.store.sqlite.faults import translated
 
 
-class Query:
-    """A select whose SQL text is made once; parameters keep the names of its `bindparam`s."""
-
-    __slots__ = ("_constants", "sql")
-
-    def __init__(self, select: Select[Any]) -> None:
-        compiled = select.compile(dialect=_DIALECT)
-        self.sql = str(compiled)
-        self._constants = {n: v for n, v in compiled.params.items() if v is not None}
-
-    def bind(self, parameters: Mapping[str, object]) -> dict[str, object]:
-        """Give the parameters together with the constants that SQLAlchemy bound itself."""
-        return {**self._constants, **parameters}
-
-
-class Reader:
+class SQLiteReader:
     """Answers queries at once, from the last commit; only ever used on the event loop.
 
     Its methods are awaited, as those of any database, and never wait. The driver is called

@@ -1,0 +1,1 @@
+"""A database that others serve: PostgreSQL, through psycopg 3 and a pool of connections."""

@@ -1,0 +1,162 @@
+"""How a PostgreSQL database is opened: each thing that may be wrong with it has its own words."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from psycopg import pq
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from codebot.errors import CodebotError, ConfigError
+from codebot.store.postgres.connections import DEADLINE_SECONDS, open_pool
+from codebot.store.postgres.faults import FORBIDDEN, is_lost, server_faults, state_of, unavailable
+from codebot.store.postgres.fitness import Fitness, look, require_fit
+from codebot.store.postgres.place import Place
+from codebot.store.upgrade import REVISION, known_revision, make_tables, migrate
+
+T = TypeVar("T")
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7161346302451)")
+"""Of several nodes that start on a new version one migrates; the number is ours by chance."""
+
+_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '10s'")
+_LONGEST_SAYING = 300
+
+
+async def open_postgres(url: str) -> AsyncEngine:
+    """Open the database that a URL names, with every table in place.
+
+    Raises `ConfigError` for what a person has to mend, `StoreUnavailable` for what may pass by
+    itself: a server that cannot be reached, starts or is a standby.
+    """
+    async with _reached(Place.of(url)) as (pool, place):
+        await _in_transaction(pool, place, lambda connection: _bring_up_to_date(connection, place))
+        return pool
+
+
+async def open_postgres_beside(url: str) -> AsyncEngine:
+    """Open the database to read what a service keeps there, and change nothing in it.
+
+    Raises as `open_postgres` does, and `ConfigError` for tables of another version.
+    """
+    async with _reached(Place.of(url)) as (pool, place):
+        await _in_transaction(pool, place, lambda connection: _require_current(connection, place))
+        return pool
+
+
+async def describe_postgres(url: str) -> str:
+    """Say what the database is that a URL names; raises as `open_postgres`, and changes nothing."""
+    async with _reached(Place.of(url)) as (pool, place):
+        found = await _in_transaction(
+            pool, place, lambda connection: _examine(connection, place)[0]
+        )
+        await pool.dispose()
+        return f"{place}, PostgreSQL {found.major}"
+
+
+@asynccontextmanager
+async def _reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
+    """Give the pool once the server lets us in; close it again when the block fails."""
+    pool = open_pool(place)
+    try:
+        await _come_in(pool, place)
+        yield pool, place
+    except BaseException:
+        await pool.dispose()
+        raise
+
+
+async def _come_in(pool: AsyncEngine, place: Place) -> None:
+    """Connect once, outside of any transaction."""
+    alone = pool.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS), alone.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (DBAPIError, TimeoutError) as error:
+        raise await _why_not(place, error) from None  # what libpq says may hold the password
+
+
+async def _why_not(place: Place, error: Exception) -> CodebotError:
+    """Say why there is no connection; libpq itself knows whether a server is there at all."""
+    state = await asyncio.to_thread(pq.PGconn.ping, place.conninfo.reveal().encode())
+    said = place.mask(" ".join(str(getattr(error, "orig", error)).split()))[:_LONGEST_SAYING]
+    if state == pq.Ping.NO_RESPONSE:
+        return unavailable(
+            f"The database server {place.server} cannot be reached: {said}",
+            "Start it, or correct host and port in CODEBOT_DATABASE_URL.",
+        )
+    if state == pq.Ping.REJECT:
+        return unavailable(
+            f"The database server {place.server} takes no connections now: {said}",
+            "It starts, stops or recovers; nothing to do if it is through soon.",
+        )
+    return ConfigError(
+        (f"The database server {place.server} does not let the role in: {said}",),
+        hint="Correct role, password and name in CODEBOT_DATABASE_URL, or let the role in.",
+    )
+
+
+async def _in_transaction(pool: AsyncEngine, place: Place, work: Callable[[Connection], T]) -> T:
+    """Give what `work` gives in a transaction, which is committed.
+
+    Whoever lets statements in, but no transaction, is a pooler that hands each statement on alone.
+    """
+    has_begun = False
+    with server_faults():
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS), pool.begin() as connection:
+                await connection.execute(text("SELECT 1"))
+                has_begun = True
+                return await connection.run_sync(work)
+        except DBAPIError as error:
+            if state_of(error) == FORBIDDEN:
+                raise _not_the_owner(place) from error
+            if has_begun or not is_lost(error):
+                raise
+    await _come_in(pool, place)
+    raise ConfigError(
+        (f"{place.server} is a pooler that takes single statements, and no transactions.",),
+        hint="Set its pool_mode to transaction or session, or let CODEBOT_DATABASE_URL name the"
+        " server itself.",
+    )
+
+
+def _not_the_owner(place: Place) -> ConfigError:
+    return ConfigError(
+        (f"The role {place.role} may not bring the tables of {place} up to date.",),
+        hint="Start this version once as the role that made them.",
+    )
+
+
+def _bring_up_to_date(connection: Connection, place: Place) -> None:
+    """Make what is missing; of several nodes that start at once, one does so."""
+    _, revision = _examine(connection, place)
+    if revision == REVISION:
+        return
+    connection.execute(_LOCK_TIMEOUT)
+    connection.execute(_ONE_AT_A_TIME)
+    revision = known_revision(connection, str(place))
+    if revision is None:
+        make_tables(connection)
+    elif revision != REVISION:
+        migrate(connection)
+
+
+def _require_current(connection: Connection, place: Place) -> None:
+    _, revision = _examine(connection, place)
+    if revision != REVISION:
+        raise ConfigError(
+            (f"The database {place} belongs to another version of Codebot.",),
+            hint="Use the version that serves it; a newer one takes it over when it starts.",
+        )
+
+
+def _examine(connection: Connection, place: Place) -> tuple[Fitness, str | None]:
+    """Give what the database is, and its revision; raises where it cannot hold the store."""
+    revision = known_revision(connection, str(place))
+    found = look(connection)
+    require_fit(found, place, has_tables=revision == REVISION)
+    return found, revision

@@ -1,0 +1,105 @@
+"""Where a PostgreSQL database is: its URL as libpq reads it, and its name as people may see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from codebot.domain.secret import Secret
+from codebot.errors import ConfigError
+
+SCHEMES = {"postgresql", "postgres"}
+CONNECT_SECONDS = 10
+
+_ALIVE: Mapping[str, Any] = {
+    "application_name": "codebot",
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that is gone without a word is noticed within half a minute, unless the URL says
+otherwise. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+
+
+_SECRET = ("password", "sslpassword", "oauth_client_secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One database of one server, and who comes in how; shown without what is secret.
+
+    >>> place = Place.of("postgresql://me:hunter2@db.example/codebot")
+    >>> f"{place} {place!r}"
+    'codebot at db.example:5432 Place(codebot at db.example:5432)'
+    """
+
+    conninfo: Secret
+    name: str
+    server: str
+    role: str
+    secrets: tuple[Secret, ...]
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Read a URL; raises `ConfigError`, which shows nothing of it: half may be a password."""
+        if not _is_clear(url):
+            raise _no_url()
+        try:
+            given = {key: value for key, value in conninfo_to_dict(url).items() if value}
+        except (ProgrammingError, UnicodeError):
+            raise _no_url() from None
+        if not all(port.isdecimal() for port in str(given.get("port", "5432")).split(",")):
+            raise _no_url()
+        role = str(given.get("user", ""))
+        return cls(
+            Secret(make_conninfo(**{**_ALIVE, **given})),
+            str(given.get("dbname", role)),
+            _server(given),
+            role,
+            tuple(Secret(str(given[key])) for key in _SECRET if key in given),
+        )
+
+    def mask(self, text: str) -> str:
+        """Give a text of libpq's without the password."""
+        for secret in self.secrets:
+            text = text.replace(secret.reveal(), str(secret))
+        return text
+
+    def __str__(self) -> str:
+        """Give database and server."""
+        return f"{self.name} at {self.server}"
+
+    def __repr__(self) -> str:
+        """Give the same."""
+        return f"Place({self})"
+
+
+def _is_clear(url: str) -> bool:
+    """Say whether it is a URL in which a password can be told from the rest.
+
+    Where one holds an `@` or a `/` as it is, a part of it would pass for the server's name.
+    """
+    scheme, _, rest = url.partition("://")
+    before, mark, after = rest.partition("@")
+    is_first = not mark or ("@" not in after and not set(before) & set("/?"))
+    return scheme in SCHEMES and is_first and url.isprintable() and " " not in url
+
+
+def _no_url() -> ConfigError:
+    return ConfigError(
+        ("CODEBOT_DATABASE_URL is no URL that PostgreSQL understands.",),
+        hint="Write postgresql://ROLE:PASSWORD@HOST:PORT/NAME, with each of @ : / ? # % in the"
+        " password as %40 %3A %2F %3F %23 %25.",
+    )
+
+
+def _server(given: Mapping[str, Any]) -> str:
+    """Name the server, or each of several, as host and port; a socket by its folder."""
+    hosts = str(given.get("host") or given.get("hostaddr") or "localhost").split(",")
+    ports = str(given.get("port", "5432")).split(",")
+    each = ports * len(hosts) if len(ports) == 1 else ports
+    return ", ".join(f"{host}:{port}" for host, port in zip(hosts, each, strict=False))

@@ -1,0 +1,49 @@
+"""The one writer of a SQLite file: a thread that commits in groups."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from codebot.store.database import Bulk
+from codebot.store.groups import Groups, Write, run_batch, run_each
+from codebot.store.sqlite.faults import store_faults
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+class SQLiteWriter:
+    """Runs every write of the store, in order, in transactions shared by whoever writes now.
+
+    Only the transaction itself runs in the thread.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="codebot-store")
+        self._groups = Groups(self._start)
+
+    def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run `work` in a transaction; the future is done once it is on disk."""
+        return self._groups.add(run_each, work)
+
+    def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
+        """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
+        return self._groups.add(bulk, item)
+
+    async def close(self) -> None:
+        """Finish what was asked for, then release the connection."""
+        await self._groups.finish()
+        self._thread.shutdown()
+        self._connection.close()
+
+    def _start(self, batch: Sequence[Write[Any, Any]]) -> asyncio.Future[list[Any]]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._transact, batch)
+
+    def _transact(self, batch: Sequence[Write[Any, Any]]) -> list[Any]:
+        """Write everything and commit; the only code that runs in the writer thread."""
+        with store_faults(), self._connection.begin():
+            return run_batch(self._connection, batch)
