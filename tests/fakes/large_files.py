@@ -28,7 +28,8 @@ def pointer_to(content: bytes, size: int | None = None) -> str:
 class LargeFileShelf:
     """What it keeps, by hash. `refuses` answers the next batches; `lies` stand for true contents.
 
-    `points_to` is where its answers send a client for the content.
+    `points_to` is where its answers send a client for the content, `header` what they name as
+    headers in the place of a ticket.
     """
 
     kept: dict[str, bytes] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class LargeFileShelf:
     lies: dict[str, bytes] = field(default_factory=dict)
     points_to: str | None = None
     gives_tickets: bool = True
+    header: object = ""
     verified: list[str] = field(default_factory=list)
 
     def keep(self, content: bytes) -> str:
@@ -91,7 +93,10 @@ class LargeFileShelf:
     def _about(
         self, operation: str, oid: str, url: str, header: Mapping[str, str]
     ) -> dict[str, Any]:
-        place = {"href": f"{url}/large/{oid}", "header": header}
+        place = {
+            "href": f"{url}/large/{oid}",
+            "header": header if self.header == "" else self.header,
+        }
         if operation == "upload":
             if oid in self.kept:
                 return {}

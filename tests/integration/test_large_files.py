@@ -6,14 +6,19 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from codebot.domain.outcome import Checkout, LargeObject
+from codebot.domain.repository import RemoteAccess
 from codebot.errors import ChangeRefused, CloneFailed, ForgeUnauthorized, PushRejected
+from codebot.lfs.batch import LONGEST_WORDS, Action, Refused
 from codebot.lfs.objects import ObjectStore
+from codebot.lfs.server import Server, ServerFailed
 from codebot.lfs.transfers import LargeFileTransfers
+from codebot.network import pace
 from codebot.publish.branch import push_branch
 from codebot.workspace.limits import Limits
 from codebot.workspace.means import Means
@@ -195,9 +200,30 @@ def _points_to_a_file(shop: Workshop) -> str:
     return shop.server.large_files.keep(PICTURE)
 
 
+def _names_a_header(header: object) -> Callable[[Workshop], str]:
+    def say(shop: Workshop) -> str:
+        shop.server.large_files.header = header
+        return shop.server.large_files.keep(PICTURE)
+
+    return say
+
+
+def _points_to_no_address(shop: Workshop) -> str:
+    shop.server.large_files.points_to = "https://a\n"
+    return shop.server.large_files.keep(PICTURE)
+
+
+NOT_SENT = "it names an address or a header that cannot be sent"
+
+
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
+        (_points_to_no_address, NOT_SENT),
+        (_names_a_header({"X-A": "\u65e5"}), NOT_SENT),
+        (_names_a_header({"\u65e5": "a"}), NOT_SENT),
+        (_names_a_header({"X-A": "a\r\nX-B: c"}), NOT_SENT),
+        (_names_a_header({"X-A": 3}), "its answer about large files makes no sense"),
         (_never_there, "the forge answered 404: Object does not exist"),
         (_other_content, "its content is not what its pointer names"),
         (_too_much_content, "its content is larger than its pointer says"),
@@ -269,6 +295,41 @@ async def test_the_credential_goes_to_the_forge_and_its_ticket_with_the_content(
     asked, fetched = shop.server.requests_for_large_files
     assert asked.headers["authorization"].startswith("Basic ")
     assert fetched.headers["authorization"] == TICKET
+
+
+async def test_no_header_is_no_header_however_it_is_spelled(plain: Workshop) -> None:
+    _commit(plain, _names_a_header(None)(plain))
+    assert (await plain.prepare()).gaps == ()
+
+
+async def test_what_a_server_says_is_one_line_and_has_an_end() -> None:
+    refused = Refused(code=507, message="no room\nfor it" + "!" * 5000)
+    assert refused.words.startswith("no room for it!!")
+    assert len(refused.words) <= LONGEST_WORDS
+
+
+async def test_a_large_file_that_comes_in_drops_is_asked_for_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "WINDOW", 0.3)
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as dripping:
+        url = "http://{}:{}".format(*dripping.sockets[0].getsockname())
+        async with Server(RemoteAccess(url), lambda _: None) as server:
+            with pytest.raises(ServerFailed, match="did not answer in time") as failed:
+                [_ async for _ in server.get(Action(href=f"{url}/x"))]
+        await asyncio.sleep(0.2)  # until the other end has noticed
+    assert failed.value.retry_after is not None
 
 
 async def test_without_a_ticket_the_forge_itself_gets_the_credential(plain: Workshop) -> None:

@@ -65,6 +65,17 @@ async def test_a_submodule_of_the_same_forge_is_there_at_its_commit(
     assert run_in(checkout.tree, "submodule", "status").startswith(f"{pinned} vendor/lib")
 
 
+@pytest.mark.parametrize("name", ["\u00fc" * 100, "/".join("a" * 100), "\u65e5" * 200])
+async def test_a_submodule_may_have_a_name_that_is_too_long_for_a_folder(
+    shop: Workshop, name: str
+) -> None:
+    pinned = tip(shop, "lib")
+    record(shop, "vendor/lib", "../lib.git", pinned, name=name)
+    checkout = await shop.prepare()
+    assert (checkout.submodules, checkout.gaps) == (("vendor/lib",), ())
+    assert run_in(checkout.tree, "submodule", "status").startswith(f"{pinned} vendor/lib")
+
+
 async def test_nothing_in_the_workspace_holds_the_credential(shop: Workshop) -> None:
     record(shop, "lib", "../lib.git", tip(shop, "lib"))
     checkout = await shop.prepare()

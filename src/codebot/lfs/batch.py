@@ -5,11 +5,13 @@ https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from codebot.domain.outcome import LargeObject
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
+LONGEST_WORDS = 300
+"""Characters of what a server says that go on to people."""
 MOST_AT_ONCE = 100
 """Objects in one question, as many as Git LFS itself asks for."""
 
@@ -22,7 +24,7 @@ class Action(_Read):
     """Where an object goes to or comes from, and the headers to be sent there."""
 
     href: str
-    header: Mapping[str, str] = Field(default_factory=dict)
+    header: Mapping[str, str] | None = None
 
 
 class Refused(_Read):
@@ -30,6 +32,11 @@ class Refused(_Read):
 
     code: int
     message: str = ""
+
+    @property
+    def words(self) -> str:
+        """Give what it says, on one line and not without end."""
+        return " ".join(self.message[:LONGEST_WORDS].split())
 
 
 class Answered(_Read):

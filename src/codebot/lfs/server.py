@@ -6,7 +6,7 @@ the headers go that it gave for the purpose; where it redirects, nobody follows.
 
 import base64
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,17 +19,27 @@ from pydantic import ValidationError
 
 from codebot.domain.outcome import LargeObject
 from codebot.domain.repository import RemoteAccess
-from codebot.lfs.batch import MEDIA_TYPE, MOST_AT_ONCE, Action, Answered, Batch, Told, question
+from codebot.lfs.batch import (
+    LONGEST_WORDS,
+    MEDIA_TYPE,
+    MOST_AT_ONCE,
+    Action,
+    Answered,
+    Batch,
+    Told,
+    question,
+)
 from codebot.lfs.objects import read_file
 from codebot.network.causes import why_unreachable
 from codebot.network.client import open_client
+from codebot.network.pace import paced
 
 TIMEOUT = httpx.Timeout(60, connect=15)
 SOON = timedelta(seconds=30)
 LONGEST_ANSWER = 8 * 1024 * 1024
-LONGEST_WORDS = 300
 
 _SECONDS = re.compile(r"[0-9]{1,5}")
+_UNSPEAKABLE = (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError)
 _LATER = frozenset({408, 429, 500, 502, 503, 504})
 _DONE = frozenset({200, 201, 202, 204})
 _OURS_TO_SAY = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -85,10 +95,10 @@ class Server:
             answered += batch.objects
         return answered
 
-    async def get(self, action: Action) -> AsyncIterator[bytes]:
+    async def get(self, action: Action) -> AsyncGenerator[bytes, None]:
         """Give the content of an object, some of it at a time; raises `ServerFailed`."""
         async with self._send("GET", action.href, headers_for(action, self.access)) as response:
-            async for chunk in response.aiter_raw():
+            async for chunk in paced(response.aiter_raw()):
                 yield chunk
 
     async def put(self, action: Action, one: LargeObject, path: Path) -> None:
@@ -126,7 +136,9 @@ class Server:
                 if response.status_code not in _DONE:
                     raise _failure(host, response, await _read(response))
                 yield response
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except _UNSPEAKABLE as error:
+            raise ServerFailed("it names an address or a header that cannot be sent") from error
+        except httpx.HTTPError as error:
             why = why_unreachable(error, proxy)
             raise ServerFailed(f"{host} cannot be reached: {why}", retry_after=SOON) from error
 
@@ -157,7 +169,9 @@ class Server:
 def headers_for(action: Action, access: RemoteAccess) -> dict[str, str]:
     """Give the headers that the forge named, and its credential where it points to itself."""
     given = {
-        name: value for name, value in action.header.items() if name.lower() not in _OURS_TO_SAY
+        name: value
+        for name, value in (action.header or {}).items()
+        if name.lower() not in _OURS_TO_SAY
     }
     is_theirs = any(name.lower() == "authorization" for name in given)
     if is_theirs or _origin(action.href) != _origin(access.url):
@@ -179,7 +193,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 async def _read(response: httpx.Response) -> bytes:
     content = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in paced(response.aiter_bytes()):
         content += chunk
         if len(content) > LONGEST_ANSWER:
             raise ServerFailed("its answer about large files is too long")

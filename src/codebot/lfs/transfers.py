@@ -6,6 +6,7 @@ failure. Sending is all or nothing: a branch whose pointers lead nowhere is wors
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +100,12 @@ class _Bringing:
         """Bring one object; give the reason when it is not to be had."""
         action = None if answer is None else answer.action("download")
         if answer is not None and answer.error is not None:
-            return f"the forge answered {answer.error.code}: {answer.error.message[:200]}"
+            return f"the forge answered {answer.error.code}: {answer.error.words}"
         if action is None:
             return "the forge says nothing of it"
         try:
-            await self.store.put(one, self.server.get(action))
+            async with aclosing(self.server.get(action)) as chunks:
+                await self.store.put(one, chunks)
         except WrongContent as wrong:
             return f"its content {wrong}"
         except ServerFailed as failure:
@@ -172,7 +174,7 @@ async def _send_all(server: Server, objects: Sequence[LargeObject], store: Objec
         if answer is None:
             raise ServerFailed("it says nothing of a large file that it was told of")
         if answer.error is not None:
-            raise ServerFailed(f"it takes no such file: {answer.error.message}", answer.error.code)
+            raise ServerFailed(f"it takes no such file: {answer.error.words}", answer.error.code)
         upload, verify = answer.action("upload"), answer.action("verify")
         if upload is not None:
             await server.put(upload, one, _require(store, one))

@@ -9,6 +9,7 @@ makes a repository of this service's forge of them, or nothing.
 """
 
 import asyncio
+import hashlib
 import os
 import re
 import stat
@@ -33,6 +34,9 @@ MOST_SUBMODULES = 200
 DEEPEST = 4
 """Submodules within submodules."""
 AT_ONCE = 4
+
+LONGEST_FOLDER = 255
+"""Bytes that Linux takes for the name of a file; each letter of another script takes nine."""
 
 FILL_TIMEOUT = timedelta(minutes=10)
 
@@ -235,7 +239,10 @@ def _settings(listing: bytes) -> Iterator[tuple[str, str]]:
 
 def _own_folder(parent: _Parent, one: _Submodule) -> Path:
     """Say where a submodule's `.git` is; one name is one folder, whatever stands in it."""
-    return parent.own / "modules" / quote(one.name, safe="").replace(".", "%2E")
+    quoted = quote(one.name, safe="").replace(".", "%2E")
+    if len(quoted) > LONGEST_FOLDER:
+        quoted = hashlib.sha256(one.name.encode()).hexdigest()
+    return parent.own / "modules" / quoted
 
 
 def _is_harmless(name: str) -> bool:
