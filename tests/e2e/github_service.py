@@ -134,14 +134,14 @@ def wait_for(
     is_it: Callable[[dict[str, Any]], bool],
     deadline: float = 40,
 ) -> dict[str, Any]:
-    """Poll the status until it is so, and give it."""
+    """Poll the status until it is so, and give it; each look costs the service and the test."""
     until = time.monotonic() + deadline
     while True:
         status: dict[str, Any] = service.http.get(f"/api/tasks/{task_id}/status").json()
         if is_it(status):
             return status
         assert time.monotonic() < until, f"{json.dumps(status)}\n{service.stderr}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def is_over(status: dict[str, Any]) -> bool:

@@ -175,6 +175,7 @@ def _wait_for_event(service: RunningService, task_id: str, kind: str, step: str)
             for event in events(service, task_id)
         ):
             return
+        time.sleep(0.005)  # or the cores are busy with looking
     raise AssertionError(f"{kind} {step} has not happened")
 
 

@@ -202,6 +202,23 @@ async def test_the_disk_is_bounded_over_all_files(place: Place) -> None:
     assert ended.reason is ExitReason.DISK
 
 
+async def test_a_box_is_measured_when_that_is_due_or_much_of_the_disk_is_gone_and_not_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[object] = []
+    monkeypatch.setattr(watch, "DISK_PAUSE", 60.0)
+    monkeypatch.setattr(watch, "disk_of", lambda *told: measured.append(told) or 0)
+
+    await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
+    assert measured == []
+
+    free = iter([1 << 40, 1 << 40])
+    gone = (1 << 40) - LIMITS.disk - 1
+    monkeypatch.setattr(watch, "free_space", lambda _: (next(free, gone), 1 << 40))
+    await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
+    assert len(measured) == 1
+
+
 async def test_many_empty_files_are_disk_as_well(place: Place) -> None:
     ended, _ = await place.python(MANY)
     assert ended.reason is ExitReason.DISK

@@ -42,9 +42,9 @@ class _Watched:
     box: RunningBox
     first: int
     folders: tuple[Path, ...]
+    free_then: int
+    measure_at: float
     disk: int = 0
-    free_then: int = 0
-    measure_at: float = 0.0
 
 
 class Watch:
@@ -60,8 +60,15 @@ class Watch:
         self._looks = 0
 
     def add(self, box: RunningBox, first: int, spec: BoxSpec) -> None:
-        """Watch a box whose first process is `first`."""
-        watched = _Watched(box, first, (spec.workspace, spec.home))
+        """Watch a box whose first process is `first`.
+
+        Most boxes end before their disk is due to be measured; one that takes as much as it may
+        have is measured at once, since so much less is free.
+        """
+        folders = (spec.workspace, spec.home)
+        free, _ = free_space(spec.workspace)
+        measure_at = asyncio.get_running_loop().time() + DISK_PAUSE
+        watched = _Watched(box, first, folders, free, measure_at)
         self._watched.add(watched)
         leaving = asyncio.create_task(self._forget(watched))
         _background.add(leaving)

@@ -25,6 +25,7 @@ from codebot.workspace.large_changes import Large, LargeChanges
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, Touch, read_difference, read_touches
 from codebot.workspace.messages import clean_message
+from codebot.workspace.new_objects import NewObject, list_new_objects
 from codebot.workspace.scan import Scan
 from codebot.workspace.tree_links import find_new_leaving_links
 
@@ -129,8 +130,11 @@ class Border:
             )
             touching = group.create_task(self._read_touches(tip))
             group.create_task(self._check_ancestry(tip))
-            scanning = group.create_task(_refusal_of(self._scan.check_new_objects(self.base, tip)))
-            enlarging = group.create_task(self._take_in_large(tip))
+            listing = group.create_task(
+                list_new_objects(self.git, self.checkout.repository, tip, self.base)
+            )
+            scanning = group.create_task(_refusal_of(self._look_through(listing)))
+            enlarging = group.create_task(self._take_in_large(listing))
         difference, commits, (large, too_much) = (
             comparing.result(),
             reading.result(),
@@ -146,12 +150,17 @@ class Border:
         policy.refuse([*found, *[await _refusal_of(check) for check in checks]])
         return difference, commits, large
 
-    async def _take_in_large(self, tip: str) -> tuple[Large, ChangeRefused | None]:
+    async def _look_through(self, listing: Awaitable[list[NewObject]]) -> None:
+        await self._scan.check_new_objects(self.base, await listing)
+
+    async def _take_in_large(
+        self, listing: Awaitable[list[NewObject]]
+    ) -> tuple[Large, ChangeRefused | None]:
         """Give what Git LFS keeps of the change, or why it may not go out."""
         if self.large is None:
             return Large(), None
         try:
-            return await self.large.take_in(tip, self._scan), None
+            return await self.large.take_in(await listing, self._scan), None
         except ChangeRefused as refusal:
             return Large(), refusal
 

@@ -22,7 +22,7 @@ from codebot.workspace.box_git import bundle_file
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.large_files import pointers_among
 from codebot.workspace.limits import Limits
-from codebot.workspace.new_objects import NewObject, list_new_objects
+from codebot.workspace.new_objects import NewObject
 from codebot.workspace.scan import Scan
 
 SCRIPT = files("codebot.workspace").joinpath("take_large.sh").read_text()
@@ -47,14 +47,12 @@ class LargeChanges:
     checkout: Checkout
     limits: Limits
 
-    async def take_in(self, tip: str, scan: Scan) -> "Large":
-        """Give what new pointers name, as far as the contents are to be had.
+    async def take_in(self, new: Sequence[NewObject], scan: Scan) -> "Large":
+        """Give what the pointers among new objects name, as far as the contents are to be had.
 
         Raises `ChangeRefused` for what is too large, or holds what must not leave this machine.
         """
-        repository, base = self.checkout.repository, self.checkout.base_commit
-        new = await list_new_objects(self.git, repository, tip, base)
-        pointers = await pointers_among(self.git, repository, new)
+        pointers = await pointers_among(self.git, self.checkout.repository, new)
         if not pointers:
             return Large()
         known = ObjectStore.of(self.checkout.mirror)

@@ -11,7 +11,7 @@ from codebot.git.git import Git
 from codebot.workspace import policy
 from codebot.workspace.leaks import Leak, ScanTooSlow, find_leaks
 from codebot.workspace.limits import Limits
-from codebot.workspace.new_objects import Contents, NewObject, list_new_objects, read_contents
+from codebot.workspace.new_objects import Contents, NewObject, read_contents
 from codebot.workspace.traces import find_traces
 
 
@@ -29,13 +29,12 @@ class Scan:
     holds_secret: Callable[[bytes], bool]
     authority: Callable[[], Sequence[bytes]] = tuple
 
-    async def check_new_objects(self, base: str, tip: str) -> None:
+    async def check_new_objects(self, base: str, objects: Sequence[NewObject]) -> None:
         """Refuse a change with a credential or our own gateway in it, or one that is too large.
 
         Looked at is every new object, also those that a later commit took back: all are pushed.
         Text that stood in `base` already betrays nothing, wherever it stands now.
         """
-        objects = await list_new_objects(self.git, self.repository, tip, base)
         policy.check_sizes(objects, self.limits)
         until = time.monotonic() + self.limits.scan_timeout.total_seconds()
         leaks: list[tuple[str, Leak]] = []
