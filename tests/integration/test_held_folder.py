@@ -42,6 +42,20 @@ def holder(temporary: Path, *around: str) -> Iterator[tuple[subprocess.Popen[str
         yield process, Path(process.stdout.readline().strip())
 
 
+def test_what_a_dead_one_left_hinders_nobody_however_deep_it_is(temporary: Path) -> None:
+    left = temporary / f"{PREFIX}left"
+    left.mkdir()
+    here = os.open(left, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    with held_folder(PREFIX):
+        assert not left.exists()
+
+
 def test_a_folder_goes_with_all_that_is_in_it(temporary: Path) -> None:
     with held_folder(PREFIX) as folder:
         (folder / "some").mkdir()
