@@ -9,7 +9,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+from codebot.app.storage import NO_QUEUE, USE_SQLITE
 from codebot.domain.ports import Finding
+from codebot.domain.secret import Secret
+from codebot.errors import CodebotError
 from codebot.settings import Reading, Settings
 from codebot.store.upgrade import REVISION
 
@@ -36,7 +39,7 @@ async def examine(reading: Reading, check_parts: CheckParts) -> list[Finding]:
         _forge(settings),
         _api_keys(settings),
         _webhooks(settings),
-        _store(settings.database),
+        await _store(settings.database),
         _folder("data directory", settings.data_dir),
         _folder("work directory", settings.work_dir),
         _disk(settings.work_dir),
@@ -119,7 +122,22 @@ def _webhooks(settings: Settings) -> Finding:
     return Finding("webhooks", ok=False, detail=detail, remedy=remedy, required=False)
 
 
-def _store(file: Path) -> Finding:
+async def _store(database: Path | Secret) -> Finding:
+    return _file(database) if isinstance(database, Path) else await _server(database)
+
+
+async def _server(url: Secret) -> Finding:
+    """Look whether the database of a server could hold the store; nothing is made there."""
+    from codebot.store.postgres.opening import describe_postgres
+
+    try:
+        found = await describe_postgres(url.reveal())
+    except CodebotError as error:
+        return Finding("store", ok=False, detail=error.detail, remedy=error.hint)
+    return Finding("store", ok=False, detail=f"{found}: good. But {NO_QUEUE}", remedy=USE_SQLITE)
+
+
+def _file(file: Path) -> Finding:
     """Read a store that is there; one that is not is made when it is first needed."""
     try:
         if not file.exists():

@@ -61,7 +61,7 @@ async def test_it_starts_with_settings_that_nothing_else_starts_with(tmp_path: P
     async def check_parts(settings: Settings) -> Sequence[Finding]:
         raise AssertionError("the parts cannot be made of broken settings")
 
-    read = reading(tmp_path, CODEBOT_PORT="x", CODEBOT_DATABASE_URL="postgresql://db/x")
+    read = reading(tmp_path, CODEBOT_PORT="x", CODEBOT_DATABASE_URL="mysql://db/x")
     lines = [as_line(finding) for finding in await examine(read, check_parts)]
 
     assert sum(line.startswith("FAIL  settings: CODEBOT_") for line in lines) == 2

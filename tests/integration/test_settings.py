@@ -107,7 +107,7 @@ def test_every_problem_is_named_at_once(load: Load) -> None:
         CODEBOT_PORT="70000",
         CODEBOT_MAX_WORKERS="none",
         CODEBOT_SANDBOX="docker",
-        CODEBOT_DATABASE_URL="postgresql://db/codebot",
+        CODEBOT_DATABASE_URL="mysql://db/codebot",
         CODEBOT_CLAUDE_BIN="/no/such/claude",
         SSL_CERT_FILE="/no/such/ca.pem",
     )
@@ -252,7 +252,11 @@ def test_no_part_of_what_names_no_file_is_shown(load: Load, name: str, secret: s
     ("name", "value"),
     [
         ("CODEBOT_DATABASE_URL", f"mysql://u:{CANARY}"),
-        ("CODEBOT_DATABASE_URL", f"postgresql://u:{CANARY}@db/x"),
+        ("CODEBOT_DATABASE_URL", f"postgresql://u:{CANARY}@db:x/x"),
+        ("CODEBOT_DATABASE_URL", f"postgresql://u:@{CANARY}@db/x"),
+        ("CODEBOT_DATABASE_URL", f"postgresql://u:1/{CANARY}@db/x"),
+        ("CODEBOT_DATABASE_URL", f"postgresql://{CANARY}:{CANARY}"),
+        ("CODEBOT_DATABASE_URL", f"postgresql+psycopg://u:{CANARY}@db/x"),
         ("CODEBOT_EGRESS", f"https://files.example/?token={CANARY}"),
         ("CODEBOT_EGRESS", f"u:{CANARY}@files.example"),
         ("ANTHROPIC_BASE_URL", f"https://gateway.example/v1?key={CANARY}"),

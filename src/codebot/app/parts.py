@@ -11,6 +11,7 @@ from codebot.app.agents import agent_work, make_agent, model_upstream
 from codebot.app.boxes import control_groups, make_sandbox
 from codebot.app.forges import large_file_transfers, open_github
 from codebot.app.ground import Ground, open_ground
+from codebot.app.storage import make_queue, open_store
 from codebot.app.testing import make_testing
 from codebot.app.way_out import kept_answers, open_way_out
 from codebot.app.workspaces import make_git, make_workspaces
@@ -29,7 +30,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
 from codebot.settings import Settings
-from codebot.store.store import Store, new_uuid7, utc_now
+from codebot.store.store import Store, utc_now
 from codebot.telemetry.redaction import Redactor
 from codebot.workspace.budget import Budget
 from codebot.workspace.workspaces import Workspaces
@@ -92,8 +93,9 @@ async def open_parts(
     Raises `ConfigError` for a table of environments that cannot be used.
     """
     async with AsyncExitStack() as stack:
-        store = await Store.open(settings.database, redact=redactor, now=utc_now, new_id=new_uuid7)
+        store = await open_store(settings, redactor)
         stack.push_async_callback(store.close)
+        queue = make_queue(settings, store)
         gateway = Gateway(model_upstream(settings), redactor=redactor, boxed=settings.is_boxed)
         stack.push_async_callback(gateway.close)
         await gateway.start()
@@ -122,7 +124,6 @@ async def open_parts(
         )
         forges = _forges(_local_forge(git, store, public_url), github)
         outside = (agent,) if github is None else (agent, github)
-        queue = _queue(settings, store)
         pipeline = Pipeline(tools, forges)
         yield Parts(settings, store, queue, sandbox, ground, workspaces, pipeline, outside)
 
@@ -130,11 +131,6 @@ async def open_parts(
 def _publisher(settings: Settings, git: Git, store: Store, redactor: Redactor) -> Publisher:
     transfers = large_file_transfers(settings)
     return Publisher(git, store.pull_requests, redactor, utc_now, transfers)
-
-
-def _queue(settings: Settings, store: Store) -> EmbeddedQueue:
-    pending = settings.max_queue_size
-    return EmbeddedQueue(store, max_pending=pending, now=utc_now, new_id=new_uuid7)
 
 
 def _local_forge(git: Git, store: Store, public_url: str) -> LocalForge:

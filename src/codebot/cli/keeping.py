@@ -1,6 +1,7 @@
 """`codebot egress` and `codebot environments`: what is on record, and what is kept."""
 
 import os
+from pathlib import Path
 
 from codebot.cli.call import DONE, Call, read
 from codebot.domain.task import TaskId
@@ -16,7 +17,9 @@ def egress(call: Call) -> int:
 
     settings = read(call, Command.RUN).checked()
     task_id = TaskId(os.fsencode(call.arguments.task).decode(errors="replace"))
-    totals = asyncio.run(read_egress(settings.database, task_id))
+    database = settings.database
+    place = database if isinstance(database, Path) else database.reveal()
+    totals = asyncio.run(read_egress(place, task_id))
     print(call.redactor(access_json(totals) if call.arguments.json else access_table(totals)))
     return DONE
 

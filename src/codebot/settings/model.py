@@ -49,6 +49,7 @@ class GitHubSettings:
 class Settings:
     """Everything the operator decided. Paths are absolute; nothing has been written yet.
 
+    `database` is a file of SQLite, or the URL of a PostgreSQL database.
     `agent_command` is empty for Claude Code. `anthropic_base_url` is a URL, or the path of a file
     of scripted model turns. `proxies` holds HTTPS_PROXY, HTTP_PROXY and NO_PROXY where set.
     `submodule_repos` are the local repositories that submodules may come from where those are not
@@ -70,7 +71,7 @@ class Settings:
     drain_timeout: timedelta
     data_dir: Path
     work_dir: Path
-    database: Path
+    database: Path | Secret
     agent_command: tuple[str, ...] = ()
     claude_bin: Path | None = None
     model: str | None = None

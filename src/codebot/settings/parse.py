@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from codebot.domain.postgres_url import MEANT, is_clear, is_postgres_url
 from codebot.domain.secret import Secret
 from codebot.settings.private_key import NO_KEY, is_private_key, private_key_text
 
@@ -267,14 +268,16 @@ def agent(value: str) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def database(value: str) -> Path:
-    """Take `sqlite:///PATH` (a fourth slash for an absolute one)."""
+def database(value: str) -> Path | Secret:
+    """Take `sqlite:///PATH` (a fourth slash for an absolute one), or a URL of PostgreSQL."""
+    if is_postgres_url(value):
+        if not is_clear(value):
+            raise ValueError(MEANT)
+        return Secret(value)
     scheme, _, rest = value.partition("://")
-    if scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        raise ValueError("names PostgreSQL, which is not built yet; leave it out for SQLite")
     file = rest.removeprefix("/")
     if scheme != "sqlite" or file == rest or file in {"", ":memory:"} or "?" in file:
-        raise ValueError("must be sqlite:///PATH")
+        raise ValueError("must be sqlite:///PATH, or postgresql://ROLE:PASSWORD@HOST:PORT/NAME")
     return Path(file)
 
 

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codebot.domain.postgres_url import secrets_in
 from codebot.settings.files import NotReadable, looks_like_secret, read_secret_file
+from codebot.settings.parse import database
 from codebot.settings.proxy import credentials_in, proxy_address
 from codebot.settings.table import BY_FLAG, BY_NAME, FILE_VARIABLES, SETTINGS, Setting
 from codebot.telemetry.redaction import Redactor
@@ -61,17 +63,25 @@ def read_sources(
     for flag, text in flags.items():
         given[BY_FLAG[flag].name] = Given(flag, text.strip())
     for name, found in given.items():
-        if BY_NAME[name].secret:
-            _hide(found.text, redactor)
-        if BY_NAME[name].parse is proxy_address:
-            for credential in credentials_in(found.text):
-                redactor.add(credential)
+        _make_known(BY_NAME[name], found.text, redactor)
     tried = given.keys() | {
         setting.name for setting in SETTINGS for layer, _ in layers if _places(setting, layer)
     }
     quoted = tuple(_quoted(given.values()))
     warnings = (*quoted, *_unknown(environ), *_unknown(dotenv))
     return Sources(given, tried, tuple(problems), quoted, warnings)
+
+
+def _make_known(setting: Setting, text: str, redactor: Redactor) -> None:
+    """Make known what is secret about a value: of an address, the credentials in it."""
+    if setting.parse is database:
+        for secret in secrets_in(text):
+            redactor.add(secret)
+    elif setting.parse is proxy_address:
+        for credential in credentials_in(text):
+            redactor.add(credential)
+    elif setting.secret:
+        _hide(text, redactor)
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:

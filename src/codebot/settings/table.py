@@ -69,7 +69,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CODEBOT_WORK_DIR", "work_dir", parse.path, "./codebot_workspace",
             "Workspaces; made with mode 0700 when first needed.", flag="--work-dir"),
     Setting("CODEBOT_DATABASE_URL", "database", parse.database, "",
-            "`sqlite:///PATH`; `codebot.sqlite3` in the data directory when unset."),
+            "`sqlite:///PATH`; `codebot.sqlite3` in the data directory when unset. Or "
+            "`postgresql://ROLE:PASSWORD@HOST:PORT/NAME`, which `serve` cannot work from yet.",
+            secret=True),
     Setting("CODEBOT_LOG_LEVEL", "log_level", parse.one_of(LogLevel), "info",
             "`debug`, `info`, `warning` or `error`."),
     Setting("CODEBOT_LOG_FORMAT", "log_format", parse.one_of(LogFormat), "auto",

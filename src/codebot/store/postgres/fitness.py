@@ -65,7 +65,7 @@ def look(connection: Connection) -> Fitness:
     return replace(Fitness(*found), closed_tables=tuple(closed))
 
 
-def require_fit(found: Fitness, place: Place, *, has_tables: bool) -> None:
+def require_fit(found: Fitness, place: Place) -> None:
     """Raise `ConfigError` for a database that cannot hold the store as it is.
 
     `StoreUnavailable` for one that takes no writes now: after a failover it may.
@@ -82,7 +82,7 @@ def require_fit(found: Fitness, place: Place, *, has_tables: bool) -> None:
         )
     if found.is_standby or found.is_read_only:
         raise _read_only(found, place)
-    _require_rights(found, place, has_tables=has_tables)
+    _require_rights(found, place)
 
 
 def _read_only(found: Fitness, place: Place) -> StoreUnavailable:
@@ -94,7 +94,7 @@ def _read_only(found: Fitness, place: Place) -> StoreUnavailable:
     )
 
 
-def _require_rights(found: Fitness, place: Place, *, has_tables: bool) -> None:
+def _require_rights(found: Fitness, place: Place) -> None:
     role = _quoted(found.role)
     if found.closed_tables:
         closed = ", ".join(found.closed_tables)
@@ -104,17 +104,22 @@ def _require_rights(found: Fitness, place: Place, *, has_tables: bool) -> None:
             f" IN SCHEMA {_quoted(found.schema or 'public')} TO {role}; and the same with ALL"
             " SEQUENCES.",
         )
-    if has_tables or found.may_create:
-        return
+
+
+def require_room(found: Fitness, place: Place) -> None:
+    """Raise `ConfigError` where no tables can be made."""
+    role = _quoted(found.role)
     if found.schema is None:
         raise ConfigError(
             (f"There is no schema in {place} in which the role {found.role} would make tables.",),
             hint=f"Run there: CREATE SCHEMA AUTHORIZATION {role}",
         )
-    raise ConfigError(
-        (f"The role {found.role} may make no tables in {place}.",),
-        hint=f"Run there as its owner: GRANT CREATE ON SCHEMA {_quoted(found.schema)} TO {role}",
-    )
+    if not found.may_create:
+        raise ConfigError(
+            (f"The role {found.role} may make no tables in {place}.",),
+            hint="Run there as its owner:"
+            f" GRANT CREATE ON SCHEMA {_quoted(found.schema)} TO {role}",
+        )
 
 
 def _quoted(name: str) -> str:

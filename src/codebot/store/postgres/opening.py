@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from psycopg import pq
+from psycopg import AsyncConnection, Error, pq
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from codebot.errors import CodebotError, ConfigError
 from codebot.store.postgres.connections import DEADLINE_SECONDS, open_pool
 from codebot.store.postgres.faults import FORBIDDEN, is_lost, server_faults, state_of, unavailable
-from codebot.store.postgres.fitness import Fitness, look, require_fit
+from codebot.store.postgres.fitness import Fitness, look, require_fit, require_room
 from codebot.store.postgres.place import Place
 from codebot.store.upgrade import REVISION, known_revision, make_tables, migrate
 
@@ -62,27 +62,28 @@ async def _reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
     """Give the pool once the server lets us in; close it again when the block fails."""
     pool = open_pool(place)
     try:
-        await _come_in(pool, place)
+        await _come_in(place)
         yield pool, place
     except BaseException:
         await pool.dispose()
         raise
 
 
-async def _come_in(pool: AsyncEngine, place: Place) -> None:
-    """Connect once, outside of any transaction."""
-    alone = pool.execution_options(isolation_level="AUTOCOMMIT")
+async def _come_in(place: Place) -> None:
+    """Connect once, outside of any transaction; SQLAlchemy's own first steps are within one."""
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS), alone.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-    except (DBAPIError, TimeoutError) as error:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            entered = await AsyncConnection.connect(place.conninfo.reveal(), autocommit=True)
+            async with entered:
+                await entered.execute("SELECT 1")
+    except (Error, TimeoutError) as error:
         raise await _why_not(place, error) from None  # what libpq says may hold the password
 
 
 async def _why_not(place: Place, error: Exception) -> CodebotError:
     """Say why there is no connection; libpq itself knows whether a server is there at all."""
     state = await asyncio.to_thread(pq.PGconn.ping, place.conninfo.reveal().encode())
-    said = place.mask(" ".join(str(getattr(error, "orig", error)).split()))[:_LONGEST_SAYING]
+    said = place.mask(" ".join(str(error).split()))[:_LONGEST_SAYING]
     if state == pq.Ping.NO_RESPONSE:
         return unavailable(
             f"The database server {place.server} cannot be reached: {said}",
@@ -116,7 +117,7 @@ async def _in_transaction(pool: AsyncEngine, place: Place, work: Callable[[Conne
                 raise _not_the_owner(place) from error
             if has_begun or not is_lost(error):
                 raise
-    await _come_in(pool, place)
+    await _come_in(place)
     raise ConfigError(
         (f"{place.server} is a pooler that takes single statements, and no transactions.",),
         hint="Set its pool_mode to transaction or session, or let CODEBOT_DATABASE_URL name the"
@@ -156,7 +157,9 @@ def _require_current(connection: Connection, place: Place) -> None:
 
 def _examine(connection: Connection, place: Place) -> tuple[Fitness, str | None]:
     """Give what the database is, and its revision; raises where it cannot hold the store."""
-    revision = known_revision(connection, str(place))
     found = look(connection)
-    require_fit(found, place, has_tables=revision == REVISION)
+    require_fit(found, place)
+    revision = known_revision(connection, str(place))
+    if revision is None:
+        require_room(found, place)
     return found, revision

@@ -7,10 +7,10 @@ from typing import Any, Self
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from codebot.domain.postgres_url import MEANT, is_clear
 from codebot.domain.secret import Secret
 from codebot.errors import ConfigError
 
-SCHEMES = {"postgresql", "postgres"}
 CONNECT_SECONDS = 10
 
 _ALIVE: Mapping[str, Any] = {
@@ -46,14 +46,12 @@ class Place:
     @classmethod
     def of(cls, url: str) -> Self:
         """Read a URL; raises `ConfigError`, which shows nothing of it: half may be a password."""
-        if not _is_clear(url):
+        if not is_clear(url):
             raise _no_url()
         try:
             given = {key: value for key, value in conninfo_to_dict(url).items() if value}
         except (ProgrammingError, UnicodeError):
             raise _no_url() from None
-        if not all(port.isdecimal() for port in str(given.get("port", "5432")).split(",")):
-            raise _no_url()
         role = str(given.get("user", ""))
         return cls(
             Secret(make_conninfo(**{**_ALIVE, **given})),
@@ -78,23 +76,8 @@ class Place:
         return f"Place({self})"
 
 
-def _is_clear(url: str) -> bool:
-    """Say whether it is a URL in which a password can be told from the rest.
-
-    Where one holds an `@` or a `/` as it is, a part of it would pass for the server's name.
-    """
-    scheme, _, rest = url.partition("://")
-    before, mark, after = rest.partition("@")
-    is_first = not mark or ("@" not in after and not set(before) & set("/?"))
-    return scheme in SCHEMES and is_first and url.isprintable() and " " not in url
-
-
 def _no_url() -> ConfigError:
-    return ConfigError(
-        ("CODEBOT_DATABASE_URL is no URL that PostgreSQL understands.",),
-        hint="Write postgresql://ROLE:PASSWORD@HOST:PORT/NAME, with each of @ : / ? # % in the"
-        " password as %40 %3A %2F %3F %23 %25.",
-    )
+    return ConfigError((f"CODEBOT_DATABASE_URL {MEANT}.",))
 
 
 def _server(given: Mapping[str, Any]) -> str:

@@ -1,0 +1,80 @@
+"""`codebot serve` and `doctor` with a database that others serve."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from fakes.child import ending
+from fakes.postgres import Postgres
+from fakes.service import KEY, free_port
+
+PASSWORD = "s3cr3t-Passw0rd"
+CODEBOT = str(Path(sys.executable).with_name("codebot"))
+
+
+def environment(folder: Path, url: str) -> Mapping[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "CODEBOT_API_KEYS": KEY,
+        "CODEBOT_LOCAL_REPOS": str(folder),
+        "CODEBOT_PORT": str(free_port()),
+        "CODEBOT_DATABASE_URL": url,
+        "CODEBOT_LOG_FORMAT": "json",
+    }
+
+
+def run(command: str, folder: Path, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [CODEBOT, command], env=environment(folder, url), cwd=folder,
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+
+
+def test_a_good_database_is_made_ready_and_the_missing_queue_is_told(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    name = postgres.make_database()
+
+    ended = run("serve", tmp_path, postgres.url(name))
+
+    assert ended.returncode == 78, ended.stderr
+    assert ended.stdout == ""
+    assert "is not built" in ended.stderr
+    assert "Leave CODEBOT_DATABASE_URL out" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    doctor = run("doctor", tmp_path, postgres.url(name))
+    assert "FAIL  store: " in doctor.stdout
+    assert "PostgreSQL 18: good. But" in doctor.stdout
+
+
+def test_a_wrong_password_is_exit_78_and_shown_nowhere(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.url_with(PASSWORD)
+
+    ended, doctor = run("serve", tmp_path, url), run("doctor", tmp_path, url)
+
+    assert ended.returncode == 78
+    assert "does not let the role in" in ended.stderr
+    assert "does not let the role in" in doctor.stdout
+    for said in (ended.stderr, doctor.stdout, doctor.stderr):
+        assert PASSWORD not in said
+        assert "Traceback" not in said
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
+    serving = subprocess.Popen(
+        [CODEBOT, "serve"], env=environment(tmp_path, url), cwd=tmp_path,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with ending(serving) as service:
+        assert service.stderr is not None
+        line = next(line for line in service.stderr if "store.waited_for" in line)
+        assert "cannot be reached" in line
+        assert PASSWORD not in line
+        service.terminate()
+        assert service.wait(timeout=30) == -signal.SIGTERM
