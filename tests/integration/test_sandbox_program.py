@@ -52,6 +52,22 @@ def test_without_any_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "package bubblewrap" in refused.value.hint
 
 
+def test_the_programs_of_a_toolchain_that_is_named_are_found_without_a_path_to_them(
+    packaged: Bubblewrap, tmp_path: Path
+) -> None:
+    cargo = tmp_path / "toolchain" / "bin" / "far-cargo"
+    cargo.parent.mkdir(parents=True)
+    cargo.write_text("#!/bin/sh\n")
+    cargo.chmod(0o755)
+    named = (tmp_path / "toolchain", tmp_path / "without-programs")
+    sandbox = BubblewrapSandbox(
+        packaged, path="/usr/bin", mark=str(tmp_path), egress=NoEgress(), read_only=named
+    )
+    assert sandbox.find("far-cargo") == cargo
+    unnamed = BubblewrapSandbox(packaged, path="/usr/bin", mark=str(tmp_path), egress=NoEgress())
+    assert not unnamed.has("far-cargo")
+
+
 async def test_the_packages_program_makes_boxes_that_hold(
     packaged: Bubblewrap, tmp_path: Path
 ) -> None:

@@ -278,14 +278,17 @@ def _require_folders(spec: BoxSpec) -> None:
 
 
 def _visible(path: str, shown: Sequence[Path]) -> str:
-    """Give the folders of a PATH that a box can see, and those every system has.
+    """Give the folders of a PATH that a box can see, what is shown of programs, and every system's.
+
+    Who names a toolchain wants its programs found: of rustup's, PATH has only what points at them.
 
     >>> _visible("/opt/go/bin:/home/me/bin:/usr/bin", [Path("/opt/go")])
     '/opt/go/bin:/usr/bin:/usr/local/bin:/bin'
     """
     folders = [Path(entry) for entry in path.split(":") if entry.startswith("/")]
     seen = [str(one) for one in folders if any(map(one.is_relative_to, (*shown, Path("/usr"))))]
-    return ":".join(dict.fromkeys([*seen, *STANDARD_PATH.split(":")]))
+    named = [str(folder / "bin") for folder in shown if (folder / "bin").is_dir()]
+    return ":".join(dict.fromkeys([*seen, *named, *STANDARD_PATH.split(":")]))
 
 
 def _hosts_lines(outfit: Outfit) -> str:
