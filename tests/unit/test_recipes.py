@@ -265,7 +265,7 @@ def test_what_tox_and_nox_name_is_installed_in_place_of_what_files_are_called() 
     files = {"pyproject.toml": PYTEST + PROJECT + groups, "noxfile.py": nox, "needs.txt": ""}
     setup = first(files).setup
     assert "-e '.[cli]' -r needs.txt --group unit\n" in setup
-    assert "python\" 'attrs>=20' || true" in setup
+    assert "python\" 'attrs>=20' || for one in" in setup
     assert "sphinx" not in setup
     assert "flake8" not in setup
 
@@ -274,13 +274,13 @@ def test_what_tox_and_hatch_install_is_installed_as_far_as_it_is_spelled_out() -
     tox = (
         "[pytest]\n[testenv]\ndeps =\n    attrs>=20  # x\n    -r x.txt\n    {env:A}\n    py39: b\n"
     )
-    assert "'attrs>=20' || true" in first({"tox.ini": tox, "setup.py": ""}).setup
+    assert "'attrs>=20' || for one in" in first({"tox.ini": tox, "setup.py": ""}).setup
     within = "[tool:pytest]\n[testenv]\ndeps =\n    attrs>=20\n"
-    assert "'attrs>=20' || true" in first({"setup.cfg": within, "setup.py": ""}).setup
+    assert "'attrs>=20' || for one in" in first({"setup.cfg": within, "setup.py": ""}).setup
     newer = PYTEST + PROJECT + '[tool.tox.env_run_base]\ndeps = ["attrs>=20"]\n'
-    assert "'attrs>=20' || true" in first({"pyproject.toml": newer}).setup
+    assert "'attrs>=20' || for one in" in first({"pyproject.toml": newer}).setup
     hatch = PYTEST + PROJECT + '[tool.hatch.envs.default]\ndependencies = ["freezegun"]\n'
-    assert " freezegun || true" in first({"pyproject.toml": hatch}).setup
+    assert " freezegun || for one in" in first({"pyproject.toml": hatch}).setup
 
 
 @pytest.mark.parametrize(
@@ -304,13 +304,24 @@ def test_hatch_says_how_the_tests_run_and_with_which_extras(
     assert "-e '.[i18n]'" in first(files).setup
 
 
+def test_what_tox_refers_to_is_installed_each_by_itself_where_not_all_of_it_can_be() -> None:
+    tox = (
+        "[pytest]\n[core]\ndeps =\n    attrs\n    {[core]deps}\n"
+        "[testenv]\ndeps =\n    {[core]deps}\n    {[gone]deps}\n    rich\n"
+    )
+    setup = first({"tox.ini": tox, "setup.py": ""}).setup
+    pip = 'uv pip install --quiet --python "$HOME/venv/bin/python"'
+    each = f'for one in attrs rich; do {pip} "$one" || true; done'
+    assert f"{pip} attrs rich || {each}\n" in setup
+
+
 def test_a_makefile_that_builds_finds_what_that_needs() -> None:
     files = {
         "Makefile": "test:\n\tpython setup.py build_ext --inplace\n\tpytest\n",
         "pyproject.toml": '[build-system]\nrequires = ["setuptools>=77", "cython >=0.29"]\n',
         "setup.py": "",
     }
-    assert "'setuptools>=77' 'cython >=0.29' || true" in first(files).setup
+    assert "'setuptools>=77' 'cython >=0.29' || for one in" in first(files).setup
     assert "cython" not in first({**files, "Makefile": "test:\n\tpytest\n"}).setup
 
 

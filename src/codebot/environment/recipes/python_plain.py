@@ -112,7 +112,8 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
             texts(clues.toml("pyproject.toml", "build-system", "requires"))
         )
     if further:  # the guess of a guess
-        yield f"{PIP} {' '.join(map(quote, further))} || true"
+        wanted = " ".join(map(quote, further))
+        yield f'{PIP} {wanted} || for one in {wanted}; do {PIP} "$one" || true; done'
     if "pytest" in clues.test or clues.test.startswith(CALL_OTHERS):
         yield f"{PYTHON} -c 'import pytest' 2>/dev/null || {PIP} pytest"
     for tool in TOOLS_OF_OTHERS:

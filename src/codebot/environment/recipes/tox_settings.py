@@ -12,6 +12,11 @@ from typing import Any
 from codebot.environment.recipes.clues import Clues, at, ini_sections, names, texts
 
 TABLE = ("tool", "tox")
+DEEPEST = 2
+"""References within references."""
+
+MOST_LINES = 200
+_REFERENCE = re.compile(r"\{\[([^\]{}]+)\](\w+)\}")
 _PASSING = {"passenv", "pass_env"}
 _NAME = re.compile(r"(?<![\w.{-])[A-Za-z0-9][\w.-]*(?![\w.:}-])")
 
@@ -71,10 +76,27 @@ def _of_ini(source: str, text: str, *signs: str) -> Iterator[ToxSettings]:
         "testenv",
         "testenv:",
         frozenset(name.removeprefix("testenv:") for name in own),
-        tuple(shared.get("deps", "").splitlines()),
+        tuple(dict.fromkeys(_spelled_out(shared.get("deps", ""), sections))),
         tuple(_NAME.findall(shared.get("extras", ""))),
         tuple(_NAME.findall(shared.get("dependency_groups", ""))),
     )
+
+
+def _spelled_out(
+    listed: str, sections: dict[str, dict[str, str]], depth: int = DEEPEST
+) -> Iterator[str]:
+    r"""Give the lines of a setting, with those of the settings that it refers to.
+
+    >>> [*_spelled_out("{[base]deps}\na", {"base": {"deps": "b"}})]
+    ['b', 'a']
+    """
+    for line in listed.splitlines()[:MOST_LINES]:
+        referred = _REFERENCE.fullmatch(line.strip())
+        if referred is None:
+            yield line
+        elif depth:
+            there = sections.get(referred[1], {}).get(referred[2], "")
+            yield from _spelled_out(there, sections, depth - 1)
 
 
 def _of_toml(source: str, table: Any, prefix: str) -> ToxSettings:  # noqa: ANN401 - TOML
