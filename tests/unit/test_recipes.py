@@ -14,6 +14,7 @@ CMAKE = (
     'cmake -S . -B "$HOME/build" -DBUILD_TESTING=ON && cmake --build "$HOME/build" --parallel'
     ' && ctest --test-dir "$HOME/build" --output-on-failure'
 )
+INSTALL = 'npm install --global --prefix "$HOME/.local" --loglevel=error'
 PROJECT = '[project]\nname = "a"\n'
 
 
@@ -96,7 +97,7 @@ def package(**entries: object) -> str:
         (
             {"package.json": package(packageManager="pnpm@9.1.0+sha512.ab"), "pnpm-lock.yaml": ""},
             "pnpm-lock.yaml",
-            "pnpm@9.1.0\npnpm install --frozen-lockfile",
+            f"pnpm@9.1.0 || {INSTALL} pnpm@9\npnpm install --frozen-lockfile",
             "pnpm test",
         ),
         (
@@ -120,7 +121,7 @@ def package(**entries: object) -> str:
         (
             {"package.json": package(packageManager="bun@1.2.3"), "bun.lock": ""},
             "bun.lock",
-            "bun@1.2.3\nbun install --frozen-lockfile",
+            f"bun@1.2.3 || {INSTALL} bun@1\nbun install --frozen-lockfile",
             "bun run test",
         ),
         ({"go.mod": ""}, "go.mod", "go mod download", "go test ./..."),
@@ -411,6 +412,14 @@ def test_what_is_locked_and_not_to_be_had_is_installed_unlocked_by_the_same_mana
     found = recipes({"package.json": package(), **lock})
     assert [recipe.source for recipe in found][:2] == [*lock, "package.json"]
     assert install in found[1].setup
+
+
+def test_a_version_of_a_manager_that_is_not_to_be_had_gives_way_to_its_next_of_kin() -> None:
+    files = {"package.json": package(packageManager="yarn@4.10.0+sha512.ab"), "yarn.lock": ""}
+    setup = first(files).setup
+    assert "@yarnpkg/cli-dist@4.10.0 || npm install" in setup
+    assert "@yarnpkg/cli-dist@4\nyarn install" in setup
+    assert "--silent" not in setup
 
 
 @pytest.mark.parametrize(

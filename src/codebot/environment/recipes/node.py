@@ -121,8 +121,14 @@ def _manager(clues: Clues, name: str) -> str | None:
 
 
 def _tool(package: str) -> str:
-    """Give the line that puts a package manager into HOME, without asking any other host."""
-    return f'npm install --global --prefix "$HOME/.local" --silent {package}'
+    """Give the line that puts a package manager into HOME, without asking any other host.
+
+    Some versions were only published elsewhere; the newest with the same first number stands in.
+    """
+    install = 'npm install --global --prefix "$HOME/.local" --loglevel=error'
+    name, _, version = package.rpartition("@")
+    major = version.partition(".")[0]
+    return f"{install} {package}" + (f" || {install} {name}@{major}" if major != version else "")
 
 
 def _whatever_peers_say(install: str) -> str:
