@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -264,16 +265,16 @@ async def test_no_secret_is_written_down(store: Store, queue: EmbeddedQueue) -> 
     assert "hunter2" not in written
 
 
-async def test_half_an_emoji_from_the_agent_stops_nothing(
+async def test_half_an_emoji_and_nul_from_the_agent_stop_nothing(
     store: Store, queue: EmbeddedQueue
 ) -> None:
     run = await running(queue)
 
-    await store.logs.append(run, "half \ud83e")
-    await store.events.append(run.task_id, run.id, EventType.AGENT_SAID, {"text": "half \ud83e"})
+    await store.logs.append(run, "half \ud83e\0")
+    await store.events.append(run.task_id, run.id, EventType.AGENT_SAID, {"text": "half \ud83e\0"})
 
-    assert await store.logs.text(run.task_id) == "half ?"
-    assert (await store.events.after(run.task_id, 0, 100))[-1].data == {"text": "half ?"}
+    assert await store.logs.text(run.task_id) == "half ??"
+    assert (await store.events.after(run.task_id, 0, 100))[-1].data == {"text": "half ??"}
 
 
 # --- Pull requests ---------------------------------------------------------------------------
@@ -306,6 +307,16 @@ async def test_a_pull_request_is_found_by_its_branch_and_by_its_task(store: Stor
     assert await store.pull_requests.next_number("/srv/other") == 1
     assert await store.pull_requests.find("/srv/repo", "main") is None
     assert await store.pull_requests.get(TaskId("nobody")) is None
+
+
+async def test_the_words_of_a_pull_request_may_be_any(store: Store) -> None:
+    task_id = TaskId(new_uuid7())
+
+    await store.pull_requests.add(replace(record(task_id, 1), title="\0", body="half \ud83e\0"))
+
+    kept = await store.pull_requests.get(task_id)
+    assert kept is not None
+    assert (kept.title, kept.body) == ("?", "half ??")
 
 
 # --- Removal ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The record of the pull requests we opened: it outlives the task, until merged or closed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,13 +48,15 @@ _LAST_NUMBER = Query(
 class PullRequests:
     """Every pull request we opened and whose end we have not seen."""
 
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer, reader: Reader, storable: Callable[[str], str]) -> None:
         self._writer = writer
         self._reader = reader
+        self._storable = storable
 
     async def add(self, record: PullRequestRecord) -> None:
         """Keep the record, in place of an earlier one of that repository and number."""
-        row = _to_row(record)
+        told = {"title": self._storable(record.title), "body": self._storable(record.body)}
+        row = _to_row(record) | told
         await self._writer.write(lambda connection: upsert(connection, pull_requests, row, row))
 
     async def find(self, repository_url: str, head: str) -> PullRequestRecord | None:

@@ -64,7 +64,7 @@ class Store:
         self.logs = AgentLog(writer, reader, redact)
         self.diffs = Diffs(writer, reader, redact)
         self.egress = Accesses(writer, reader, record, redact)
-        self.pull_requests = PullRequests(writer, reader)
+        self.pull_requests = PullRequests(writer, reader, redact)
 
     @classmethod
     async def open(
