@@ -63,3 +63,7 @@ async def test_a_name_that_means_nothing_removes_nothing(tmp_path: Path, held: H
     for arguments in (("remove",), ("remove", "zzz")):
         assert environments(tmp_path, *arguments).returncode == 2
     assert environments(tmp_path, "remove", "--all").stdout == "1 removed.\n"
+
+
+def test_what_must_be_said_is_asked_for_and_nothing_else(tmp_path: Path) -> None:
+    assert environments(tmp_path).stderr.rstrip().endswith("arguments are required: what")

@@ -120,7 +120,11 @@ def _add_environments(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     environments.add_argument("what", choices=("list", "remove"), help="What to do.")
     environments.add_argument(
-        "names", metavar="NAME", nargs="*", help="What to remove, or the beginning of its name."
+        "names",
+        metavar="NAME",
+        nargs="*",
+        default=[],
+        help="What to remove, or the beginning of its name.",
     )
     environments.add_argument("--all", action="store_true", help="Remove all.")
     environments.add_argument("--json", action="store_true", help="List them as JSON.")
