@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
+from codebot.sandbox.deaf import ignore_alone
+
 if TYPE_CHECKING:
     from fakes.postgres import Postgres
 
@@ -36,7 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of a failure when it happens: a run that is cut off has no summary."""
+    """Tell of a failure when it happens: a run that is cut off has no summary.
+
+    And pass on no signal that whoever started the tests ignores, as every command of Codebot does:
+    make has the C library's own ignored.
+    """
+    ignore_alone()
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         config.pluginmanager.register(_Failures(terminal))

@@ -131,9 +131,9 @@ def test_tests_that_ran_are_never_the_environment() -> None:
 
 
 def test_what_one_part_of_a_command_lacks_is_named_where_the_others_ran_well() -> None:
-    output = "  7 passing (1s)\nError: Executable doesn't exist at /root/chrome\n"
+    output = "  7 passing (1s)\nError: Executable doesn't exist at /opt/chrome\n"
     run = a_run(1, command=DETECTED, output=output, results=told(passed="a"))
-    assert "the browser /root/chrome is not installed" in verdict_of(run, run).reason
+    assert "the browser /opt/chrome is not installed" in verdict_of(run, run).reason
     assert verdict_of(run, a_run(results=told(passed="a"))).state is VerdictState.FAILED
 
 
