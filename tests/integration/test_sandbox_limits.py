@@ -206,15 +206,18 @@ async def test_a_box_is_measured_when_that_is_due_or_much_of_the_disk_is_gone_an
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[object] = []
+    monkeypatch.setattr(watch, "DISK_FIRST", 60.0)
     monkeypatch.setattr(watch, "DISK_PAUSE", 60.0)
     monkeypatch.setattr(watch, "disk_of", lambda *told: measured.append(told) or 0)
 
+    free = [1 << 40]  # other tests write to the same disk
+    monkeypatch.setattr(
+        watch, "free_space", lambda _: (free.pop() if free[1:] else free[0], 1 << 40)
+    )
     await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
     assert measured == []
 
-    free = iter([1 << 40, 1 << 40])
-    gone = (1 << 40) - LIMITS.disk - 1
-    monkeypatch.setattr(watch, "free_space", lambda _: (next(free, gone), 1 << 40))
+    free[:] = [(1 << 40) - LIMITS.disk - 1, 1 << 40, 1 << 40]
     await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
     assert len(measured) == 1
 

@@ -30,9 +30,15 @@ NEARLY = 0.95
 THOROUGH = 4
 """Every so many looks, memory is looked for in files without a name, too."""
 
-DISK_PAUSE = 4.0
+DISK_FIRST, DISK_PAUSE = 1.0, 4.0
 DISK_SHARE = 0.05
-"""A tree is measured every so many seconds, and no more than this share of the time."""
+"""A tree is measured after so many seconds, and every so many, no more than this share of the time.
+
+Most boxes end before the first.
+"""
+
+AGREEING = 0.05
+"""Seconds until a second look at memory: what processes share as they end counts more than once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,12 +68,11 @@ class Watch:
     def add(self, box: RunningBox, first: int, spec: BoxSpec) -> None:
         """Watch a box whose first process is `first`.
 
-        Most boxes end before their disk is due to be measured; one that takes as much as it may
-        have is measured at once, since so much less is free.
+        One that takes as much as it may have is measured at once, since so much less is free.
         """
         folders = (spec.workspace, spec.home)
         free, _ = free_space(spec.workspace)
-        measure_at = asyncio.get_running_loop().time() + DISK_PAUSE
+        measure_at = asyncio.get_running_loop().time() + DISK_FIRST
         watched = _Watched(box, first, folders, free, measure_at)
         self._watched.add(watched)
         leaving = asyncio.create_task(self._forget(watched))
@@ -100,6 +105,7 @@ class Watch:
         used = {first: use[first].memory for first in firsts}
         over = [first for first in firsts if used[first] > limit]
         if over:  # no look is an instant: what passes from parent to child counts with both
+            await asyncio.sleep(AGREEING)
             again = await asyncio.to_thread(use_of, over, limit, thoroughly=thoroughly)
             used |= {first: min(used[first], again[first].memory) for first in over}
         is_short = available_memory() < self._limits.free_memory

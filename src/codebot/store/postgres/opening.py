@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 from psycopg import AsyncConnection, Error, pq
@@ -60,13 +60,12 @@ async def describe_postgres(url: str) -> str:
 @asynccontextmanager
 async def _reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
     """Give the pool once the server lets us in; close it again when the block fails."""
-    pool = open_pool(place)
-    try:
+    async with AsyncExitStack() as undo:
+        pool = open_pool(place)
+        undo.push_async_callback(pool.dispose)
         await _come_in(place)
         yield pool, place
-    except BaseException:
-        await pool.dispose()
-        raise
+        undo.pop_all()
 
 
 async def _come_in(place: Place) -> None:
