@@ -17,6 +17,7 @@ from codebot.gateway.egress.dial import Dialler
 from codebot.gateway.egress.doorman import Connections
 from codebot.gateway.egress.service import MOST_CONNECTIONS
 from codebot.gateway.registries import reader as registry_reader
+from fakes.connection import let_go
 from fakes.registry import HTML, PROJECT, FakeRegistry
 from fakes.way_out import HOST, INDEX, PACKAGES, Outside, client_hello, client_of, outside, trusting
 
@@ -46,7 +47,7 @@ async def test_a_head_without_end_is_cut_and_not_kept(beginning: str) -> None:
                 writer.write(bytes(b"a" * 100_000))
                 await writer.drain()
                 sent += 100_000
-        writer.close()
+        await let_go(writer)
     assert sent < HUGE / 2  # what the buffers of two sockets hold
 
 
@@ -78,7 +79,7 @@ async def test_a_head_that_does_not_end_in_time_is_closed(
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(beginning)
         assert await reader.read() == b""
-        writer.close()
+        await let_go(writer)
 
 
 async def test_junk_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,7 +103,7 @@ def test_a_download_ends_with_its_box_and_is_recorded_as_far_as_it_came(
                 reader, writer = await _ask(place, ARCHIVE)
                 await reader.readexactly(1000)
                 await asyncio.sleep(0.2)
-            writer.close()
+            await let_go(writer)
         return place
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -135,7 +136,7 @@ def test_every_connection_ends_with_its_box_and_nothing_is_said_of_it(
         async with asyncio.timeout(5):
             heard = [await _rest(reader) for reader, _ in opened]
         for _, writer in opened:
-            writer.close()
+            await let_go(writer)
         return heard
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -183,7 +184,7 @@ async def test_a_box_that_does_not_read_waits_for_itself_and_nobody_else(
         async with client_of(other, PACKAGES) as client, asyncio.timeout(5):
             assert (await client.get(f"/{PROJECT}")).is_success
         for _, writer in stuck:
-            writer.close()
+            await let_go(writer)
         await asyncio.gather(*begun, return_exceptions=True)
 
 
@@ -220,7 +221,7 @@ async def test_a_long_page_is_given_in_pieces() -> None:
         await reader.readexactly(1000)
         await asyncio.sleep(0.3)
         assert place.records == []  # sent is what is on its way, and that is not all
-        writer.close()
+        await let_go(writer)
 
 
 def _long_page() -> str:
@@ -291,7 +292,7 @@ async def test_who_is_slow_to_begin_tls_is_cut_and_recorded(
         monkeypatch.setattr(tunnel, "HEAD_SECONDS", 0.2)
         writer.write(CONNECT + beginning)
         assert await reader.read() == CONNECTED
-        writer.close()
+        await let_go(writer)
     assert place.refused() == [(HOST, 443, "no beginning of TLS in time")]
 
 
@@ -310,7 +311,7 @@ async def test_a_tunnel_in_which_nothing_moves_is_closed(
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(CONNECT + client_hello(HOST))
         assert await reader.read() == CONNECTED
-        writer.close()
+        await let_go(writer)
     assert [access.verdict for access in place.records] == ["allowed"]
 
 
@@ -348,4 +349,4 @@ async def test_a_box_with_all_its_connections_in_use_gets_one_back_when_one_ends
         await asyncio.sleep(0.1)
         assert b"the model" in await place.ask("127.0.0.1", "/")
         for _, writer in held:
-            writer.close()
+            await let_go(writer)

@@ -15,6 +15,7 @@ import pytest
 
 from codebot.domain.egress import AccessVerdict
 from codebot.gateway.registries import copying
+from fakes.connection import let_go
 from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
 from fakes.way_out import FILES, HOST, INDEX, PACKAGES, client_of, in_box, outside, run, trusting
 
@@ -262,7 +263,7 @@ async def test_a_tunnel_to_one_registry_with_the_name_of_another_inside_goes_now
         assert b"200" in await reader.readuntil(b"\r\n\r\n")
         with pytest.raises(OSError):  # noqa: PT011 - however TLS fails
             await writer.start_tls(trusting(), server_hostname=PACKAGES)
-        writer.close()
+        await let_go(writer)
         await asyncio.sleep(0.05)
     [(host, port, why)] = place.refused()
     assert (host, port) == (INDEX, 443)
