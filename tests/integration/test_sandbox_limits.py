@@ -118,7 +118,8 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    monkeypatch.setattr(watch, "DISK_PAUSE", 0.2)
+    for name in ("DISK_FIRST", "DISK_PAUSE"):
+        monkeypatch.setattr(watch, name, 0.2)
     for name in ("tree", "home"):
         (tmp_path / name).mkdir(mode=0o700)
     sandbox = BubblewrapSandbox(
