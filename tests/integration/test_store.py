@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from codebot.domain.event import EventType
-from codebot.domain.outcome import Failure, PullRequest, Usage
-from codebot.domain.run import QueueName, Run, RunId, RunResult
-from codebot.domain.status import Outcome, Phase, TaskStatus
-from codebot.domain.task import NewTask, Task, TaskId
+from codebot.domain.outcome import PullRequest, Usage
+from codebot.domain.run import QueueName, RunId
+from codebot.domain.status import Phase, TaskStatus
+from codebot.domain.task import NewTask, TaskId
 from codebot.errors import Conflict, RunLost, TestsFailed
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.pull_requests import PullRequestRecord
@@ -19,6 +19,7 @@ from codebot.store.schema import metadata
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import START, Clock
+from fakes.stored import failed, running, stored, tell_a_secret
 from fakes.tasks import COMPLETED, new_task, review_of
 
 
@@ -41,17 +42,6 @@ async def store(database: Path | str, clock: Clock) -> AsyncIterator[Store]:
 @pytest.fixture
 def queue(store: Store, clock: Clock) -> EmbeddedQueue:
     return EmbeddedQueue(store, max_pending=10_000, now=clock, new_id=new_uuid7)
-
-
-async def running(queue: EmbeddedQueue) -> Run:
-    await queue.submit(new_task())
-    return await queue.claim(QueueName.TASKS)
-
-
-async def stored(store: Store, task_id: TaskId) -> Task:
-    task = await store.tasks.get(task_id)
-    assert task is not None
-    return task
 
 
 async def rows_of(store: Store) -> dict[str, list[object]]:
@@ -245,21 +235,7 @@ async def test_the_log_grows_and_the_diff_is_replaced(store: Store, queue: Embed
 
 
 async def test_no_secret_is_written_down(store: Store, queue: EmbeddedQueue) -> None:
-    run = await running(queue)
-    secret = "the password is hunter2"
-    await store.logs.append(run, secret)
-    await store.diffs.put(run, secret)
-    await store.events.tell(run, EventType.AGENT_SAID, {"text": [{"deep": secret}], "hunter2": 1})
-    await store.steps.fail(run, "work", 1, TestsFailed(secret))
-    await queue.postpone(run, START, secret)
-    again = await queue.claim(QueueName.TASKS)
-    await queue.finish(again, failed(secret))
-
-    assert await store.logs.text(run.task_id) == "the password is ***"
-    assert await store.diffs.get(run.task_id) == "the password is ***"
-    failure = (await stored(store, run.task_id)).failure
-    assert failure is not None
-    assert failure.detail == "the password is ***"
+    await tell_a_secret(store, queue)
     written = str(await rows_of(store))
     assert "the password is ***" in written
     assert "hunter2" not in written
@@ -351,11 +327,6 @@ async def test_only_tasks_that_ended_before_and_that_nothing_waits_for_are_expir
 
     assert await store.tasks.expired(START + timedelta(hours=1)) == [old.id]
     assert (await stored(store, young.id)).status is TaskStatus.COMPLETED
-
-
-def failed(detail: str) -> RunResult:
-    failure = Failure("tests_failed", detail, "Look at the tests.", retryable=False)
-    return RunResult(TaskStatus.FAILED, Outcome.TESTS_FAILED, failure)
 
 
 async def submitted(queue: EmbeddedQueue, description: str = "Add dark mode") -> NewTask:

@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from codebot.domain.event import EventType
-from codebot.domain.outcome import Failure
-from codebot.domain.run import QueueName, Run, RunResult
-from codebot.domain.status import Outcome, TaskStatus
-from codebot.domain.task import Task, TaskId
-from codebot.errors import ConfigError, StoreUnavailable, TestsFailed
+from codebot.domain.run import QueueName
+from codebot.domain.status import TaskStatus
+from codebot.errors import ConfigError, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.store import Store, new_uuid7
-from fakes.clock import START, Clock
+from fakes.clock import Clock
+from fakes.stored import tell_a_secret
 from fakes.tasks import new_task
 
 
@@ -55,19 +53,8 @@ def queue(store: Store, clock: Clock) -> EmbeddedQueue:
     return EmbeddedQueue(store, max_pending=10_000, now=clock, new_id=new_uuid7)
 
 
-async def running(queue: EmbeddedQueue) -> Run:
-    await queue.submit(new_task())
-    return await queue.claim(QueueName.TASKS)
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-async def stored(store: Store, task_id: TaskId) -> Task:
-    task = await store.tasks.get(task_id)
-    assert task is not None
-    return task
 
 
 # --- Opening ---------------------------------------------------------------------------------
@@ -303,26 +290,7 @@ async def set_room(store: Store, *, pages: int) -> None:
 
 
 async def test_no_secret_is_written_down(store: Store, queue: EmbeddedQueue, path: Path) -> None:
-    run = await running(queue)
-    secret = "the password is hunter2"
-    await store.logs.append(run, secret)
-    await store.diffs.put(run, secret)
-    await store.events.tell(run, EventType.AGENT_SAID, {"text": [{"deep": secret}], "hunter2": 1})
-    await store.steps.fail(run, "work", 1, TestsFailed(secret))
-    await queue.postpone(run, START, secret)
-    again = await queue.claim(QueueName.TASKS)
-    await queue.finish(again, failed(secret))
-
-    assert await store.logs.text(run.task_id) == "the password is ***"
-    assert await store.diffs.get(run.task_id) == "the password is ***"
-    failure = (await stored(store, run.task_id)).failure
-    assert failure is not None
-    assert failure.detail == "the password is ***"
+    await tell_a_secret(store, queue)
     written = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"the password is ***" in written
     assert b"hunter2" not in written
-
-
-def failed(detail: str) -> RunResult:
-    failure = Failure("tests_failed", detail, "Look at the tests.", retryable=False)
-    return RunResult(TaskStatus.FAILED, Outcome.TESTS_FAILED, failure)
