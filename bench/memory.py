@@ -88,6 +88,6 @@ def _completed(service: RunningService) -> set[str]:
     """Give the newest tasks that are over; each of them has to end well."""
     params = {"limit": 4 * WAITING}
     tasks = service.http.get("/api/tasks", params=params).json()["tasks"]
-    if any(task["status"] == "failed" for task in tasks):
-        raise RuntimeError("A task failed, so that the figure would say nothing.")
+    if failed := [task["error"] for task in tasks if task["status"] == "failed"]:
+        raise RuntimeError(f"A task failed, so that the figure would say nothing: {failed[0]}")
     return {task["task_id"] for task in tasks if task["status"] == "completed"}
