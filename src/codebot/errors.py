@@ -94,6 +94,13 @@ class Conflict(UserError):
     code = "conflict"
 
 
+class KeyReused(UserError):
+    """An `Idempotency-Key` came that was sent before, with another request."""
+
+    code = "key_reused"
+    default_hint = "Give each request a key of its own; to repeat one, send the very same body."
+
+
 class Unauthorized(UserError):
     """No valid API key came with the request."""
 

@@ -284,7 +284,8 @@ async def open_story(
     request = TaskRequest(
         repository, "Mend the shop", test_command=test_command, setup_command=setup_command
     )
-    new = await submit_task(queue, request, key_fingerprint="", now=clock, new_id=new_uuid7)
+    submitted = await submit_task(queue, request, key_fingerprint="", now=clock, new_id=new_uuid7)
+    new = submitted.task
     run = await queue.claim(QueueName.TASKS)
     pipeline = Pipeline(tools, {ForgeKind.LOCAL: forge})
     try:

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from codebot.domain.task import NewTask, TaskRequest
+from codebot.domain.request_key import RequestKey
+from codebot.domain.task import NewTask, TaskId, TaskRequest
 from codebot.errors import Conflict, QueueFull
 from codebot.queue.submit import submit_task
 from codebot.store.store import new_uuid7
@@ -22,19 +23,21 @@ class Submitted:
         self._clashes = clashes
         self._full = full
 
-    async def submit(self, new: NewTask) -> None:
+    async def submit(self, new: NewTask, key: RequestKey | None = None) -> TaskId:
         if self._full:
             raise QueueFull("Full.", retry_after=timedelta(seconds=1))
         if self._clashes:
             self._clashes -= 1
             raise Conflict("The branch is taken.")
         self.tasks.append(new)
+        return new.id
 
 
 async def submit(queue: Submitted, request: TaskRequest = REQUEST) -> NewTask:
-    return await submit_task(
+    submitted = await submit_task(
         queue, request, key_fingerprint="0123456789abcdef", now=Clock(), new_id=new_uuid7
     )
+    return submitted.task
 
 
 async def test_a_request_becomes_a_task_with_an_id_a_branch_and_its_sender() -> None:

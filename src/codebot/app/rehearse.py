@@ -40,12 +40,12 @@ async def rehearse_repository(
         try:
             async with open_parts(own, redactor, public_url="") as parts:
                 await require_sandbox(parts)
-                new = await submit_task(
+                submitted = await submit_task(
                     parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7
                 )
-                task = await parts.store.tasks.get(new.id)
+                task = await parts.store.tasks.get(submitted.stored_as)
                 if task is None:
-                    raise RunLost(f"The task {new.id} is gone.")
+                    raise RunLost(f"The task {submitted.stored_as} is gone.")
                 return await _rehearse(parts, task, show)
         finally:
             for left in (own.work_dir, own.data_dir):

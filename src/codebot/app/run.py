@@ -80,7 +80,10 @@ async def run_task(
 async def _submit_and_do(
     parts: Parts, request: TaskRequest, show: Callable[[Event], None]
 ) -> Ended:
-    new = await submit_task(parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7)
+    submitted = await submit_task(
+        parts.queue, request, key_fingerprint="", now=utc_now, new_id=new_uuid7
+    )
+    new = submitted.task
     work_dir = parts.settings.work_dir
     with unfinished(work_dir, new.id):
         task = await _do(parts, new.id, show)

@@ -15,6 +15,7 @@ from codebot.domain.agent_event import AgentEvent
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network, Outfit
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest
 from codebot.domain.repository import Identity, RemoteAccess, Repository
+from codebot.domain.request_key import RequestKey
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.secret import Secret
 from codebot.domain.task import NewTask, TaskId
@@ -307,11 +308,13 @@ class Queue(Protocol):
     the run over, it raises `RunLost` and writes nothing.
     """
 
-    async def submit(self, new: NewTask) -> None:
+    async def submit(self, new: NewTask, key: RequestKey | None = None) -> TaskId:
         """Store the task with its first run and its first event; on disk when this returns.
 
-        Raises `QueueFull` at once, with nothing stored, `Conflict` when the branch name is taken
-        in that repository (draw another id), and `StoreUnavailable`.
+        Gives its id. Where `key` was used for the same request before, nothing is stored, and this
+        gives the id of the task of then. Raises `QueueFull` at once, with nothing stored,
+        `Conflict` when the branch name is taken in that repository (draw another id), `KeyReused`
+        for the key of another request, and `StoreUnavailable`.
         """
         ...
 

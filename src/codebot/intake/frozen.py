@@ -11,7 +11,7 @@ from codebot.domain.run import QueueName
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import TaskId
 from codebot.errors import NotFound, StoreUnavailable
-from codebot.intake.accepting import PROBLEMS, accept_task
+from codebot.intake.accepting import KEY_PARAMETER, PROBLEMS, accept_task
 from codebot.intake.bodies import Json, json_response, task_state, task_summary
 from codebot.intake.gate import key_fingerprint
 from codebot.intake.operations import Operations, Told, number_parameter, word_parameter
@@ -39,7 +39,14 @@ operations = Operations()
 @operations.add(
     "POST",
     "/api/tasks/submit",
-    Told("TaskAccepted", HTTPStatus.ACCEPTED, TASKS, PROBLEMS, body="TaskSubmission"),
+    Told(
+        "TaskAccepted",
+        HTTPStatus.ACCEPTED,
+        TASKS,
+        PROBLEMS,
+        body="TaskSubmission",
+        parameters=(KEY_PARAMETER,),
+    ),
 )
 async def submit(request: Request) -> Response:
     """Submit a task. The answer is a promise: the task is on disk by then."""
@@ -66,7 +73,7 @@ async def status(request: Request, task_id: str) -> Response:
         "TaskList",
         tags=TASKS,
         problems=(HTTPStatus.BAD_REQUEST,),
-        query=(
+        parameters=(
             word_parameter("status", "Filter by status", tuple(STATUSES)),
             number_parameter("limit", "How many at most", **LIMIT),
         ),

@@ -92,7 +92,7 @@ def _extra(told: Told) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": schema}},
         }
-    return {**extra, "parameters": list(told.query)} if told.query else extra
+    return {**extra, "parameters": list(told.parameters)} if told.parameters else extra
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -31,7 +31,7 @@ class Told:
     tags: Sequence[str] = ()
     problems: Sequence[HTTPStatus] = ()
     body: str | None = None
-    query: Sequence[Mapping[str, Any]] = ()
+    parameters: Sequence[Mapping[str, Any]] = ()
     also: Mapping[HTTPStatus, str] = field(default_factory=dict)
     open_to_all: bool = False
 
@@ -80,6 +80,13 @@ class PlainRoute(Route):
         request = Request(scope, receive, send)
         response: Response = await self.endpoint(request, **request.path_params)
         await response(scope, receive, send)
+
+
+def key_parameter(name: str, longest: int) -> dict[str, Any]:
+    """Document the header by which a request may be sent again."""
+    words = "The caller's own name for this request: sent again with it, it is answered as before"
+    schema = {"type": "string", "minLength": 1, "maxLength": longest}
+    return {"name": name, "in": "header", "description": words, "schema": schema}
 
 
 def number_parameter(

@@ -27,10 +27,14 @@ _STATUSES: Mapping[type[errors.CodebotError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NotJson: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CodebotError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+
+_NEWER_WORDS: Mapping[int, str] = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 def http_status(kind: type[errors.CodebotError]) -> int:
@@ -43,13 +47,12 @@ def http_status(kind: type[errors.CodebotError]) -> int:
 
 
 def phrase(status: int) -> str:
-    """Give the standard's words for a status; Python learnt those for 413 only lately.
+    """Give the standard's words for a status; Python learnt some of them only lately.
 
-    >>> phrase(413)
-    'Content Too Large'
+    >>> phrase(413), phrase(404)
+    ('Content Too Large', 'Not Found')
     """
-    too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    return "Content Too Large" if status == too_large else HTTPStatus(status).phrase
+    return _NEWER_WORDS.get(status) or HTTPStatus(status).phrase
 
 
 def problem(

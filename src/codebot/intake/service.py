@@ -9,6 +9,7 @@ from starlette.requests import Request
 from codebot.domain.ports import Finding, Queue
 from codebot.intake.keys import ApiKeys
 from codebot.intake.repository_url import RepositoryRules
+from codebot.intake.request_keys import Turns
 from codebot.store.store import Store
 
 
@@ -21,7 +22,8 @@ class Service:
     """The wired service, as the HTTP routes see it.
 
     `new_id` gives UUIDv7s as text, `now` aware UTC. `workers` is the number of tasks worked on at
-    once. `checks` gives what was found at start, for `/health`.
+    once. `checks` gives what was found at start, for `/health`; `turns` are those of
+    requests with a key.
     """
 
     keys: ApiKeys
@@ -33,6 +35,7 @@ class Service:
     version: str
     workers: int
     checks: Callable[[], Sequence[Finding]] = field(default=_no_findings)
+    turns: Turns = field(default_factory=Turns)
 
 
 def service_of(request: Request) -> Service:

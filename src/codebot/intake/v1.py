@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from codebot.domain.task import Task, TaskId
-from codebot.intake.accepting import PROBLEMS, accept_task
+from codebot.intake.accepting import KEY_PARAMETER, PROBLEMS, accept_task
 from codebot.intake.bodies import access_body, event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
 from codebot.intake.operations import Operations, Told, number_parameter
@@ -27,7 +27,14 @@ operations = Operations()
 @operations.add(
     "POST",
     TASKS,
-    Told("TaskAccepted", HTTPStatus.ACCEPTED, WHOLE, PROBLEMS, body="WholeTaskSubmission"),
+    Told(
+        "TaskAccepted",
+        HTTPStatus.ACCEPTED,
+        WHOLE,
+        PROBLEMS,
+        body="WholeTaskSubmission",
+        parameters=(KEY_PARAMETER,),
+    ),
 )
 async def submit_whole_task(request: Request) -> Response:
     """Submit a task with all that it may say. The task is on disk by the time of the answer."""
@@ -47,7 +54,7 @@ async def read_task(request: Request, task_id: str) -> Response:
         "EventList",
         tags=WHOLE,
         problems=(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
-        query=(
+        parameters=(
             number_parameter("after", "Only what followed this `seq`", **AFTER),
             number_parameter("limit", "How many at most", **LIMIT),
         ),

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from codebot.domain.outcome import Failure
+from codebot.domain.request_key import RequestKey
 from codebot.domain.run import QueueName, Run, RunId, RunKind, RunResult, queue_of
 from codebot.domain.status import Outcome, RunStatus, TaskStatus
-from codebot.domain.task import NewTask
+from codebot.domain.task import NewTask, TaskId
 from codebot.errors import QueueFull, RunPoisoned
 from codebot.queue.policy import MAX_CRASHES
 from codebot.store.store import Store
@@ -57,11 +59,11 @@ class EmbeddedQueue:
         self._new_id = new_id
         self._lines = {name: _Line() for name in QueueName}
 
-    async def submit(self, new: NewTask) -> None:
-        """Store the task with its first run; on disk when this returns.
+    async def submit(self, new: NewTask, key: RequestKey | None = None) -> TaskId:
+        """Store the task with its first run, unless `key` has one already; give its id.
 
-        Raises `QueueFull` with nothing stored, `Conflict` and `StoreUnavailable`. The place is
-        taken before the write begins, so two callers never get the last one.
+        Raises `QueueFull` with nothing stored, `Conflict`, `KeyReused` and `StoreUnavailable`. The
+        place is taken before the write begins, so two callers never get the last one.
         """
         line = self._lines[QueueName.TASKS]
         if line.size >= self._max_pending:
@@ -71,9 +73,9 @@ class EmbeddedQueue:
                 retry_after=WAIT_WHEN_FULL,
             )
         line.size += 1
-        stored = self._store.submissions.add(new, self._first_run(new))
-        stored.add_done_callback(line.settle_arrival)
-        await asyncio.shield(stored)
+        stored = self._store.submissions.add(new, self._first_run(new), key)
+        stored.add_done_callback(partial(line.settle_arrival, new.id))
+        return await asyncio.shield(stored)
 
     async def enqueue(self, run: Run) -> None:
         """Store a further run of a task that is there: a review or a round for a red CI."""
@@ -193,9 +195,9 @@ class _Line:
         self.size += 1
         self.awake.set()
 
-    def settle_arrival(self, stored: asyncio.Future[None]) -> None:
-        """Keep the place that was taken in advance if the write worked, give it back if not."""
-        if stored.cancelled() or stored.exception() is not None:
+    def settle_arrival(self, task_id: TaskId, stored: asyncio.Future[TaskId]) -> None:
+        """Keep the place that was taken in advance if the task was stored, give it back if not."""
+        if stored.cancelled() or stored.exception() is not None or stored.result() != task_id:
             self.size -= 1
         else:
             self.awake.set()

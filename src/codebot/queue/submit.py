@@ -1,10 +1,13 @@
 """How a checked request becomes a queued task, whichever door it came in by."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from codebot.domain.naming import branch_name
 from codebot.domain.ports import Queue
+from codebot.domain.request_key import Answered, RequestKey
+from codebot.domain.status import TaskStatus
 from codebot.domain.task import NewTask, TaskId, TaskRequest
 from codebot.errors import Conflict
 from codebot.telemetry.token_shapes import mask_tokens
@@ -14,6 +17,23 @@ DRAWS = 5
 100,000 tasks of one title in one repository, a second clash in a row is one in ten million."""
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A task as it was drawn, and the id under which its request is stored: its own, or an earlier.
+
+    The ids differ where the request was sent before, under the same key.
+    """
+
+    task: NewTask
+    stored_as: TaskId
+
+    @property
+    def answer(self) -> Answered:
+        """What the caller is told."""
+        is_replay = self.stored_as != self.task.id
+        return Answered(self.stored_as, TaskStatus.PENDING, is_replay)
+
+
 async def submit_task(
     queue: Queue,
     request: TaskRequest,
@@ -21,21 +41,21 @@ async def submit_task(
     key_fingerprint: str,
     now: Callable[[], datetime],
     new_id: Callable[[], str],
-) -> NewTask:
-    """Queue the task and give it with its id and branch; on disk when this returns.
+    key: RequestKey | None = None,
+) -> Submitted:
+    """Queue the task, unless `key` has one already; on disk when this returns.
 
-    Raises `QueueFull`, `StoreUnavailable`, and `Conflict` if every drawn branch is taken.
+    Raises `QueueFull`, `StoreUnavailable`, `KeyReused`, and `Conflict` if every drawn branch is
+    taken.
     """
     for _ in range(DRAWS - 1):
         new = _draw(request, key_fingerprint, now(), TaskId(new_id()))
         try:
-            await queue.submit(new)
+            return Submitted(new, await queue.submit(new, key))
         except Conflict:
             continue
-        return new
     new = _draw(request, key_fingerprint, now(), TaskId(new_id()))
-    await queue.submit(new)
-    return new
+    return Submitted(new, await queue.submit(new, key))
 
 
 def _draw(

@@ -77,6 +77,14 @@ def upsert(
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes))
 
 
+def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert the row and say so; do nothing where there is one with its primary key."""
+    statement = _insert_into(table, connection.dialect.name).values(row)
+    keys: Iterable[Column[Any]] = table.primary_key
+    statement = statement.on_conflict_do_nothing(index_elements=list(keys)).returning(*keys)
+    return connection.execute(statement).one_or_none() is not None
+
+
 def _insert_into(table: Table, dialect: str) -> Any:  # noqa: ANN401  each has a class of its own
     if dialect == SQLITE:
         return insert(table)

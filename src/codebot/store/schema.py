@@ -153,6 +153,17 @@ diffs = Table(
     Column("text", TEXT, nullable=False),
 )
 
+# Names that callers gave their requests, so that one sent again is known.
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("id", TEXT, primary_key=True, nullable=False),
+    Column("request", TEXT, nullable=False),
+    Column("task_id", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),
+    Index("request_keys_of_task", "task_id"),
+)
+
 # What the boxes of a task reached and were refused, added up over accesses that were alike.
 egress = Table(
     "egress",

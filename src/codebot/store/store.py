@@ -13,6 +13,7 @@ from codebot.store.database import Reader, Writer
 from codebot.store.egress import Accesses
 from codebot.store.events import EventRecord, Events
 from codebot.store.pull_requests import PullRequests
+from codebot.store.request_keys import RequestKeys
 from codebot.store.runs import Runs
 from codebot.store.sqlite.file import BUSY_TIMEOUT, open_reader, open_writer
 from codebot.store.sqlite.reader import SQLiteReader
@@ -58,6 +59,7 @@ class Store:
         self._close = close
         self.tasks = Tasks(writer, reader)
         self.submissions = Submissions(writer, record)
+        self.request_keys = RequestKeys(reader)
         self.runs = Runs(writer, reader, Transitions(record, redact))
         self.steps = Steps(writer, reader, record, now=now, redact=redact)
         self.events = Events(writer, reader, record)

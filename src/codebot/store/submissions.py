@@ -9,12 +9,15 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
 from codebot.domain.event import EventType
+from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import Run
-from codebot.domain.task import NewTask
+from codebot.domain.status import TaskStatus
+from codebot.domain.task import NewTask, TaskId
 from codebot.errors import Conflict
 from codebot.store.database import Writer
 from codebot.store.events import EventRecord, insert_events
 from codebot.store.many import InsertMany
+from codebot.store.request_keys import take_key
 from codebot.store.rows import (
     HEAD_LENGTH,
     NEW_RUN_COLUMNS,
@@ -37,6 +40,12 @@ class _Submission:
     description: dict[str, Any] | None
     run: dict[str, Any]
     event: dict[str, Any]
+    key: RequestKey | None
+
+    @property
+    def task_id(self) -> TaskId:
+        """The id of the task, if there is none already for its key."""
+        return TaskId(self.task["id"])
 
 
 class Submissions:
@@ -46,10 +55,12 @@ class Submissions:
         self._writer = writer
         self._record = record
 
-    def add(self, new: NewTask, run: Run) -> asyncio.Future[None]:
-        """Store a task and its first run; the future is done once both are on disk.
+    def add(self, new: NewTask, run: Run, key: RequestKey | None = None) -> asyncio.Future[TaskId]:
+        """Store a task and its first run; the future gives its id once both are on disk.
 
-        It fails with `Conflict` when the branch name is taken in that repository.
+        Where `key` was used for the same request before, nothing is stored, and the future gives
+        the id of the task of then. It fails with `Conflict` when the branch name is taken in that
+        repository, with `KeyReused` for the key of another request.
         """
         description = new.request.description
         told = {"branch_name": new.branch_name, "ticket_id": new.request.ticket_id}
@@ -58,6 +69,7 @@ class Submissions:
             {"task_id": new.id, "text": description} if len(description) >= HEAD_LENGTH else None,
             run_columns(run),
             self._record.row(new.id, run.id, EventType.TASK_SUBMITTED, told),
+            key,
         )
         return self._writer.write_bulk(_insert, submission)
 
@@ -67,8 +79,28 @@ class Submissions:
         await self._writer.write(lambda connection: connection.execute(insert(runs), columns))
 
 
-def _insert(connection: Connection, submissions: Sequence[_Submission]) -> Sequence[None]:
-    """Insert the tasks of many callers, one statement per table."""
+def _insert(connection: Connection, submissions: Sequence[_Submission]) -> Sequence[TaskId]:
+    """Insert the tasks of many callers, one statement per table; give the id of each."""
+    earlier = _take_keys(connection, submissions)
+    _insert_new(connection, [one for one in submissions if one.task_id not in earlier])
+    return [earlier.get(one.task_id, one.task_id) for one in submissions]
+
+
+def _take_keys(connection: Connection, submissions: Sequence[_Submission]) -> dict[TaskId, TaskId]:
+    """Bind keys to their tasks; give those of earlier ones, by the id that each would have had.
+
+    In one order, so that no two transactions wait for each other.
+    """
+    earlier = {}
+    by_key = {one.task_id: one.key for one in submissions if one.key is not None}
+    for task_id, key in sorted(by_key.items(), key=lambda pair: pair[1].id):
+        answered = take_key(connection, key, Answered(task_id, TaskStatus.PENDING))
+        if answered.is_replay:
+            earlier[task_id] = answered.task_id
+    return earlier
+
+
+def _insert_new(connection: Connection, submissions: Sequence[_Submission]) -> None:
     try:
         _insert_tasks(connection, [one.task for one in submissions])
     except IntegrityError as error:
@@ -79,4 +111,3 @@ def _insert(connection: Connection, submissions: Sequence[_Submission]) -> Seque
     long = [one.description for one in submissions if one.description is not None]
     if long:
         _insert_descriptions(connection, long)
-    return [None] * len(submissions)

@@ -20,6 +20,7 @@ from codebot.store.schema import (
     egress,
     events,
     is_live,
+    request_keys,
     runs,
     steps,
     tasks,
@@ -48,7 +49,7 @@ _EXPIRED = Query(
     .limit(bindparam("limit"))
 )
 _LONG_TABLES = (agent_log, events)
-_SHORT_TABLES = (descriptions, diffs, egress, steps, runs)
+_SHORT_TABLES = (descriptions, diffs, egress, request_keys, steps, runs)
 _ROWS_AT_ONCE = 500
 _NEWER_THAN_ALL = 1 << 62
 

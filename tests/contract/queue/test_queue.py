@@ -6,10 +6,11 @@ import pytest
 
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure
+from codebot.domain.request_key import RequestKey
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
-from codebot.domain.task import NewTask, Task
-from codebot.errors import Conflict, QueueFull, RunLost
+from codebot.domain.task import NewTask, Task, TaskId
+from codebot.errors import Conflict, KeyReused, QueueFull, RunLost
 from fakes.clock import START
 from fakes.tasks import COMPLETED, new_task, review_of
 
@@ -315,7 +316,7 @@ async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: 
         *(backend.queue.submit(new) for new in (first, clash, neighbour)), return_exceptions=True
     )
 
-    assert [type(outcome) for outcome in outcomes] == [type(None), Conflict, type(None)]
+    assert [outcomes[0], type(outcomes[1]), outcomes[2]] == [first.id, Conflict, neighbour.id]
     assert await backend.store.tasks.get(clash.id) is None
     assert backend.queue.size(QueueName.TASKS) == 2
 
@@ -379,3 +380,83 @@ async def test_a_submitted_task_survives_with_every_character_it_came_with(
     new = await submit(backend, description)
 
     assert (await stored(backend, new)).request.description == description
+
+
+# --- Requests with a key -----------------------------------------------------------------------
+
+
+def key(name: str = "key", request: str = "a request") -> RequestKey:
+    return RequestKey(name, request)
+
+
+async def test_a_request_that_is_sent_again_gives_the_task_that_it_made(backend: Backend) -> None:
+    first, again = new_task(), new_task()
+
+    stored = [await backend.queue.submit(new, key()) for new in (first, again)]
+
+    assert stored == [first.id, first.id]
+    assert await backend.store.tasks.get(again.id) is None
+    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert backend.queue.size(QueueName.TASKS) == 1
+
+
+async def test_fifty_submits_at_once_with_one_key_are_one_task(backend: Backend) -> None:
+    tasks = [new_task() for _ in range(50)]
+    await asyncio.gather(*(submit_in_place(backend, new) for new in tasks))
+
+    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert backend.queue.size(QueueName.TASKS) == 1
+    assert len([await backend.queue.claim(QueueName.TASKS)]) == 1
+
+
+async def submit_in_place(backend: Backend, new: NewTask) -> TaskId:
+    """Submit as soon as there is room: a request takes a place while it is on its way."""
+    while True:
+        try:
+            return await backend.queue.submit(new, key())
+        except QueueFull:
+            await asyncio.sleep(0.001)
+
+
+async def test_one_batch_takes_in_requests_with_and_without_keys(backend: Backend) -> None:
+    one, again, other, plain = (new_task() for _ in range(4))
+
+    stored = await asyncio.gather(
+        backend.queue.submit(one, key()),
+        backend.queue.submit(plain),
+        backend.queue.submit(again, key()),
+        backend.queue.submit(other, key("another key")),
+    )
+
+    assert set(stored) == {stored[0], plain.id, other.id}
+    assert stored[0] == stored[2]
+    assert stored[0] in {one.id, again.id}
+    assert backend.queue.size(QueueName.TASKS) == 3
+
+
+async def test_a_key_of_another_request_is_refused_and_nothing_stored(backend: Backend) -> None:
+    await backend.queue.submit(new_task(), key())
+
+    with pytest.raises(KeyReused):
+        await backend.queue.submit(new_task(), key(request="another request"))
+
+    assert backend.queue.size(QueueName.TASKS) == 1
+
+
+async def test_a_key_whose_task_could_not_be_stored_is_free(backend: Backend) -> None:
+    first = await submit(backend)
+    with pytest.raises(Conflict):
+        await backend.queue.submit(new_task(branch=first.branch_name), key())
+    new = new_task()
+
+    assert await backend.queue.submit(new, key()) == new.id
+
+
+async def test_a_key_is_kept_as_long_as_its_task(backend: Backend) -> None:
+    first = new_task()
+    await backend.queue.submit(first, key())
+    async with backend.restarted() as restarted:
+        assert await restarted.queue.submit(new_task(), key()) == first.id
+        await restarted.store.tasks.delete(first.id)
+        new = new_task()
+        assert await restarted.queue.submit(new, key()) == new.id
