@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 from uv import find_uv_bin
 
-from codebot.domain.environment import Environment, SetUpState
-from codebot.domain.outcome import Basis, Checkout, Verdict, VerdictState
+from codebot.domain.environment import Environment, SetUpState, TestCommand
+from codebot.domain.outcome import Basis, Change, Checkout, Verdict, VerdictState
 from codebot.domain.ports import Sandbox
 from codebot.pipeline.testing import Trial
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
@@ -249,6 +249,37 @@ async def test_a_base_runs_behind_everybody_and_is_not_known_in_other_circumstan
             replace(trial.environment, recipe=replace(recipe, bin=("tools",))),
         ):
             assert await testing.known_base(replace(trial, environment=other)) is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "by"),
+    [
+        ("false", "grep shop shop.py", "part"),
+        ("no-such-linter", "grep shop shop.py", "part"),
+        ("grep shop shop.py", "true", "whole"),
+        ("false", "false", "whole"),
+    ],
+)
+async def test_where_a_whole_command_tells_nothing_of_the_base_its_tests_are_held_to_it_alone(
+    tmp_path: Path, box: Sandbox, whole: str, part: str, by: str
+) -> None:
+    files = {"shop.py": "shop = 1\n"}
+    async with open_story(
+        tmp_path, act(MENDS), sandbox=box, test_command="true", files=files
+    ) as story:
+        await story.tell()
+        command = TestCommand(whole, "detected from Makefile", part)
+        plain = trial_of(story)
+        trial = replace(plain, environment=replace(plain.environment, test=command))
+        testing = story.pipeline.tools.testing
+        base = await testing.run_base(trial, command)
+        assert base.command == (command if by == "whole" else command.alone)
+        known = await testing.known_base(trial)
+        assert known is None or known.passed == base.is_good
+        collected = at_once(story.store.steps.result(story.run.id, "collect", 1))
+        change = TypeAdapter(Change).validate_json(collected or "")
+        verdict = await testing.judge(trial, change, base)
+        assert verdict.command == base.command.command
 
 
 def trial_of(story: Story) -> Trial:

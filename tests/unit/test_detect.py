@@ -196,6 +196,39 @@ def test_what_says_nothing_gives_nothing(files: dict[str, str | bytes]) -> None:
     assert find_test_command(None, tree(files)) is None
 
 
+@pytest.mark.parametrize(
+    ("files", "alone"),
+    [
+        ({"package.json": '{"scripts": {"test": "xo && ava"}}'}, "ava"),
+        ({"package.json": '{"scripts": {"test": "ava"}}'}, None),
+        ({"package.json": '{"scripts": {"test": "xo && ava", "build": 1}, "main": "a.js"}'}, "ava"),
+        (
+            {"package.json": '{"scripts": {"test": "xo && ava", "build": "b"}, "main": "a.js"}'},
+            "npm run build || echo 'Not built. The tests may do without.'; ava",
+        ),
+        (
+            {
+                "package.json": '{"scripts": {"test": "run-p l spec", "spec": "s", "l": "xo"}}',
+                "yarn.lock": "",
+            },
+            "yarn run spec",
+        ),
+        ({"Makefile": "test: lint\n\tpython3.6 -m pytest\n", "test_a.py": ""}, "pytest"),
+        (
+            {"Makefile": "test:\n\tuv run -p 3.6 pytest\n", "pytest.ini": "", "uv.lock": ""},
+            "uv run --frozen pytest",
+        ),
+        ({"Makefile": "test:\n\tcc a.c\n"}, None),
+    ],
+)
+def test_of_a_command_that_checks_more_the_tests_are_known(
+    files: dict[str, str | bytes], alone: str | None
+) -> None:
+    found = find_test_command(None, tree(files))
+    assert found is not None
+    assert (found.alone and found.alone.command) == alone
+
+
 def test_the_word_of_the_task_comes_first() -> None:
     found = find_test_command("./check.sh", tree({"Makefile": "test:\n"}))
     assert found is not None

@@ -30,7 +30,14 @@ from codebot.pipeline.set_up import LONGEST_OUTPUT, SetUps
 from codebot.sandbox.boxed import Boxed
 from codebot.verify.base_runs import BaseRuns, base_key
 from codebot.verify.tests import run_tests
-from codebot.verify.verdict import NOTHING_TO_RUN, TestRun, as_base, judge, untested
+from codebot.verify.verdict import (
+    NOTHING_TO_RUN,
+    TestRun,
+    as_base,
+    can_be_compared_with,
+    judge,
+    untested,
+)
 from codebot.workspace.places import Places
 from codebot.workspace.single_flight import SingleFlight
 
@@ -96,12 +103,22 @@ class Testing:
         command = trial.environment.test
         if command is None:
             return None
-        run = await asyncio.to_thread(self.base_runs.find, _key(trial, command, self.timeout))
+        run = await asyncio.to_thread(self._find_base, trial, command)
         return None if run is None else as_base(run)
 
+    def _find_base(self, trial: Trial, command: TestCommand) -> TestRun | None:
+        """Give the base's run, where it is kept: of the whole command, or of the tests in it."""
+        whole = self.base_runs.find(_key(trial, command, self.timeout))
+        if whole is None or command.alone is None or can_be_compared_with(whole):
+            return whole
+        return self.base_runs.find(_key(trial, command.alone, self.timeout)) or whole
+
     async def judge(self, trial: Trial, change: Change, base: TestRun | None) -> Verdict:
-        """Give the verdict on a change; raises `SandboxError` and `WorkspaceError`."""
-        command = trial.environment.test
+        """Give the verdict on a change; raises `SandboxError` and `WorkspaceError`.
+
+        The command is the base's: of the whole one, that may be the part that tests.
+        """
+        command = trial.environment.test if base is None else base.command
         if command is None:
             return untested(change.tip_commit)
         run = await self._run_change(trial, command, change)
@@ -145,7 +162,18 @@ class Testing:
             return None
 
     async def run_base(self, trial: Trial, command: TestCommand) -> TestRun:
-        """Give the base's run, a kept one where there is one; raises what `judge` raises."""
+        """Give the base's run, a kept one where there is one; raises what `judge` raises.
+
+        Where the whole command fails and nothing tells by which tests, the tests in it are run
+        alone. If that says more, it is the base's run, and tells how those of a change are run.
+        """
+        whole = await self._run_base_by(trial, command)
+        if command.alone is None or can_be_compared_with(whole):
+            return whole
+        part = await self._run_base_by(trial, command.alone)
+        return part if can_be_compared_with(part) else whole
+
+    async def _run_base_by(self, trial: Trial, command: TestCommand) -> TestRun:
         key = _key(trial, command, self.timeout)
         kept = await asyncio.to_thread(self.base_runs.find, key)
         if kept is not None:

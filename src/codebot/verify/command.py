@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from codebot.domain.environment import GIVEN, Recipe, TestCommand
 from codebot.domain.tree import DOTNET_PROJECTS, Tree
-from codebot.verify.node_command import node_test, read_manifest
+from codebot.verify.node_command import node_part_that_tests, node_test, read_manifest
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
@@ -86,7 +86,17 @@ def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestC
         command = PYTEST  # what they would have made could not be made
     if command == PYTEST:
         command = f"{_runner(tree, recipe)} {PYTEST}".lstrip()
-    return TestCommand(command, f"detected from {clue}")
+    return TestCommand(command, f"detected from {clue}", _part_that_tests(found, tree, recipe))
+
+
+def _part_that_tests(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> str:
+    """Give what of a command tests, where it may check other things as well."""
+    command, clue = found
+    if clue == "package.json":
+        return node_part_that_tests(tree)
+    if command.startswith("make ") and (_pytest(tree) or _pytest_unsaid(tree)):
+        return f"{_runner(tree, recipe)} {PYTEST}".lstrip()
+    return ""
 
 
 def _runner(tree: Tree, recipe: Recipe | None) -> str:

@@ -12,6 +12,7 @@ from posixpath import normpath
 from typing import Any
 
 from codebot.domain.tree import ASIDE, Tree
+from codebot.verify.node_script import part_that_tests
 
 LONGEST_MANIFEST = 1024 * 1024
 """Bytes; nobody writes more than that to say how the tests run."""
@@ -52,17 +53,19 @@ def node_test(tree: Tree) -> str:
     if manifest is None:
         return ""
     runner = _runner(tree)
-    members = {path: read_manifest(tree, path) for path in _members(tree)}
-    is_workspace = "pnpm-workspace.yaml" in tree.paths or bool(manifest.get("workspaces"))
-    test = ""
-    if _has_test(manifest):
-        test = runner.one
-    elif any(map(_has_test, members.values())):
-        test = runner.all if is_workspace else LERNA if "lerna.json" in tree.paths else ""
-    packages = {"package.json": manifest, **(members if is_workspace else {})}
-    if test and _must_be_built(tree, manifest, packages):
-        return f"{runner.build} || {NOT_BUILT}; {test}"
-    return test
+    test = runner.one if _has_test(manifest) else _of_packages(tree, manifest, runner)
+    return _built_before(tree, manifest, test)
+
+
+def node_part_that_tests(tree: Tree) -> str:
+    """Give what of the top folder's script tests, where it checks other things, too; else ""."""
+    manifest = read_manifest(tree, "package.json") or {}
+    scripts = manifest.get("scripts")
+    if not isinstance(scripts, dict):
+        return ""
+    texts = {name: script for name, script in scripts.items() if isinstance(script, str)}
+    run = _runner(tree).build.removesuffix(" build")
+    return _built_before(tree, manifest, part_that_tests(texts, run=run))
 
 
 def read_manifest(tree: Tree, path: str) -> dict[str, Any] | None:
@@ -75,6 +78,28 @@ def read_manifest(tree: Tree, path: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _of_packages(tree: Tree, manifest: dict[str, Any], runner: Runner) -> str:
+    """Give the command for the tests of all packages, "" where none has any."""
+    if not any(_has_test(read_manifest(tree, path)) for path in _members(tree)):
+        return ""
+    if _is_workspace(tree, manifest):
+        return runner.all
+    return LERNA if "lerna.json" in tree.paths else ""
+
+
+def _is_workspace(tree: Tree, manifest: dict[str, Any]) -> bool:
+    return "pnpm-workspace.yaml" in tree.paths or bool(manifest.get("workspaces"))
+
+
+def _built_before(tree: Tree, manifest: dict[str, Any], test: str) -> str:
+    """Give a command with what builds the packages before it, where nothing else does."""
+    paths = _members(tree) if _is_workspace(tree, manifest) else ()
+    packages = {"package.json": manifest, **{path: read_manifest(tree, path) for path in paths}}
+    if test and _must_be_built(tree, manifest, packages):
+        return f"{_runner(tree).build} || {NOT_BUILT}; {test}"
+    return test
 
 
 def _must_be_built(

@@ -109,6 +109,13 @@ def judge(run: TestRun, base: TestRun | None, commit: str, *, lacking: str = "")
     )
 
 
+def can_be_compared_with(base: TestRun) -> bool:
+    """Say whether changes can be held to a base's run: it ended well, or its failures are named."""
+    if _had_nothing_to_run(base) or _has_no_tests(base):
+        return False
+    return base.is_good or _tells(base)
+
+
 def as_base(run: TestRun) -> BaseTests:
     """Give what of a base's run an agent is told before it begins."""
     bad = run.results.bad if _tells(run) and run.results else ()
