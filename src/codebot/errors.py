@@ -134,10 +134,22 @@ class StoreUnavailable(CodebotError):
     code = "store_unavailable"
 
 
+class ServiceUnreachable(CodebotError):
+    """No running service answers where the settings say that it is."""
+
+    code = "service_unreachable"
+
+
 class InvalidTransition(CodebotError):
     """A status change that the rules do not allow; always a bug or a lost run."""
 
     code = "invalid_transition"
+
+
+class TaskCancelled(CodebotError):
+    """Somebody ended the task before its time."""
+
+    code = "cancelled"
 
 
 class RunLost(CodebotError):

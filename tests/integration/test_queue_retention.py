@@ -1,6 +1,7 @@
 import asyncio
+import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from shutil import rmtree
@@ -10,9 +11,13 @@ import pytest
 from codebot.domain.run import QueueName
 from codebot.domain.task import TaskId
 from codebot.errors import WorkspaceError
+from codebot.git.git import Git
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
+from codebot.sandbox.direct import DirectSandbox
 from codebot.store.store import Store, new_uuid7
+from codebot.workspace.limits import Limits
+from codebot.workspace.workspaces import Workspaces
 from fakes.at_once import at_once
 from fakes.clock import Clock, until
 from fakes.tasks import COMPLETED, new_task
@@ -35,6 +40,10 @@ class Folders:
         if task_id in self.stuck:
             raise WorkspaceError("A process still runs there.")
         rmtree(self.root / task_id, ignore_errors=True)
+
+    async def free(self, task_id: TaskId, is_unused: Callable[[], Awaitable[bool]]) -> None:
+        if await is_unused():
+            await self.remove(task_id)
 
     def task_ids(self) -> set[TaskId]:
         if self.unreadable:
@@ -74,6 +83,7 @@ def retention(store: Store, clock: Clock, folders: Folders) -> Retention:
         keep=KEEP,
         now=clock,
         remove_workspace=folders.remove,
+        free_workspace=folders.free,
         workspace_ids=folders.task_ids,
     )
 
@@ -115,6 +125,42 @@ async def test_a_task_that_waits_or_runs_is_never_swept(
 
     assert sum((await store.tasks.counts()).values()) == 2
     assert folders.task_ids() == {run.task_id}
+
+
+async def test_the_workspace_of_a_task_that_was_cancelled_is_removed_soon(
+    store: Store, queue: EmbeddedQueue, folders: Folders, retention: Retention
+) -> None:
+    new = new_task()
+    await queue.submit(new)
+    folders.make(new.id)
+    sweeping = asyncio.create_task(retention.keep_sweeping(timedelta(hours=1)))
+    await asyncio.sleep(0.05)
+    assert folders.task_ids() == {new.id}
+
+    await queue.cancel(new.id, "the API key 0123")
+    retention.sweep_soon()
+
+    await until(lambda: folders.task_ids() == set())
+    assert await store.tasks.is_known(new.id)
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+
+
+async def test_a_folder_that_is_needed_again_meanwhile_stays(tmp_path: Path) -> None:
+    async def needed() -> bool:
+        return False
+
+    git = Git(home=tmp_path / "git-home")
+    sandbox = DirectSandbox(path=os.environ["PATH"], mark=str(tmp_path))
+    workspaces = Workspaces(
+        git, sandbox, mirrors=tmp_path / "mirrors", work_dir=tmp_path / "work", limits=Limits()
+    )
+    new = new_task()
+    (tmp_path / "work" / new.id).mkdir(parents=True)
+
+    await workspaces.free(new.id, needed)
+
+    assert workspaces.task_ids() == {new.id}
 
 
 async def test_a_workspace_of_no_task_is_removed(folders: Folders, retention: Retention) -> None:

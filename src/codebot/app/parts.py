@@ -64,6 +64,7 @@ class Parts:
             keep=self.settings.task_retention,
             now=utc_now,
             remove_workspace=self.workspaces.remove,
+            free_workspace=self.workspaces.free,
             workspace_ids=self.workspaces.task_ids,
         )
 

@@ -78,10 +78,11 @@ async def _serve(
         findings = await require_sandbox(parts)
         announce()
         worker = parts.worker(settings.workers)
-        server = _server(settings, parts, worker, findings)
+        retention = parts.retention()
+        server = _server(settings, parts, worker, findings, retention.sweep_soon)
         pause = max(SHORTEST_SWEEP_PAUSE, min(settings.task_retention / 4, LONGEST_SWEEP_PAUSE))
         async with (
-            _meanwhile(parts.retention().keep_sweeping(pause)),
+            _meanwhile(retention.keep_sweeping(pause)),
             _meanwhile(parts.budget().keep_holding_down(BUDGET_PAUSE)),
             _meanwhile(_look_around(parts, findings)),
         ):
@@ -94,7 +95,13 @@ async def _serve(
             await _stop(worker, parts)
 
 
-def _server(settings: Settings, parts: Parts, worker: Worker, findings: list[Finding]) -> Server:
+def _server(
+    settings: Settings,
+    parts: Parts,
+    worker: Worker,
+    findings: list[Finding],
+    sweep_soon: Callable[[], None],
+) -> Server:
     api = build_api(
         Service(
             keys=ApiKeys(settings.api_keys),
@@ -106,6 +113,7 @@ def _server(settings: Settings, parts: Parts, worker: Worker, findings: list[Fin
             version=version("codebot"),
             workers=settings.workers,
             checks=lambda: findings,
+            sweep_soon=sweep_soon,
         )
     )
     add_pages(api, parts.store)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from codebot.cli import keeping, looking, serving, working
+from codebot.cli import acting, keeping, looking, serving, working
 from codebot.cli.call import Call
 from codebot.settings.table import BY_FLAG
 
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_demo(commands)
     _add_doctor(commands)
+    _add_cancel(commands)
     _add_egress(commands)
     _add_environments(commands)
     return parser
@@ -97,6 +98,21 @@ def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
         " changes be truly tested here? Exit code 0 if so. No model is asked, nothing stays.",
     )
     _add_debug(doctor, argparse.SUPPRESS)
+
+
+def _add_cancel(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    cancel = _add_command(
+        commands, "cancel", acting.cancel, "have the running service end a task before its time"
+    )
+    _add_task(cancel)
+
+
+def _add_task(command: argparse.ArgumentParser) -> None:
+    """Add what an action on a task needs: its id, and where the service is."""
+    command.add_argument("task", metavar="TASK", help="The id of the task.")
+    _add_flag(command, "--host", "ADDRESS")
+    _add_flag(command, "--port", "PORT")
+    _add_debug(command, argparse.SUPPRESS)
 
 
 def _add_egress(commands: "_Commands[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,14 @@ from enum import StrEnum
 from codebot.domain.outcome import AgentOutcome, AgentReport, Failure, Verdict, VerdictState
 from codebot.domain.run import RunResult
 from codebot.domain.status import Outcome, TaskStatus
-from codebot.errors import BudgetExhausted, NothingChanged, TestsFailed, Untested, VerifyTimedOut
+from codebot.errors import (
+    BudgetExhausted,
+    NothingChanged,
+    TaskCancelled,
+    TestsFailed,
+    Untested,
+    VerifyTimedOut,
+)
 
 LONGEST_WORDS = 1000
 """Characters of the agent's closing words that an error repeats."""
@@ -68,6 +75,16 @@ def unchanged(report: AgentReport) -> NothingChanged | BudgetExhausted:
         )
     words = report.closing_words or report.summary or "it did not say why."
     return NothingChanged(f"The agent made no changes: {words[:LONGEST_WORDS]}")
+
+
+def cancelled(by: str, kept: str = "") -> RunResult:
+    """Say how a task ends that somebody cancelled; `kept` says where to find what it had done.
+
+    >>> cancelled("the API key 0123456789abcdef").failure.detail
+    'The task was cancelled by the API key 0123456789abcdef.'
+    """
+    failure = Failure(TaskCancelled.code, f"The task was cancelled by {by}.", kept, retryable=False)
+    return RunResult(TaskStatus.CANCELLED, Outcome.CANCELLED, failure)
 
 
 def _failed(outcome: Outcome, failure: Failure) -> RunResult:

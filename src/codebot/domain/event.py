@@ -20,6 +20,7 @@ class EventType(StrEnum):
     """Past tense, dotted; the part before the dot is the thing it happened to."""
 
     TASK_SUBMITTED = "task.submitted"
+    TASK_CANCEL_REQUESTED = "task.cancel_requested"
     TASK_FINISHED = "task.finished"
     RUN_STARTED = "run.started"
     RUN_INTERRUPTED = "run.interrupted"

@@ -15,7 +15,7 @@ from codebot.domain.agent_event import AgentEvent
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network, Outfit
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest
 from codebot.domain.repository import Identity, RemoteAccess, Repository
-from codebot.domain.request_key import RequestKey
+from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.secret import Secret
 from codebot.domain.task import NewTask, TaskId
@@ -331,11 +331,27 @@ class Queue(Protocol):
         ...
 
     async def postpone(self, run: Run, until: datetime, reason: str) -> None:
-        """Put the run back for a later attempt; the task waits. Counts as a failure."""
+        """Put the run back for a later attempt; the task waits. Counts as a failure.
+
+        Where somebody has cancelled the task, it ends.
+        """
         ...
 
     async def interrupt(self, run: Run) -> None:
         """Put the run back at once because its worker stops; counts as nothing."""
+        ...
+
+    async def cancel(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
+        """Have a task end as cancelled; `by` says on whose wish, as "the API key 0123".
+
+        One that waits has ended when this returns, also between two attempts. Of one that is
+        worked on the wish is on disk then, and it ends as cancelled whatever comes between. Raises
+        `NotFound`, and `Conflict` for one that has ended. `key` is as in `submit`.
+        """
+        ...
+
+    async def wait_for_cancel(self, run: Run) -> str:
+        """Wait until somebody wants the task of a claimed run to end, and say who that is."""
         ...
 
     async def recover(self) -> int:

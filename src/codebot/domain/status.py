@@ -38,6 +38,7 @@ class Phase(StrEnum):
     AGENT = "agent"
     TESTING = "testing"
     PUBLISHING = "publishing"
+    CANCELLING = "cancelling"
     WAITING = "waiting"
 
 

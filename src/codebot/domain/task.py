@@ -44,7 +44,8 @@ class NewTask:
 class Task:
     """A task as it stands in the store. Times are aware UTC; None until known.
 
-    `verified` says that tests truly ran on what it gave, and passed.
+    `verified` says that tests truly ran on what it gave, and passed. `cancel_wished_by` names who
+    wants it to end, until it has.
     """
 
     id: TaskId
@@ -63,3 +64,4 @@ class Task:
     work_dir: str | None = None
     verified: bool = False
     usage: Usage = field(default_factory=Usage)
+    cancel_wished_by: str | None = None

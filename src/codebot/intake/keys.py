@@ -29,3 +29,7 @@ class ApiKeys:
         digest = sha256(presented).digest()
         matches = sum([compare_digest(digest, known) for known in self._digests])
         return digest.hex()[:_FINGERPRINT_LENGTH] if matches else None
+
+    def is_in_use(self, fingerprint: str) -> bool:
+        """Say whether one of the keys has this fingerprint."""
+        return any(known.hex().startswith(fingerprint) for known in self._digests)

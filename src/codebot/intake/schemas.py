@@ -115,6 +115,18 @@ class TaskAccepted(BaseModel):
     message: str
 
 
+class TaskActed(BaseModel):
+    """What was asked for is on disk; `status` says where the task stands now."""
+
+    model_config = _shown(
+        {"task_id": _TASK_ID, "status": "running", "message": "Task is being cancelled"}
+    )
+
+    task_id: str
+    status: TaskStatus
+    message: str
+
+
 class TaskResult(BaseModel):
     """What a task produced."""
 

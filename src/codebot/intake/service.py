@@ -23,7 +23,7 @@ class Service:
 
     `new_id` gives UUIDv7s as text, `now` aware UTC. `workers` is the number of tasks worked on at
     once. `checks` gives what was found at start, for `/health`; `turns` are those of
-    requests with a key.
+    requests with a key. `sweep_soon` has the folder of a task removed that ended while it waited.
     """
 
     keys: ApiKeys
@@ -36,6 +36,7 @@ class Service:
     workers: int
     checks: Callable[[], Sequence[Finding]] = field(default=_no_findings)
     turns: Turns = field(default_factory=Turns)
+    sweep_soon: Callable[[], None] = field(default=lambda: None)
 
 
 def service_of(request: Request) -> Service:

@@ -1,4 +1,4 @@
-"""The richer surface, `/api/v1`: submit, one task whole, its events, log, diff and egress."""
+"""The richer surface, `/api/v1`: submit, cancel, one task whole, its events, log and diff."""
 
 from http import HTTPStatus
 
@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from codebot.domain.task import Task, TaskId
+from codebot.intake import acting
 from codebot.intake.accepting import KEY_PARAMETER, PROBLEMS, accept_task
 from codebot.intake.bodies import access_body, event_body, json_response, task_details
 from codebot.intake.frozen import LIMIT, unknown_task
@@ -45,6 +46,16 @@ async def submit_whole_task(request: Request) -> Response:
 async def read_task(request: Request, task_id: str) -> Response:
     """Read a task with its phase, outcome, failure, pull request and usage."""
     return json_response(task_details(await _task(request, task_id)))
+
+
+@operations.add(
+    "POST",
+    f"{TASK}/cancel",
+    Told("TaskActed", HTTPStatus.ACCEPTED, WHOLE, acting.PROBLEMS, parameters=(KEY_PARAMETER,)),
+)
+async def cancel_task(request: Request, task_id: str) -> Response:
+    """Cancel a task: at once while it waits; what works on it is ended, and its work kept."""
+    return await acting.cancel_task(request, TaskId(task_id))
 
 
 @operations.add(

@@ -15,15 +15,10 @@ from codebot.domain.ports import Forge
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import Run, RunResult
 from codebot.errors import ForgeError, RunLost
-from codebot.pipeline.steps import TaskSteps, Tools
+from codebot.pipeline.cancelling import put_away
+from codebot.pipeline.steps import ROUNDS, TaskSteps, Tools
 from codebot.publish.wording import Work
 from codebot.store.journal import Journal
-
-ROUNDS = 3
-"""Attempts at a change that holds: the first, and two more with what came of it as feedback.
-
-One of the two may go to a change that the border refused; the second refusal ends the task.
-"""
 
 PATIENCE = timedelta(minutes=1)
 """At least so long a run with finished work waits when the forge says no."""
@@ -37,14 +32,20 @@ class Pipeline:
     forges: Mapping[ForgeKind, Forge]
 
     async def work_on(self, run: Run) -> RunResult:
-        """Take one run from its task's words to its pull request; raises what ended it early."""
+        """Take one run from its task's words to its pull request; raises what ended it early.
+
+        Of a task that somebody cancelled, only what is left is put away.
+        """
         task = await self.tools.store.tasks.get(run.task_id)
         if task is None:
             raise RunLost(f"The task {run.task_id} is gone.")
         forge = self.forges[task.request.repository.forge]
         journal = Journal(self.tools.store, run)
         try:
-            return await _tell(TaskSteps(self.tools, journal, run, task, forge))
+            steps = TaskSteps(self.tools, journal, run, task, forge)
+            if task.cancel_wished_by is not None:
+                return await put_away(steps, task.cancel_wished_by)
+            return await _tell(steps)
         finally:  # nothing is told of a task after its end, however it came
             self.tools.workspaces.release(run.task_id)
             await self.tools.flush_egress()

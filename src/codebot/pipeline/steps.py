@@ -52,6 +52,16 @@ LONGEST_DIFF = 4 * 1024 * 1024
 """Bytes of a diff kept for people to read; the branch has all of it."""
 
 
+ROUNDS = 3
+"""Attempts at a change that holds: the first, and two more with what came of it as feedback.
+
+One of the two may go to a change that the border refused; the second refusal ends the task.
+"""
+
+_PREPARE = Step("prepare", Phase.PREPARING)
+_COLLECTED = cast("type[Change | Refusal]", Change | Refusal)
+
+
 async def nothing_waits() -> None:
     """Do nothing: where there is no way out of a box, nothing waits to be written down."""
 
@@ -115,7 +125,7 @@ class TaskSteps:
 
         has_worked = await self.journal.has(_work_step(1))
         checkout = await self.journal.once(
-            Step("prepare", Phase.PREPARING),
+            _PREPARE,
             Checkout,
             prepare,
             lambda checkout: Noted(
@@ -225,8 +235,8 @@ class TaskSteps:
             return change
 
         return await self.journal.once(
-            Step("collect", Phase.AGENT, round_),
-            cast("type[Change | Refusal]", Change | Refusal),
+            _collect_step(round_),
+            _COLLECTED,
             _within(checkout, collect),
             lambda made: Noted(
                 events=[
@@ -234,6 +244,20 @@ class TaskSteps:
                 ]
             ),
         )
+
+    async def collected(self) -> tuple[Checkout, Change] | None:
+        """Give the newest change that the run has collected, and where; None without one.
+
+        None, too, when its workspace is gone.
+        """
+        checkout = await self.journal.value(_PREPARE, Checkout)
+        if checkout is None or not _is_there(checkout):
+            return None
+        for round_ in range(ROUNDS, 0, -1):
+            made = await self.journal.value(_collect_step(round_), _COLLECTED)
+            if isinstance(made, Change):
+                return checkout, made
+        return None
 
     def _refusal(self, refused: ChangeRefused) -> Refusal:
         """Give what the agent may read of it: paths can hold secrets, too."""
@@ -304,6 +328,10 @@ class TaskSteps:
 
 def _work_step(round_: int) -> Step:
     return Step("work", Phase.AGENT, round_)
+
+
+def _collect_step(round_: int) -> Step:
+    return Step("collect", Phase.AGENT, round_)
 
 
 def _is_there(checkout: Checkout) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from codebot.domain.outcome import Checkout, NewPullRequest, Publication, PullRequest
+from codebot.domain.outcome import Change, Checkout, NewPullRequest, Publication, PullRequest
 from codebot.domain.ports import Forge
 from codebot.domain.repository import Repository
 from codebot.domain.task import Task
@@ -60,35 +60,50 @@ class Publisher:
     ) -> Publication:
         """Push the branch, tell `on_pushed`, open the pull request or find it open, and keep it.
 
-        What new pointers of Git LFS name goes first: nobody may find a branch without it.
-
         `expected` is the commit that the branch was pushed at before, None when it is new.
         """
         repository = work.task.request.repository
         new = wording.pull_request(work, base=checkout.base_branch, redact=self.redact)
 
-        async def push() -> None:
-            access = await forge.write_access(repository)
-            if work.change.large_objects:
-                own = ObjectStore.of(checkout.repository)
-                await self.transfers.send(work.change.large_objects, access, own)
-            await push_branch(
-                self.git,
-                repository=checkout.repository,
-                commit=work.change.tip_commit,
-                branch=work.task.branch_name,
-                access=access,
-                expected=expected,
-            )
-
         async def open_it() -> PullRequest:
             return await forge.open_pull_request(repository, new, work.task.id)
 
-        await _with_fresh_access(push, forge, repository)
+        await self.push(forge, checkout, work.task, work.change, expected=expected)
         await on_pushed()
         opened = await _with_fresh_access(open_it, forge, repository)
         await self.pull_requests.add(self._record(work, new, opened))
         return Publication(work.task.branch_name, work.change.tip_commit, opened)
+
+    async def push(
+        self,
+        forge: Forge,
+        checkout: Checkout,
+        task: Task,
+        change: Change,
+        *,
+        expected: str | None = None,
+    ) -> None:
+        """Push a change as the task's branch; fine when it is there already.
+
+        What new pointers of Git LFS name goes first: nobody may find a branch without it.
+        """
+        repository = task.request.repository
+
+        async def push() -> None:
+            access = await forge.write_access(repository)
+            if change.large_objects:
+                own = ObjectStore.of(checkout.repository)
+                await self.transfers.send(change.large_objects, access, own)
+            await push_branch(
+                self.git,
+                repository=checkout.repository,
+                commit=change.tip_commit,
+                branch=task.branch_name,
+                access=access,
+                expected=expected,
+            )
+
+        await _with_fresh_access(push, forge, repository)
 
     def _record(self, work: Work, new: NewPullRequest, opened: PullRequest) -> PullRequestRecord:
         return PullRequestRecord(

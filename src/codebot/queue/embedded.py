@@ -1,21 +1,23 @@
 """The queue of one machine: rows of the service's own SQLite database, wake-ups in its process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from codebot.domain.outcome import Failure
-from codebot.domain.request_key import RequestKey
+from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import QueueName, Run, RunId, RunKind, RunResult, queue_of
 from codebot.domain.status import Outcome, RunStatus, TaskStatus
 from codebot.domain.task import NewTask, TaskId
 from codebot.errors import QueueFull, RunPoisoned
 from codebot.queue.policy import MAX_CRASHES
 from codebot.store.store import Store
+
+T = TypeVar("T")
 
 WAIT_WHEN_FULL = timedelta(seconds=10)
 """What a caller who finds the queue full is told to wait: well below what a task takes, so that a
@@ -58,6 +60,7 @@ class EmbeddedQueue:
         self._now = now
         self._new_id = new_id
         self._lines = {name: _Line() for name in QueueName}
+        self._wishes: dict[TaskId, asyncio.Event] = {}
 
     async def submit(self, new: NewTask, key: RequestKey | None = None) -> TaskId:
         """Store the task with its first run, unless `key` has one already; give its id.
@@ -99,11 +102,31 @@ class EmbeddedQueue:
 
     async def postpone(self, run: Run, until: datetime, reason: str) -> None:
         """Put the run back for a later attempt; raises `RunLost`."""
-        await _in_full(self._put_back(run, self._store.runs.postpone(run, until, reason)))
+        await _in_full(self._postpone(run, until, reason))
 
     async def interrupt(self, run: Run) -> None:
         """Put the run back at once, because its worker stops; raises `RunLost`."""
-        await _in_full(self._put_back(run, self._store.runs.interrupt(run)))
+        await _in_full(self._interrupt(run))
+
+    async def cancel(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
+        """End a task that waits, or have whoever works on it end it.
+
+        Raises `NotFound`, `Conflict`, `KeyReused` and `StoreUnavailable`.
+        """
+        return await _in_full(self._cancel(task_id, by, key))
+
+    async def wait_for_cancel(self, run: Run) -> str:
+        """Wait until somebody wants the task of a claimed run to end, and say who that is."""
+        wish = self._wishes.setdefault(run.task_id, asyncio.Event())
+        try:
+            while True:
+                wish.clear()
+                task = await self._store.tasks.get(run.task_id)
+                if task is not None and task.cancel_wished_by is not None:
+                    return task.cancel_wished_by
+                await wish.wait()
+        finally:
+            self._wishes.pop(run.task_id, None)
 
     async def recover(self) -> int:
         """At start: put back what a dead worker left running and count what waits; say how many."""
@@ -167,11 +190,27 @@ class EmbeddedQueue:
         await self._store.runs.finish(run, result, self._now())
         self._wake_all()
 
-    async def _put_back(self, run: Run, written: Awaitable[None]) -> None:
-        """Write that the run waits again, then count it."""
-        await written
+    async def _postpone(self, run: Run, until: datetime, reason: str) -> None:
+        """Put the run back until then, and count it if it waits."""
+        if await self._store.runs.postpone(run, until, reason, self._now()):
+            self._lines[queue_of(run.kind)].size += 1
+        self._wake_all()
+
+    async def _interrupt(self, run: Run) -> None:
+        """Put the run back at once, then count it."""
+        await self._store.runs.interrupt(run)
         self._lines[queue_of(run.kind)].size += 1
         self._wake_all()
+
+    async def _cancel(self, task_id: TaskId, by: str, key: RequestKey | None) -> Answered:
+        """Write the wish; count one less that waits, or tell whoever works on it."""
+        answered = await self._store.runs.cancel(task_id, by, self._now(), key)
+        if not answered.is_replay and answered.status is TaskStatus.CANCELLED:
+            self._lines[QueueName.TASKS].size -= 1
+            self._wake_all()
+        elif task_id in self._wishes:
+            self._wishes[task_id].set()
+        return answered
 
     def _wake_all(self) -> None:
         """Let both queues look again: a key may be shared between them."""
@@ -203,14 +242,14 @@ class _Line:
             self.awake.set()
 
 
-async def _in_full(work: Coroutine[Any, Any, None]) -> None:
+async def _in_full(work: Coroutine[Any, Any, T]) -> T:
     """Await what must not be left half done: a cancellation comes through when it is over.
 
     What is on disk has to be counted in memory, whoever stops waiting for it.
     """
     whole = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(whole)
+        return await asyncio.shield(whole)
     except asyncio.CancelledError:
         await asyncio.wait([whole])
         raise

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -14,10 +16,10 @@ log = structlog.get_logger(__name__)
 
 
 class Retention:
-    """Removes tasks `keep` after they ended, and workspace folders that belong to no task.
+    """Removes tasks `keep` after they ended, and workspace folders that nobody needs.
 
-    `remove_workspace` and `workspace_ids` are the workspaces' own; the record of a pull request
-    is no task data and stays.
+    `remove_workspace`, `free_workspace` and `workspace_ids` are the workspaces' own; the record of
+    a pull request is no task data and stays.
     """
 
     def __init__(
@@ -27,13 +29,16 @@ class Retention:
         keep: timedelta,
         now: Callable[[], datetime],
         remove_workspace: Callable[[TaskId], Awaitable[None]],
+        free_workspace: Callable[[TaskId, Callable[[], Awaitable[bool]]], Awaitable[None]],
         workspace_ids: Callable[[], Collection[TaskId]],
     ) -> None:
         self._store = store
         self._keep = keep
         self._now = now
         self._remove_workspace = remove_workspace
+        self._free_workspace = free_workspace
         self._workspace_ids = workspace_ids
+        self._soon = asyncio.Event()
 
     async def sweep(self) -> int:
         """Remove what is due and say how many tasks went.
@@ -52,28 +57,42 @@ class Retention:
         return swept
 
     async def keep_sweeping(self, every: timedelta) -> None:
-        """Sweep now and then on a timer, until cancelled; whatever is in trouble is waited for."""
+        """Sweep now and then, until cancelled; whatever is in trouble is waited for."""
         while True:
+            self._soon.clear()
             try:
                 await self.sweep()
             except CodebotError as error:
                 log.warning("sweep.stopped", detail=error.detail, hint=error.hint)
-            await asyncio.sleep(every.total_seconds())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), every.total_seconds())
+
+    def sweep_soon(self) -> None:
+        """Let the next sweep begin: a task ended that leaves a folder which nobody needs."""
+        self._soon.set()
 
     async def _sweep_strays(self) -> None:
-        """Remove folders of tasks that are not in the store.
+        """Remove folders of tasks that are not in the store, and of those that were cancelled.
 
         A task is stored before its folder is made, so a folder seen first and not found then
         belongs to nobody.
         """
         for task_id in sorted(self._workspace_ids()):
-            if not await self._store.tasks.is_known(task_id):
-                await self._remove_folder(task_id)
+            if await self._store.tasks.needs_workspace(task_id):
+                continue
+            is_unused = partial(self._is_unused, task_id)
+            await self._try(task_id, self._free_workspace(task_id, is_unused))
+
+    async def _is_unused(self, task_id: TaskId) -> bool:
+        return not await self._store.tasks.needs_workspace(task_id)
 
     async def _remove_folder(self, task_id: TaskId) -> bool:
         """Remove the task's workspace; say whether it is gone."""
+        return await self._try(task_id, self._remove_workspace(task_id))
+
+    async def _try(self, task_id: TaskId, removal: Awaitable[None]) -> bool:
         try:
-            await self._remove_workspace(task_id)
+            await removal
         except (CodebotError, OSError) as error:
             log.warning("workspace.not_removed", task_id=task_id, reason=str(error))
             return False

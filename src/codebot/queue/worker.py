@@ -12,6 +12,7 @@ from codebot.domain.run import QueueName, Run, RunResult
 from codebot.errors import CodebotError, RunLost, StoreUnavailable
 from codebot.queue.failures import BUG, result_of
 from codebot.queue.policy import retry_delay
+from codebot.queue.wish import UntilWished
 
 T = TypeVar("T")
 
@@ -28,7 +29,9 @@ class Worker:
 
     `work` does a run and says how it ended, or raises. Whatever it raises ends in the store: an
     error worth a retry puts the run back, any other fails the task, a bug leaves its traceback in
-    the log. `pause` is the first wait when the store cannot be reached; it doubles from there.
+    the log. When somebody cancels the task, `work` is cancelled, and called once more to put away
+    what there is: the store knows of the wish. `pause` is the first wait when the store cannot be
+    reached; it doubles from there.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Worker:
         """Work on the run and record how that ended."""
         log.info("run.started", kind=run.kind.value, attempt=run.attempt)
         try:
-            result = await self._work(run)
+            result = await self._work_until_wished(run)
         except RunLost as error:
             log.warning("run.lost", detail=error.detail)
         except CodebotError as error:
@@ -110,6 +113,23 @@ class Worker:
             await self._blame_us(run, error)
         else:
             await self._finish(run, result)
+
+    async def _work_until_wished(self, run: Run) -> RunResult:
+        """Give how the run ended: by its work, or on somebody's wish.
+
+        What the work itself came to meanwhile no longer matters then: its task is cancelled.
+        """
+        wish = UntilWished(lambda: self._insist(lambda: self._queue.wait_for_cancel(run)))
+        try:
+            async with wish:
+                result = await self._work(run)
+            if not wish.is_wished:
+                return result
+        except CodebotError:
+            if not wish.is_wished:
+                raise
+        log.info("run.cancelled")
+        return await self._work(run)
 
     async def _fail(self, run: Run, error: CodebotError) -> None:
         """Put the run back where another attempt makes sense, else end it with the error."""

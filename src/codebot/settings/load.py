@@ -205,8 +205,8 @@ def _holds(question: Callable[[], bool]) -> bool:
 
 
 def _missing(need: Command, tried: Collection[str]) -> list[str]:
-    """Say what `serve` cannot start without; what was given but wrong is not missing, too."""
-    if need is not Command.SERVE:
+    """Say what a command cannot do without; what was given but wrong is not missing, too."""
+    if need not in {Command.SERVE, Command.CALL}:
         return []
     problems = []
     if "CODEBOT_API_KEYS" not in tried:
@@ -215,7 +215,7 @@ def _missing(need: Command, tried: Collection[str]) -> list[str]:
             ' (for example: export CODEBOT_API_KEYS="$(openssl rand -hex 24)").'
         )
     forges = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
-    if forges.isdisjoint(tried):
+    if need is Command.SERVE and forges.isdisjoint(tried):
         problems.append(
             "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"
             " or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS for repositories on this machine."

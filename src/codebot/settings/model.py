@@ -18,6 +18,7 @@ class Command(StrEnum):
     SERVE = "serve"
     RUN = "run"
     DOCTOR = "doctor"
+    CALL = "call"
 
 
 @dataclass(frozen=True, slots=True)

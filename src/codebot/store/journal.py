@@ -46,6 +46,12 @@ class Journal:
         """Say whether the step has finished."""
         return await self._recorded(step) is not None
 
+    async def value(self, step: Step, kind: type[T]) -> T | None:
+        """Give what the step has left, None when it has not finished."""
+        recorded = await self._recorded(step)
+        codec: TypeAdapter[T] = _codec(kind)  # type: ignore[arg-type]  # a class is hashable
+        return None if recorded is None else codec.validate_json(recorded)
+
     async def once(
         self,
         step: Step,

@@ -31,6 +31,12 @@ class RequestKeys:
         return None if row is None else _replay(key, row)
 
 
+def find_key(connection: Connection, key: RequestKey) -> Answered | None:
+    """Give what is bound to the key, None for a new one; raises `KeyReused`."""
+    row = connection.execute(_FOUND, {"id": key.id}).one_or_none()
+    return None if row is None else _replay(key, tuple(row))
+
+
 def take_key(connection: Connection, key: RequestKey, answered: Answered) -> Answered:
     """Bind the key to its answer, and give that; where it is bound already, the earlier one.
 

@@ -124,7 +124,7 @@ def to_task(row: Row, description: str | None = None) -> Task:
         number, pull_request_url, pull_request_state, draft,
         branch_pushed, work_dir,
         turns, input_tokens, output_tokens, cost_usd,
-        setup_command, verified,
+        setup_command, verified, cancel_wished_by,
         head,
     ) = row  # fmt: skip
     repository = Repository(
@@ -151,6 +151,7 @@ def to_task(row: Row, description: str | None = None) -> Task:
         work_dir,
         bool(verified),
         Usage(turns, input_tokens, output_tokens, cost_usd),
+        cancel_wished_by,
     )
 
 

@@ -4,14 +4,18 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
+from codebot.domain.conclusion import cancelled
+from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import QueueName, Run, RunId, RunResult
-from codebot.domain.status import RunStatus
+from codebot.domain.status import RunStatus, TaskStatus, is_final
 from codebot.domain.task import TaskId
+from codebot.errors import Conflict, NotFound
 from codebot.store.database import Reader, Writer
 from codebot.store.fence import require_run
 from codebot.store.query import Query
+from codebot.store.request_keys import find_key, take_key
 from codebot.store.rows import RUN_COLUMNS, moment, time_text, to_run
-from codebot.store.schema import is_live, is_waiting, runs
+from codebot.store.schema import is_live, is_waiting, runs, tasks
 from codebot.store.transitions import Transitions
 
 _GET = Query(select(*RUN_COLUMNS).where(runs.c.id == bindparam("id")))
@@ -47,6 +51,17 @@ _NEXT_RUN = (
     .with_for_update(of=runs, skip_locked=True)
 )
 _RUNNING = select(*RUN_COLUMNS).where(runs.c.status == RunStatus.RUNNING.value).with_for_update()
+
+_DRIVING = (
+    select(*RUN_COLUMNS)
+    .where(
+        is_live(runs),
+        runs.c.task_id == bindparam("task_id"),
+        runs.c.queue == QueueName.TASKS.value,
+    )
+    .with_for_update()
+)
+_STATUS = select(tasks.c.status).where(tasks.c.id == bindparam("task_id")).with_for_update()
 
 
 class Runs:
@@ -94,14 +109,52 @@ class Runs:
 
         await self._writer.write(finish)
 
-    async def postpone(self, run: Run, until: datetime, reason: str) -> None:
-        """Put the run back until then; counts as a failure."""
+    async def postpone(self, run: Run, until: datetime, reason: str, now: datetime) -> bool:
+        """Put the run back until then, which counts as a failure; say whether it waits.
 
-        def postpone(connection: Connection) -> None:
+        One whose task somebody cancelled ends instead.
+        """
+
+        def postpone(connection: Connection) -> bool:
             require_run(connection, run)
+            by = self._transitions.wish(connection, run)
+            if by is not None:
+                self._transitions.end(connection, run, cancelled(by), now)
+                return False
             self._transitions.postpone(connection, run, until, reason)
+            return True
 
-        await self._writer.write(postpone)
+        return await self._writer.write(postpone)
+
+    async def cancel(
+        self, task_id: TaskId, by: str, now: datetime, key: RequestKey | None = None
+    ) -> Answered:
+        """End a task whose run waits, or write down that it shall end; say where it stands now.
+
+        Raises `NotFound`, `Conflict` for one that has ended, and `KeyReused`.
+        """
+
+        def cancel(connection: Connection) -> Answered:
+            run = _driving_run(connection, task_id)
+            status = _require_task(connection, task_id)
+            before = None if key is None else find_key(connection, key)
+            if before is not None:
+                return before
+            if run is None or is_final(status):
+                raise Conflict(_ended(status))
+            answered = Answered(task_id, self._cancel(connection, run, by, now))
+            return answered if key is None else take_key(connection, key, answered)
+
+        return await self._writer.write(cancel)
+
+    def _cancel(self, connection: Connection, run: Run, by: str, now: datetime) -> TaskStatus:
+        """End a run that waits, at once; have it written down that one at work shall end."""
+        if run.status is not RunStatus.RUNNING:
+            self._transitions.end(connection, run, cancelled(by), now)
+            return TaskStatus.CANCELLED
+        if self._transitions.wish(connection, run) is None:
+            self._transitions.wish_cancel(connection, run, by)
+        return TaskStatus.RUNNING
 
     async def interrupt(self, run: Run) -> None:
         """Put the run back at once; counts as nothing."""
@@ -128,3 +181,24 @@ class Runs:
             return len(left)
 
         return await self._writer.write(recover)
+
+
+def _driving_run(connection: Connection, task_id: TaskId) -> Run | None:
+    """Give the run that a task waits for, None where it has ended; nobody changes it meanwhile.
+
+    Runs are locked before their tasks, as the fence does.
+    """
+    row = connection.execute(_DRIVING, {"task_id": task_id}).one_or_none()
+    return None if row is None else to_run(row)
+
+
+def _require_task(connection: Connection, task_id: TaskId) -> TaskStatus:
+    """Give the status of a task, which nobody changes meanwhile; raises `NotFound`."""
+    status = connection.execute(_STATUS, {"task_id": task_id}).scalar_one_or_none()
+    if status is None:
+        raise NotFound("There is no task with this id.")
+    return TaskStatus(status)
+
+
+def _ended(status: TaskStatus) -> str:
+    return f"The task has ended already: it is {status}. There is nothing left to cancel."

@@ -68,6 +68,7 @@ tasks = Table(
     Column("description_head", TEXT, nullable=False),
     Column("setup_command", TEXT),
     Column("verified", Boolean, nullable=False, server_default=false()),
+    Column("cancel_wished_by", TEXT),
     UniqueConstraint("repository_url", "branch_name", name="one_task_per_branch"),
     Index("tasks_by_status", "status", "seq"),
     partial_index("tasks_by_end", "completed_at", where="completed_at IS NOT NULL"),

@@ -28,6 +28,7 @@ from codebot.store.schema import (
 
 _GET = Query(select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id")))
 _SEQ = Query(select(tasks.c.seq).where(tasks.c.id == bindparam("id")))
+_GOES_ON = Query(select(tasks.c.status).where(tasks.c.id == bindparam("id")))
 _DESCRIPTION = Query(select(descriptions.c.text).where(descriptions.c.task_id == bindparam("id")))
 _NEWEST = (
     select(tasks.c.seq, *TASK_COLUMNS)
@@ -98,6 +99,11 @@ class Tasks:
         """Give the tasks that ended before that moment, the oldest first, `limit` at most."""
         parameters = {"before": time_text(before), "limit": limit}
         return [TaskId(id_) for (id_,) in await self._reader.all(_EXPIRED, parameters)]
+
+    async def needs_workspace(self, task_id: TaskId) -> bool:
+        """Say whether there is such a task, and it was not cancelled: what failed is looked at."""
+        row = await self._reader.first(_GOES_ON, {"id": task_id})
+        return row is not None and row[0] != TaskStatus.CANCELLED.value
 
     async def is_known(self, task_id: TaskId) -> bool:
         """Say whether there is such a task."""

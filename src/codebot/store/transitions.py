@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from codebot.domain.conclusion import cancelled
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure
 from codebot.domain.run import QueueName, Run, RunResult, queue_of
@@ -25,6 +26,9 @@ from codebot.store.rows import failure_columns, time_text
 from codebot.store.schema import runs, tasks
 
 _TASK = select(tasks.c.status, tasks.c.started_at).where(tasks.c.id == bindparam("task"))
+_WISH = select(tasks.c.cancel_wished_by).where(tasks.c.id == bindparam("task"))
+
+OPENED = "Its pull request had been opened by then, and stays open."
 
 
 class Transitions:
@@ -52,7 +56,11 @@ class Transitions:
         return claimed
 
     def end(self, connection: Connection, run: Run, result: RunResult, now: datetime) -> None:
-        """End the run, and its task with it where the task waits for this kind of run."""
+        """End the run, and its task with it where the task waits for this kind of run.
+
+        A task that somebody cancelled before ends as cancelled, whatever came of it.
+        """
+        result = self._as_wished(connection, run, result)
         status = RunStatus(result.status.value)
         check_run_transition(run.status, status)
         _update_run(connection, run, status=status.value)
@@ -63,6 +71,18 @@ class Transitions:
             _end_task(connection, run, replace(result, failure=failure), now)
             happened.append((EventType.TASK_FINISHED, told | _told_failure(failure)))
         self._record.of_run(connection, run, happened)
+
+    def wish_cancel(self, connection: Connection, run: Run, by: str) -> None:
+        """Write down who wants the task of a running run to end, and show that it will."""
+        _update_task(connection, run, cancel_wished_by=by, phase=Phase.CANCELLING.value)
+        self._record.of_run(connection, run, [(EventType.TASK_CANCEL_REQUESTED, {"by": by})])
+
+    def wish(self, connection: Connection, run: Run) -> str | None:
+        """Say who wants the run's task to end, None for nobody."""
+        if not _drives_task(run):
+            return None
+        by: str | None = connection.execute(_WISH, {"task": run.task_id}).scalar_one()
+        return by
 
     def postpone(self, connection: Connection, run: Run, until: datetime, reason: str) -> None:
         """Put the run back for a later attempt."""
@@ -85,6 +105,14 @@ class Transitions:
         _let_task_wait(connection, run)
         told = {"attempt": run.attempt, "crashes": crashes}
         self._record.of_run(connection, run, [(EventType.RUN_INTERRUPTED, told)])
+
+    def _as_wished(self, connection: Connection, run: Run, result: RunResult) -> RunResult:
+        if result.status is TaskStatus.CANCELLED:
+            return result
+        by = self.wish(connection, run)
+        if by is None:
+            return result
+        return cancelled(by, OPENED if result.status is TaskStatus.COMPLETED else "")
 
     def _redacted(self, failure: Failure | None) -> Failure | None:
         """Give the failure without secrets in its texts."""
@@ -134,6 +162,7 @@ def _end_task(connection: Connection, run: Run, result: RunResult, now: datetime
         phase=None,
         outcome=result.outcome.value,
         completed_at=time_text(now),
+        cancel_wished_by=None,
         **failure_columns(result.failure),
     )
 

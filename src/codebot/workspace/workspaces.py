@@ -1,10 +1,11 @@
 """Workspaces: a clean tree for each task, and the agent's work out of it as commits of the bot."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from codebot.domain.outcome import Change, Checkout
 from codebot.domain.ports import Forge, Sandbox
@@ -81,6 +82,7 @@ class Workspaces:
         self._means = means
         self._templates = templates
         self.holds = Holds() if holds is None else holds
+        self._turns: WeakValueDictionary[TaskId, asyncio.Lock] = WeakValueDictionary()
 
     async def prepare(
         self,
@@ -97,7 +99,18 @@ class Workspaces:
         `PushRejected` when there is no room for `work_branch`, `DiskFull`, and what the forge
         raises when it is asked for the default branch.
         """
-        await self.remove(task_id)
+        async with self._turn(task_id):
+            return await self._prepare(task_id, repository, base_branch, forge, work_branch)
+
+    async def _prepare(
+        self,
+        task_id: TaskId,
+        repository: Repository,
+        base_branch: str | None,
+        forge: Forge,
+        work_branch: str,
+    ) -> Checkout:
+        await self._remove(task_id)
         folders = folders_of(self._work_dir, task_id)
         preparation = Preparation(
             *(self._git, self._mirrors, folders, task_id, repository, forge, work_branch),
@@ -110,7 +123,7 @@ class Workspaces:
             with disk_errors():
                 let_git_lfs_run(self._sandbox, checkout.home, checkout.mirror)
         except CodebotError:
-            await self.remove(task_id)
+            await self._remove(task_id)
             raise
         return checkout
 
@@ -193,6 +206,20 @@ class Workspaces:
 
     async def remove(self, task_id: TaskId) -> None:
         """Delete all that the workspace of a task left; fine when there is nothing."""
+        async with self._turn(task_id):
+            await self._remove(task_id)
+
+    async def free(self, task_id: TaskId, is_unused: Callable[[], Awaitable[bool]]) -> None:
+        """Do the same if nobody needs it: no run of the task can begin between look and deed."""
+        async with self._turn(task_id):
+            if await is_unused():
+                await self._remove(task_id)
+
+    def _turn(self, task_id: TaskId) -> asyncio.Lock:
+        """Give the lock of a task's folders, which are made and removed by one at a time."""
+        return self._turns.setdefault(task_id, asyncio.Lock())
+
+    async def _remove(self, task_id: TaskId) -> None:
         self.release(task_id)
         folders = folders_of(self._work_dir, task_id)
         mirror = mirror_of(folders.repository)

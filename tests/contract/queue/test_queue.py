@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from codebot.domain.conclusion import cancelled as cancelled_result
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure
-from codebot.domain.request_key import RequestKey
+from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import QueueName, Run, RunResult
 from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
 from codebot.domain.task import NewTask, Task, TaskId
-from codebot.errors import Conflict, KeyReused, QueueFull, RunLost
+from codebot.errors import Conflict, KeyReused, NotFound, QueueFull, RunLost
 from fakes.clock import START
 from fakes.tasks import COMPLETED, new_task, review_of
 
@@ -460,3 +461,218 @@ async def test_a_key_is_kept_as_long_as_its_task(backend: Backend) -> None:
         await restarted.store.tasks.delete(first.id)
         new = new_task()
         assert await restarted.queue.submit(new, key()) == new.id
+
+
+# --- Cancelling --------------------------------------------------------------------------------
+
+BY = "the API key 0123456789abcdef"
+
+
+async def cancelled(backend: Backend, new: NewTask) -> Task:
+    """Give the task, which must have ended as cancelled, once."""
+    task = await stored(backend, new)
+    assert (task.status, task.outcome, task.phase) == (
+        TaskStatus.CANCELLED,
+        Outcome.CANCELLED,
+        None,
+    )
+    assert task.failure is not None
+    assert task.failure.code == "cancelled"
+    assert task.failure.detail == f"The task was cancelled by {BY}."
+    assert task.completed_at is not None
+    assert task.cancel_wished_by is None
+    assert (await told(backend, new)).count(EventType.TASK_FINISHED) == 1
+    return task
+
+
+async def wait_for_cancel(backend: Backend, run: Run) -> str:
+    return await asyncio.wait_for(backend.queue.wait_for_cancel(run), SOON)
+
+
+async def test_a_task_that_waits_ends_at_once(backend: Backend) -> None:
+    new, next_one = await submit(backend), await submit(backend)
+
+    answered = await backend.queue.cancel(new.id, BY)
+
+    assert answered == Answered(new.id, TaskStatus.CANCELLED)
+    assert (await cancelled(backend, new)).started_at is None
+    assert backend.queue.size(QueueName.TASKS) == 1
+    assert (await claim(backend)).task_id == next_one.id
+
+
+async def test_a_task_that_is_postponed_ends_at_once(backend: Backend) -> None:
+    new = await submit(backend)
+    await backend.queue.postpone(await claim(backend), START + timedelta(hours=1), "Later.")
+
+    assert (await backend.queue.cancel(new.id, BY)).status is TaskStatus.CANCELLED
+
+    await cancelled(backend, new)
+    assert backend.queue.size(QueueName.TASKS) == 0
+    backend.clock.pass_by(timedelta(hours=2))
+    assert await nothing_is_due(backend)
+
+
+async def test_who_works_on_a_task_hears_that_it_is_cancelled(backend: Backend) -> None:
+    new = await submit(backend)
+    run = await claim(backend)
+    waiting = asyncio.create_task(wait_for_cancel(backend, run))
+    await asyncio.wait([waiting], timeout=AT_ONCE)
+
+    answered = await backend.queue.cancel(new.id, BY)
+
+    assert answered == Answered(new.id, TaskStatus.RUNNING)
+    assert await waiting == BY
+    task = await stored(backend, new)
+    assert (task.status, task.phase) == (TaskStatus.RUNNING, Phase.CANCELLING)
+    assert (await told(backend, new))[-1] is EventType.TASK_CANCEL_REQUESTED
+    await backend.queue.finish(run, cancelled_result(BY, "Its work is on a branch."))
+    failure = (await cancelled(backend, new)).failure
+    assert failure is not None
+    assert failure.hint == "Its work is on a branch."
+
+
+async def test_a_run_that_is_not_cancelled_is_not_told_so(backend: Backend) -> None:
+    await submit(backend)
+    other = await submit(backend)
+    waiting = asyncio.create_task(wait_for_cancel(backend, await claim(backend)))
+    await backend.queue.cancel(other.id, BY)
+    done, _ = await asyncio.wait([waiting], timeout=AT_ONCE)
+    waiting.cancel()
+    assert not done
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        COMPLETED,
+        RunResult(TaskStatus.FAILED, Outcome.ERROR, Failure("x", "X.", "", retryable=True)),
+    ],
+    ids=["completed", "failed"],
+)
+async def test_a_task_that_was_cancelled_first_ends_so_whatever_came_of_it(
+    backend: Backend, result: RunResult
+) -> None:
+    new = await submit(backend)
+    run = await claim(backend)
+    await backend.queue.cancel(new.id, BY)
+
+    await backend.queue.finish(run, result)
+
+    await cancelled(backend, new)
+
+
+async def test_a_task_that_was_cancelled_does_not_wait_for_another_attempt(
+    backend: Backend,
+) -> None:
+    new = await submit(backend)
+    run = await claim(backend)
+    await backend.queue.cancel(new.id, BY)
+
+    await backend.queue.postpone(run, START + timedelta(hours=1), "The forge is down.")
+
+    await cancelled(backend, new)
+    assert backend.queue.size(QueueName.TASKS) == 0
+
+
+async def test_a_cancel_and_an_end_at_once_leave_one_of_the_two(backend: Backend) -> None:
+    for _ in range(5):
+        new = await submit(backend)
+        run = await claim(backend)
+
+        answer, _ = await asyncio.gather(
+            backend.queue.cancel(new.id, BY),
+            backend.queue.finish(run, COMPLETED),
+            return_exceptions=True,
+        )
+
+        if isinstance(answer, Conflict):
+            assert (await stored(backend, new)).status is TaskStatus.COMPLETED
+        else:
+            await cancelled(backend, new)
+        assert (await told(backend, new)).count(EventType.TASK_FINISHED) == 1
+
+
+async def test_a_cancel_and_a_claim_at_once_lose_neither(backend: Backend) -> None:
+    for _ in range(5):
+        new = await submit(backend)
+        claiming = asyncio.create_task(claim(backend))
+        answer = await backend.queue.cancel(new.id, BY)
+        if answer.status is TaskStatus.CANCELLED:
+            assert backend.queue.size(QueueName.TASKS) == 0
+            claiming.cancel()
+            await asyncio.wait([claiming])
+        else:
+            run = await claiming
+            assert await wait_for_cancel(backend, run) == BY
+            await backend.queue.finish(run, COMPLETED)
+        await cancelled(backend, new)
+
+
+@pytest.mark.parametrize("result", [COMPLETED, None], ids=["completed", "cancelled"])
+async def test_what_has_ended_cannot_be_cancelled(
+    backend: Backend, result: RunResult | None
+) -> None:
+    new = await submit(backend)
+    if result is None:
+        await backend.queue.cancel(new.id, BY)
+    else:
+        await backend.queue.finish(await claim(backend), result)
+    before = await told(backend, new)
+
+    with pytest.raises(Conflict, match="has ended already: it is c"):
+        await backend.queue.cancel(new.id, BY)
+
+    assert await told(backend, new) == before
+
+
+async def test_nobody_cancels_a_task_that_is_not_there(backend: Backend) -> None:
+    with pytest.raises(NotFound):
+        await backend.queue.cancel(new_task().id, BY)
+
+
+async def test_a_second_wish_is_the_same_wish(backend: Backend) -> None:
+    new = await submit(backend)
+    await claim(backend)
+    for by in (BY, "the API key of another"):
+        assert (await backend.queue.cancel(new.id, by)).status is TaskStatus.RUNNING
+    assert (await stored(backend, new)).cancel_wished_by == BY
+    assert (await told(backend, new)).count(EventType.TASK_CANCEL_REQUESTED) == 1
+
+
+async def test_a_wish_is_on_disk_when_it_is_answered(backend: Backend) -> None:
+    new = await submit(backend)
+    await claim(backend)
+    await backend.queue.cancel(new.id, BY)
+
+    async with backend.restarted() as restarted:
+        await restarted.queue.recover()
+        run = await claim(restarted)
+        assert await wait_for_cancel(restarted, run) == BY
+        await restarted.queue.finish(run, COMPLETED)
+        await cancelled(restarted, new)
+
+
+async def test_a_cancel_that_is_sent_again_is_answered_as_before(backend: Backend) -> None:
+    new = await submit(backend)
+    run = await claim(backend)
+    first = await backend.queue.cancel(new.id, BY, key())
+    await backend.queue.finish(run, COMPLETED)
+
+    again = await backend.queue.cancel(new.id, BY, key())
+
+    assert (again.status, again.is_replay) == (first.status, True)
+    with pytest.raises(KeyReused):
+        await backend.queue.cancel(new.id, BY, key(request="another"))
+
+
+async def test_a_review_goes_on_when_its_task_was_cancelled_before(backend: Backend) -> None:
+    new = await submit(backend)
+    await backend.queue.cancel(new.id, BY)
+    await backend.enqueue(review_of(new, "user/repo#1"))
+    run = await claim(backend, QueueName.REVIEWS)
+    waiting = asyncio.create_task(wait_for_cancel(backend, run))
+    done, _ = await asyncio.wait([waiting], timeout=AT_ONCE)
+    waiting.cancel()
+    assert not done
+    with pytest.raises(Conflict):
+        await backend.queue.cancel(new.id, BY)

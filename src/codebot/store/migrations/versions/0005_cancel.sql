@@ -1,0 +1,1 @@
+ALTER TABLE tasks ADD COLUMN cancel_wished_by TEXT;
