@@ -39,6 +39,7 @@ MAY_FAIL = "echo 'It failed. The tests may do without.'"
         ({"test": "eslint 'a && b' && uvu tests"}, "uvu tests"),
         ({"test": "xo && ava 'one && two' && tsd"}, "ava 'one && two'"),
         ({"test": "eslint test && ava"}, "ava"),
+        ({"test": "vitest run", "pretest": "tsdown"}, f"tsdown || {MAY_FAIL}; vitest run"),
     ],
 )
 def test_what_is_no_test_is_left_out(scripts: dict[str, str], alone: str) -> None:
@@ -50,7 +51,7 @@ def test_what_is_no_test_is_left_out(scripts: dict[str, str], alone: str) -> Non
     [
         {},
         {"test": "jest"},
-        {"test": "tsc && jest"},
+        {"test": "TZ=UTC npm run t", "t": "date && jest"},
         {"test": "eslint ."},
         {"test": "eslint . | tee log && jest"},
         {"test": "npm run test"},

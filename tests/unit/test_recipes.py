@@ -1,6 +1,7 @@
 """Which recipes the files of a commit give: one row for each clue, and what comes before what."""
 
 import json
+import re
 
 import pytest
 
@@ -329,7 +330,7 @@ def test_a_makefile_that_builds_finds_what_that_needs() -> None:
 def test_what_only_developers_need_may_fail() -> None:
     setup = first({"requirements-devel.txt": "", "setup.py": "", "pytest.ini": ""}).setup
     assert "-e . -r requirements-devel.txt || { uv pip install" in setup
-    assert "-e . && echo 'Not installed: requirements-devel.txt." in setup
+    assert "-e .; echo 'Not installed: requirements-devel.txt." in setup
     tests = first({"requirements-test.txt": "", "setup.py": "", "pytest.ini": ""}).setup
     assert "-r requirements-test.txt ||" not in tests
 
@@ -637,6 +638,48 @@ EVERYTHING = {
     "package.json": package(),
     ".devcontainer/devcontainer.json": '{"postCreateCommand": "npm i"}',
 }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"requirements.txt": "", "requirements-dev.txt": "", "test_a.py": ""},
+        {"setup.py": "", "requirements-dev.txt": "", "test_a.py": ""},
+        {"package.json": package()},
+        {"package.json": package(), "package-lock.json": ""},
+    ],
+)
+def test_no_failure_hides_in_what_is_tried_instead(files: dict[str, str]) -> None:
+    for recipe in recipes(files):
+        instead = re.findall(r"\|\| \{[^}]*\}", recipe.setup)
+        assert not any("&&" in each for each in instead)  # where a shell goes on after a failure
+
+
+def test_pnpm_that_this_node_cannot_start_gives_way_and_fetches_no_other_one() -> None:
+    files = {"package.json": package(packageManager="pnpm@11.13.1"), "pnpm-lock.yaml": ""}
+    for recipe in recipes(files):
+        install = recipe.setup.splitlines()
+        assert f"pnpm --version >/dev/null 2>&1 || {INSTALL} pnpm@10" in install
+        assert recipe.env["COREPACK_ROOT"]
+
+
+@pytest.mark.parametrize(
+    ("python", "wanted"),
+    [("3.11", ["django5", "always", "rest"]), ("3.9", ["django4", "always", "rest", "old"])],
+)
+def test_what_tox_installs_under_conditions_is_the_chosen_environments(
+    python: str, wanted: list[str]
+) -> None:
+    tox = (
+        "[tox]\nenvlist = {py39}-django4, {py310,py311}-django5, latest\n[testenv]\ndeps =\n"
+        "    django4: django4\n    django5: django5\n    !latest: rest\n    always\n"
+        "    py39, latest: old\n    latest: https://example.com/main.tar.gz\n"
+    )
+    given = tree({"tox.ini": tox, "setup.py": "", "pytest.ini": ""})
+    setup = find_recipes(given, None, "pytest", python)[0].setup
+    found = re.search(r"\|\| for one in ([\w ]+);", setup)
+    assert found is not None
+    assert sorted(found[1].split()) == sorted(wanted)
 
 
 def test_what_is_known_better_is_tried_first() -> None:

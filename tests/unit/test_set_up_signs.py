@@ -42,6 +42,10 @@ added 3 packages in 1s
             "/workspace/go.mod:3: invalid go version '1.22.2': must match format 1.23\n",
             "Go 1.22.2 is not on this machine",
         ),
+        (
+            "Error [ERR_UNKNOWN_BUILTIN_MODULE]: No such built-in module: node:sqlite\n",
+            "a Node with node:sqlite is not on this machine",
+        ),
         ("error: release version 21 not supported\n", "Java 21 is not on this machine"),
         ("  CMake 3.28 or higher is required.  You are\n", "CMake 3.28 is not on this machine"),
         (

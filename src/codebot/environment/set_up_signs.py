@@ -24,6 +24,7 @@ _SIGNS = (
      "a Cargo that knows the edition {what} is not on this machine"),
     (r"Unsupported engine.*?\n.*?Expected version: (?P<what>[^\n]+)",
      "Node {what} is not on this machine"),
+    (r"No such built-in module: (?P<what>node:\w+)", "a Node with {what} is not on this machine"),
     (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
      "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
     (r"Could not resolve host: (?P<what>[\w.-]+)",

@@ -63,7 +63,7 @@ _WRITES_NOTHING = re.compile(r"\s--?no-?emit(?=\s|$)", re.IGNORECASE)
 
 
 def part_that_tests(scripts: Mapping[str, str], name: str = "test", run: str = "npm run") -> str:
-    """Give what a script runs besides checks that are no tests; "" where there are none of these.
+    """Give what a script runs of tests; "" where it runs none, or nothing else.
 
     `run` is how the package manager runs a script. What comes before the tests may be what they
     need, or one more check: it is run, and may fail.
@@ -72,12 +72,12 @@ def part_that_tests(scripts: Mapping[str, str], name: str = "test", run: str = "
     'npm run unit'
     >>> part_that_tests({"test": "tsc && mocha", "pretest": "eslint ."})
     "tsc || echo 'It failed. The tests may do without.'; mocha"
-    >>> part_that_tests({"test": "tsc && jest"}), part_that_tests({"test": "eslint ."})
+    >>> part_that_tests({"test": "jest"}), part_that_tests({"test": "eslint ."})
     ('', '')
     """
     parts = _Scripts(scripts, run).parts_of(name)
     kinds = [kind for kind, _ in parts]
-    if not {Kind.TESTS, Kind.CHECKS} <= set(kinds):
+    if Kind.TESTS not in kinds or set(kinds) == {Kind.TESTS}:
         return ""
     last = len(kinds) - kinds[::-1].index(Kind.TESTS)
     before = (part for kind, part in parts[:last] if kind is Kind.OTHER)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from codebot.environment.recipes.clues import Clues, at
 from codebot.environment.recipes.guess import Family, Guess, guess
 
 TOOLS = "~/.local/bin"
 PROGRAMS = "node_modules/.bin"
+INSTALL = 'npm install --global --prefix "$HOME/.local" --loglevel=error'
 NODE_ENV = {
     "CYPRESS_INSTALL_BINARY": "0",
     "ELECTRON_SKIP_BINARY_DOWNLOAD": "1",
@@ -39,6 +41,12 @@ NPM_REFUSES_PEERS = """find ~/.npm -name '*eresolve-report.txt' | grep -q ."""
 """npm writes such a report when packages ask for versions of each other that exclude each other. It
 installs nothing then; projects that live with it pass a flag (`legacy-peer-deps` in npm's
 documentation), and most say so in their CI alone."""
+
+PNPM_ENV = {"COREPACK_ROOT": "none"}
+"""Corepack's sign that it has chosen the version: pnpm then fetches no other one of itself."""
+
+PNPM_FOR_OLDER_NODE = 10
+"""It reads the lock files of pnpm 11, which needs Node 22 and does not start with another one."""
 
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")
@@ -75,10 +83,16 @@ def pnpm(clues: Clues) -> Iterator[Guess]:
     said = re.search(r"^lockfileVersion:\s*'?(\d+)", clues.text("pnpm-lock.yaml"), re.MULTILINE)
     version = _manager(clues, "pnpm") or (_PNPM_OF_LOCK.get(said[1]) if said else None) or "10"
     tool = _tool(f"pnpm@{version}")
+    if int(version.partition(".")[0]) > PNPM_FOR_OLDER_NODE:
+        tool += f"\npnpm --version >/dev/null 2>&1 || {INSTALL} pnpm@{PNPM_FOR_OLDER_NODE}"
     install = f"{tool}\npnpm install --frozen-lockfile"
-    yield _node(clues, "pnpm-lock.yaml", install, is_locked=True)
-    yield _node(clues, "package.json", f"{tool}\npnpm install --no-lockfile")
-    yield _without_scripts(clues, f"{install} {NO_SCRIPTS}")
+    for guessed in (
+        _node(clues, "pnpm-lock.yaml", install, is_locked=True),
+        _node(clues, "package.json", f"{tool}\npnpm install --no-lockfile"),
+        _without_scripts(clues, f"{install} {NO_SCRIPTS}"),
+    ):
+        recipe = guessed.recipe
+        yield replace(guessed, recipe=replace(recipe, env={**recipe.env, **PNPM_ENV}))
 
 
 def yarn(clues: Clues) -> Iterator[Guess]:
@@ -125,15 +139,14 @@ def _tool(package: str) -> str:
 
     Some versions were only published elsewhere; the newest with the same first number stands in.
     """
-    install = 'npm install --global --prefix "$HOME/.local" --loglevel=error'
     name, _, version = package.rpartition("@")
     major = version.partition(".")[0]
-    return f"{install} {package}" + (f" || {install} {name}@{major}" if major != version else "")
+    return f"{INSTALL} {package}" + (f" || {INSTALL} {name}@{major}" if major != version else "")
 
 
 def _whatever_peers_say(install: str) -> str:
     """Give the lines that install, once more where only peers were in the way."""
-    return f"{install} || {{ {NPM_REFUSES_PEERS} && {install} --legacy-peer-deps; }}"
+    return f"{install} || {{ {NPM_REFUSES_PEERS}; {install} --legacy-peer-deps; }}"
 
 
 def _members(clues: Clues) -> list[str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from codebot.environment.recipes.clues import Clues, one_line
-from codebot.environment.recipes.tox_settings import tox_settings
+from codebot.environment.recipes.tox_environments import holds, tox_environment
+from codebot.environment.recipes.tox_settings import ToxSettings, tox_settings
 
 NOX_SESSION = re.compile(r"^(?:async\s+)?def\s+(tests?|unit|unit_tests?|pytest)\s*\(", re.MULTILINE)
 MOST_INSTALLED = 200
@@ -21,6 +22,7 @@ _GROUP = re.compile(r"--group[ =](.+)")
 _OF_PROJECT = re.compile(r"(?:-e ?|--editable[ =])?\.(?:\[([\w., -]+)\])?")
 _TOP = re.compile(r"\{(?:toxinidir|tox_root)\}/")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?\s*(?:[<>=!~@;(].*)?")
+_CONDITIONAL = re.compile(r"(?P<condition>[\w.,!{}-]+(?: *, *[\w.,!{}-]+)*): +(?P<line>\S.*)")
 _ALONE = {"-r", "--requirement", "--requirements", "--group", "-e", "--editable"}
 
 
@@ -37,7 +39,7 @@ class Needs:
 def runner_needs(clues: Clues) -> Needs:
     """Give what tox's and nox's environment for tests is made of."""
     settings = tox_settings(clues)
-    tox = _sorted_out(settings.deps) if settings else Needs()
+    tox = _sorted_out(_own_lines(settings, clues.python)) if settings else Needs()
     nox = _sorted_out(_joined(_installed(clues.text("noxfile.py"))))
     files = (*tox.files, *nox.files)
     return Needs(
@@ -46,6 +48,17 @@ def runner_needs(clues: Clues) -> Needs:
         (*(settings.extras if settings else ()), *nox.extras),
         (*(settings.groups if settings else ()), *nox.groups),
     )
+
+
+def _own_lines(settings: ToxSettings, python: str) -> Iterator[str]:
+    """Give what of tox's `deps` is meant for the environment that runs the tests."""
+    environment = tox_environment(settings.envlist, python)
+    for line in settings.deps:
+        conditional = _CONDITIONAL.fullmatch(line.strip())
+        if conditional is None:
+            yield line
+        elif holds(conditional["condition"], environment):
+            yield conditional["line"]
 
 
 def usable_requirements(lines: Iterable[str]) -> Iterator[str]:

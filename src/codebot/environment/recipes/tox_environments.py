@@ -10,6 +10,9 @@ from itertools import islice, product
 ANY_PYTHON = "py"
 """tox's name for the Python that runs tox."""
 
+NOT = "not."
+"""What `!` in a condition is read as."""
+
 MOST_LISTED = 1_000
 """Environments that are looked at: each pair of braces multiplies them."""
 
@@ -50,6 +53,20 @@ def tox_environment(envlist: str, python: str = "") -> str:
     named = [name for name in listed if _has(_TESTS, name)]
     found = ours or unversioned or others or named or listed
     return min(found, key=_unfitness, default=ANY_PYTHON)
+
+
+def holds(condition: str, environment: str) -> bool:
+    """Say whether a line that begins with a condition is one of an environment's.
+
+    >>> holds("py38,!old", "py311-new"), holds("py311-{old,new}", "py311-new"), holds("!a", "a")
+    (True, True, False)
+    """
+    factors = frozenset(environment.split("-"))
+    listed = islice(_expanded(condition.replace("!", NOT)), MOST_LISTED)
+    return any(
+        all((factor.removeprefix(NOT) in factors) != factor.startswith(NOT) for factor in every)
+        for every in (each.split("-") for each in listed)
+    )
 
 
 def _expanded(envlist: str) -> Iterator[str]:
