@@ -23,6 +23,7 @@ from fakes.forge import MemoryForge
 from fakes.git_http import git
 from fakes.github import FakeGitHub, private_key
 from fakes.github.clock import SleepClock
+from fakes.permits import a_permit
 
 TASK = TaskId("0193c0de-0000-7000-8000-00000abc1234")
 HEAD = "u/codebot/abc1234/dark-mode"
@@ -189,7 +190,7 @@ async def test_a_branch_has_no_pull_request_before_there_is_one(case: Case) -> N
 @pytest.mark.parametrize("draft", [False, True], ids=["ready", "draft"])
 async def test_what_was_opened_is_found(case: Case, *, draft: bool) -> None:
     case.push(HEAD)
-    opened = await case.forge.open_pull_request(case.repository, new(draft=draft), TASK)
+    opened = await case.forge.open_pull_request(a_permit(), case.repository, new(draft=draft), TASK)
     assert (opened.state, opened.draft) == ("open", draft)
     assert opened.url
     assert await case.forge.find_pull_request(case.repository, HEAD) == opened
@@ -197,14 +198,14 @@ async def test_what_was_opened_is_found(case: Case, *, draft: bool) -> None:
 
 async def test_opening_twice_gives_the_same(case: Case) -> None:
     case.push(HEAD)
-    first = await case.forge.open_pull_request(case.repository, new(), TASK)
-    assert await case.forge.open_pull_request(case.repository, new(), TASK) == first
+    first = await case.forge.open_pull_request(a_permit(), case.repository, new(), TASK)
+    assert await case.forge.open_pull_request(a_permit(), case.repository, new(), TASK) == first
 
 
 async def test_opening_at_once_gives_the_same(case: Case) -> None:
     case.push(HEAD)
     opened = await asyncio.gather(
-        *(case.forge.open_pull_request(case.repository, new(), TASK) for _ in range(5))
+        *(case.forge.open_pull_request(a_permit(), case.repository, new(), TASK) for _ in range(5))
     )
     assert len(set(opened)) == 1
 
@@ -212,9 +213,9 @@ async def test_opening_at_once_gives_the_same(case: Case) -> None:
 async def test_every_branch_has_a_pull_request_of_its_own(case: Case) -> None:
     for branch in (HEAD, "u/codebot/def5678/light-mode"):
         case.push(branch)
-    first = await case.forge.open_pull_request(case.repository, new(), TASK)
+    first = await case.forge.open_pull_request(a_permit(), case.repository, new(), TASK)
     second = await case.forge.open_pull_request(
-        case.repository, new("u/codebot/def5678/light-mode"), TASK
+        a_permit(), case.repository, new("u/codebot/def5678/light-mode"), TASK
     )
     assert first.number != second.number
 
@@ -222,15 +223,15 @@ async def test_every_branch_has_a_pull_request_of_its_own(case: Case) -> None:
 async def test_a_missing_base_is_refused(case: Case) -> None:
     case.push(HEAD)
     with pytest.raises(PullRequestRefused, match="gone"):
-        await case.forge.open_pull_request(case.repository, new(base="gone"), TASK)
+        await case.forge.open_pull_request(a_permit(), case.repository, new(base="gone"), TASK)
 
 
 async def test_a_branch_that_was_not_pushed_is_refused(case: Case) -> None:
     with pytest.raises(PullRequestRefused, match=HEAD):
-        await case.forge.open_pull_request(case.repository, new(), TASK)
+        await case.forge.open_pull_request(a_permit(), case.repository, new(), TASK)
 
 
 async def test_nothing_between_the_branches_is_refused(case: Case) -> None:
     case.branch(HEAD)
     with pytest.raises(PullRequestRefused):
-        await case.forge.open_pull_request(case.repository, new(), TASK)
+        await case.forge.open_pull_request(a_permit(), case.repository, new(), TASK)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from codebot.domain.effect import Permit
 from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
 from codebot.domain.repository import Identity, RemoteAccess, Repository
@@ -71,7 +72,7 @@ class MemoryForge:
         return None
 
     async def open_pull_request(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         self._fail("open_pull_request")
         if found := await self.find_pull_request(repository, new.head):

@@ -20,6 +20,7 @@ from codebot.agent.work import AgentWork
 from codebot.domain.agent_event import AgentEvent, Said
 from codebot.domain.budget import Caps
 from codebot.domain.conclusion import WhenUntested
+from codebot.domain.effect import Permit
 from codebot.domain.event import Event
 from codebot.domain.outcome import (
     AgentOutcome,
@@ -144,11 +145,11 @@ class MoodyForge(LocalForge):
     refusal: ForgeError | None = None
 
     async def open_pull_request(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         if self.refusal is not None:
             raise self.refusal
-        return await super().open_pull_request(repository, new, task_id)
+        return await super().open_pull_request(permit, repository, new, task_id)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from codebot.errors import ChangeRefused
 from codebot.publish.branch import push_branch
 from codebot.sandbox.direct import MARK, DirectSandbox
 from fakes.git_http import git
+from fakes.permits import a_permit
 from fakes.workshop import NAME, OWNER, QUICK, Workshop, open_workshop, run_in, task_id
 
 CANARY = """\
@@ -114,6 +115,7 @@ async def go_the_whole_way(shop: Workshop) -> None:
     await shop.workspaces.read_texts(checkout, change.tip_commit, ["README.md"])
     await push_branch(
         shop.git,
+        a_permit(),
         repository=checkout.repository,
         commit=change.tip_commit,
         branch="u/codebot/x",

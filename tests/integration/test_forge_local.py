@@ -17,6 +17,7 @@ from codebot.git.git import Git
 from codebot.store.store import Store
 from fakes.clock import Clock
 from fakes.git_http import git
+from fakes.permits import a_permit
 
 TASK = TaskId("0193c0de-0000-7000-8000-00000abc1234")
 
@@ -87,7 +88,7 @@ async def test_the_command_that_shows_a_pull_request_takes_any_name(
     git("checkout", "-q", "-b", head, cwd=repository.path)
     git("commit", "-q", "--allow-empty", "-m", "Mend it", cwd=repository.path)
     new = NewPullRequest("Mend", "Body", head, base, draft=False)
-    opened = await local_forge(store, tmp_path).open_pull_request(repository, new, TASK)
+    opened = await local_forge(store, tmp_path).open_pull_request(a_permit(), repository, new, TASK)
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     shown = await asyncio.to_thread(
         lambda: subprocess.check_output(["sh", "-c", opened.url], env=environment, text=True)
@@ -120,7 +121,9 @@ async def test_the_pull_request_can_be_looked_at(
     git("checkout", "-q", "-b", "work", cwd=repository.path)
     git("commit", "-q", "--allow-empty", "-m", "Work", cwd=repository.path)
     new = NewPullRequest("Work", "Body", "work", "trunk", draft=False)
-    opened = await local_forge(store, tmp_path, public_url).open_pull_request(repository, new, TASK)
+    opened = await local_forge(store, tmp_path, public_url).open_pull_request(
+        a_permit(), repository, new, TASK
+    )
     assert opened.url == expected.format(folder=repository.url)
     record = await store.pull_requests.get(TASK)
     assert record is not None

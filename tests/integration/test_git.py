@@ -15,8 +15,11 @@ from codebot.git.git import Git
 from codebot.git.trouble import Trouble
 from fakes.git_http import Fault, GitServer
 from fakes.git_http import git as as_a_person
+from fakes.permits import a_permit
 
 TOKEN = "ghs_cAnArYtOkEn1234567890"
+
+SOON_OVER = timedelta(seconds=30)
 
 
 @pytest.fixture
@@ -164,11 +167,11 @@ async def test_the_token_is_in_no_argument_and_no_environment(
             await asyncio.sleep(0.01)
 
     watching = asyncio.create_task(watch())
-    for command in (
-        ("fetch", "-q", "--", access.url, "+refs/heads/*:refs/heads/*"),
-        ("push", "-q", "--", access.url, "refs/heads/main:refs/heads/copy"),
-    ):
-        await host_git.run(*command, cwd=mirror, access=access)
+    await host_git.run(
+        *("fetch", "-q", "--", access.url, "+refs/heads/*:refs/heads/*"), cwd=mirror, access=access
+    )
+    words = ("-q", "--", access.url, "refs/heads/main:refs/heads/copy")
+    await host_git.push(a_permit(), *words, cwd=mirror, access=access, timeout=SOON_OVER)
     watching.cancel()
     assert server.tip("acme", "shop", "copy")
     assert len(seen) >= 4, "the watch saw too little of git to prove anything"
@@ -253,9 +256,11 @@ async def test_an_allowed_folder_is_read_and_pushed_to_whoever_owns_it(
     access = RemoteAccess(str(folder))
     listed = await host_git.run("ls-remote", "--", access.url, access=access)
     assert "refs/heads/main" in listed.text
-    await host_git.run(
-        "push", "-q", "--", access.url, "main:refs/heads/x", cwd=folder / ".git", access=access
+    words = ("-q", "--", access.url, "main:refs/heads/x")
+    pushing = host_git.push(
+        a_permit(), *words, cwd=folder / ".git", access=access, timeout=SOON_OVER
     )
+    assert (await pushing).code == 0
     assert "x" in as_a_person("-C", str(folder), "branch", "--list", "x")
 
 
@@ -294,3 +299,8 @@ async def test_git_in_a_folder_that_is_gone_fails_by_its_name(
 ) -> None:
     with pytest.raises(GitFailed, match=f"{tmp_path}/gone is not there"):
         await host_git.run("rev-parse", "HEAD", cwd=tmp_path / "gone")
+
+
+async def test_nobody_pushes_without_a_permit(host_git: Git, folder: Path) -> None:
+    with pytest.raises(TypeError, match="permit"):
+        await host_git.run("push", "--", str(folder), "main:x", cwd=folder / ".git")

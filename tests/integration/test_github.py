@@ -32,6 +32,7 @@ from fakes.github.clock import SleepClock
 from fakes.github.description import describe
 from fakes.github.operations import OPERATIONS
 from fakes.github.server import FLAVOURS
+from fakes.permits import a_permit
 
 TASK = TaskId("0193c0de-0000-7000-8000-00000abc1234")
 HEAD = "u/codebot/abc1234/dark-mode"
@@ -88,7 +89,7 @@ class Scene:
                 await forge.default_branch(self.repository)
                 await forge.read_access(self.repository)
                 await forge.write_access(self.repository)
-                await forge.open_pull_request(self.repository, NEW, TASK)
+                await forge.open_pull_request(a_permit(), self.repository, NEW, TASK)
             except ForgeError as error:
                 self.clock.pass_by(error.retry_after or timedelta(0))
             else:
@@ -215,7 +216,7 @@ async def test_a_revoked_token_is_replaced_in_passing(public: Scene) -> None:
     async with public.forge() as forge:
         await forge.write_access(public.repository)
         public.github.world.tokens.clear()
-        await forge.open_pull_request(public.repository, NEW, TASK)
+        await forge.open_pull_request(a_permit(), public.repository, NEW, TASK)
     assert len(public.found.pulls) == 1
 
 
@@ -244,7 +245,7 @@ async def test_another_branchs_pull_request_is_never_taken_for_ours(public: Scen
     public.found.filters = False
     public.found.pulls.append(Pull(1, "t", "b", "main-2", "main", draft=False))
     async with public.forge() as forge:
-        opened = await forge.open_pull_request(public.repository, NEW, TASK)
+        opened = await forge.open_pull_request(a_permit(), public.repository, NEW, TASK)
     assert opened.number == 2
 
 
@@ -277,7 +278,7 @@ async def test_a_draft_becomes_an_ordinary_one_where_there_are_none(
     scene.found.draft_refusal = refusal
     draft = NewPullRequest("Half done", "Body", HEAD, "main", draft=True)
     async with scene.forge() as forge:
-        opened = await forge.open_pull_request(scene.repository, draft, TASK)
+        opened = await forge.open_pull_request(a_permit(), scene.repository, draft, TASK)
     assert not opened.draft
     assert scene.found.pulls[0].title == "[Draft] Half done"
 
@@ -286,7 +287,7 @@ async def test_a_draft_that_is_refused_for_its_base_is_not_sent_twice(public: Sc
     draft = NewPullRequest("t", "b", HEAD, "gone", draft=True)
     async with public.forge() as forge:
         with pytest.raises(PullRequestRefused, match="base: invalid"):
-            await forge.open_pull_request(public.repository, draft, TASK)
+            await forge.open_pull_request(a_permit(), public.repository, draft, TASK)
     assert public.github.made("POST", "/pulls$") == 1
 
 
@@ -294,7 +295,7 @@ async def test_a_closed_pull_request_is_not_opened_over(public: Scene) -> None:
     public.found.pulls.append(Pull(1, "t", "b", HEAD, "main", draft=False, state="closed"))
     async with public.forge() as forge:
         with pytest.raises(PullRequestRefused, match="was closed"):
-            await forge.open_pull_request(public.repository, NEW, TASK)
+            await forge.open_pull_request(a_permit(), public.repository, NEW, TASK)
     assert public.github.made("POST", "/pulls$") == 0
 
 
@@ -356,7 +357,7 @@ async def test_a_renamed_repository_is_followed_to_its_new_name(scene: Scene) ->
     scene.found.name = "renamed"
     async with scene.forge(token=scene.github.add_person()) as forge:
         access = await forge.read_access(old)
-        opened = await forge.open_pull_request(old, NEW, TASK)
+        opened = await forge.open_pull_request(a_permit(), old, NEW, TASK)
     assert access.url == f"{scene.github.web_url}/octo/renamed.git"
     assert opened.url.endswith("/octo/renamed/pull/1")
 
@@ -482,7 +483,7 @@ async def test_no_error_or_repr_shows_a_credential(
                 public.github.fail_next(kind, *call, times=5)
                 try:
                     await forge.forget_access(public.repository)
-                    await forge.open_pull_request(public.repository, NEW, TASK)
+                    await forge.open_pull_request(a_permit(), public.repository, NEW, TASK)
                 except ForgeError as error:
                     seen += [repr(error), error.sentence, repr(error.__cause__)]
                 public.clock.pass_by(timedelta(hours=1))

@@ -25,6 +25,7 @@ from codebot.workspace.means import Means
 from codebot.workspace.places import Places
 from fakes.git_http import git
 from fakes.large_files import TICKET, pointer_to
+from fakes.permits import a_permit
 from fakes.story import MENDS, PASSES, Act, open_story
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
@@ -94,7 +95,7 @@ async def test_an_agents_file_goes_out_as_a_pointer_and_its_content_to_the_forge
     transfers, own = LargeFileTransfers(), ObjectStore.of(checkout.repository)
     access = shop.server.access(OWNER, NAME)
     for _ in range(2):  # done twice, it changes nothing
-        await transfers.send(change.large_objects, access, own)
+        await transfers.send(a_permit(), change.large_objects, access, own)
     shelf = shop.server.large_files
     assert {NEW, NEW + b"more"} <= set(shelf.kept.values())
     assert sorted(shelf.verified) == sorted(one.oid for one in change.large_objects)
@@ -432,7 +433,10 @@ async def test_what_the_forge_does_not_take_is_said_and_tried_again_where_that_m
     plain.server.large_files.refuses += [(status, "no room left")]
     with pytest.raises(PushRejected, match=f"{status}: no room left") as refused:
         await LargeFileTransfers().send(
-            objects, plain.server.access(OWNER, NAME), ObjectStore.of(checkout.repository)
+            a_permit(),
+            objects,
+            plain.server.access(OWNER, NAME),
+            ObjectStore.of(checkout.repository),
         )
     assert (refused.value.retry_after is not None) is later
 
@@ -441,7 +445,9 @@ async def test_a_credential_that_is_refused_is_told_as_such(plain: Workshop) -> 
     checkout, objects = await _changed(plain)
     access = plain.server.access(OWNER, NAME, token="revoked")
     with pytest.raises(ForgeUnauthorized, match="Large files"):
-        await LargeFileTransfers().send(objects, access, ObjectStore.of(checkout.repository))
+        await LargeFileTransfers().send(
+            a_permit(), objects, access, ObjectStore.of(checkout.repository)
+        )
 
 
 async def test_people_with_git_lfs_get_what_the_agent_made(plain: Workshop) -> None:
@@ -451,9 +457,10 @@ async def test_people_with_git_lfs_get_what_the_agent_made(plain: Workshop) -> N
     change = await plain.collect(checkout)
     access = plain.server.access(OWNER, NAME)
     own = ObjectStore.of(checkout.repository)
-    await LargeFileTransfers().send(change.large_objects, access, own)
+    await LargeFileTransfers().send(a_permit(), change.large_objects, access, own)
     await push_branch(
         plain.git,
+        a_permit(),
         repository=checkout.repository,
         commit=change.tip_commit,
         branch="agent/1",

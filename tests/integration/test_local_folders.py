@@ -13,6 +13,7 @@ from codebot.intake.repository_url import RepositoryRules, parse_repository_url
 from codebot.publish.branch import push_branch
 from codebot.workspace.places import Places
 from fakes.git_http import git
+from fakes.permits import a_permit
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, run_in, task_id
 
 WORK = "u/codebot/1/mend"
@@ -99,6 +100,7 @@ async def test_a_repository_of_any_shape_is_worked_on(
     change = await shop.collect(checkout)
     await push_branch(
         shop.git,
+        a_permit(),
         repository=checkout.repository,
         commit=change.tip_commit,
         branch=WORK,

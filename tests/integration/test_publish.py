@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from codebot.domain.effect import EffectKind
 from codebot.domain.outcome import (
     AgentOutcome,
     AgentReport,
@@ -29,6 +31,7 @@ from codebot.forge.github.forge import GitHubForge
 from codebot.git.git import Git
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work
+from codebot.store.effects import RunEffects
 from codebot.store.pull_requests import PullRequests
 from codebot.store.store import Store
 from codebot.telemetry.redaction import Redactor
@@ -36,6 +39,7 @@ from fakes.git_http import git
 from fakes.github import FakeGitHub, private_key
 from fakes.github import Repository as FakeRepository
 from fakes.github.clock import SleepClock
+from fakes.permits import NoRecord
 
 BRANCH = "u/codebot/abc1234/add-dark-mode"
 CANARY = "canary-model-key-7f3a"
@@ -52,7 +56,7 @@ class Scene:
     work: Work
     publisher: Publisher
     redactor: Redactor
-    pushed: list[int] = field(default_factory=list)
+    effects: NoRecord = field(default_factory=NoRecord)
 
     @asynccontextmanager
     async def forge(self) -> AsyncIterator[GitHubForge]:
@@ -70,10 +74,9 @@ class Scene:
             await forge.close()
 
     async def publish(self, forge: GitHubForge) -> Publication:
-        async def on_pushed() -> None:
-            self.pushed.append(len(self.found.pulls))
-
-        return await self.publisher.publish(forge, self.checkout, self.work, on_pushed=on_pushed)
+        return await self.publisher.publish(
+            forge, self.checkout, self.work, cast("RunEffects", self.effects)
+        )
 
     async def persevere(self, forge: GitHubForge) -> Publication:
         """Publish, again after every failure, as a run does that is tried again."""
@@ -158,7 +161,8 @@ async def test_the_branch_is_pushed_before_the_pull_request_is_opened(scene: Sce
     async with scene.forge() as forge:
         published = await scene.publish(forge)
     assert scene.is_published_once()
-    assert scene.pushed == [0]
+    kinds = [effect.kind for effect in scene.effects.begun]
+    assert kinds == [EffectKind.BRANCH, EffectKind.PULL_REQUEST]
     assert published.commit == scene.work.change.tip_commit
     assert published.pull_request.url.endswith("/octo/repo/pull/1")
     url = scene.work.task.request.repository.url

@@ -10,6 +10,7 @@ from codebot.errors import ForgeForbidden, ForgeUnauthorized, PushRejected
 from codebot.publish import branch as branch_module
 from codebot.publish.branch import push_branch, require_push
 from fakes.git_http import Fault, git
+from fakes.permits import a_permit
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop
 
 BRANCH = "u/codebot/abc1234/do-it"
@@ -37,6 +38,7 @@ class Desk:
     ) -> None:
         await push_branch(
             self.shop.git,
+            a_permit(),
             repository=self.checkout.repository,
             commit=commit or self.change.tip_commit,
             branch=branch,
@@ -76,6 +78,7 @@ async def test_a_branch_of_ours_may_be_replaced_by_a_later_attempt(desk: Desk) -
     other = await desk.shop.collect(again, 2)
     await push_branch(
         desk.shop.git,
+        a_permit(),
         repository=again.repository,
         commit=other.tip_commit,
         branch=BRANCH,

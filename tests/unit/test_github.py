@@ -33,6 +33,7 @@ from codebot.settings.proxy import proxy_for
 from codebot.telemetry.redaction import Redactor
 from fakes.clock import Clock
 from fakes.github.clock import SleepClock
+from fakes.permits import a_permit
 
 PEM = (
     rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -304,7 +305,7 @@ async def test_a_draft_refused_in_a_form_that_github_does_not_describe_is_sent_w
     forge = GitHubForge(client, login, web_url="https://x", now=clock, sleep=asyncio.sleep)
     repository = Repository(ForgeKind.GITHUB, "x", "octo", "repo", "https://x/octo/repo.git")
     draft = NewPullRequest("t", "b", "b", "main", draft=True)
-    await forge.open_pull_request(repository, draft, TaskId("task-1"))
+    await forge.open_pull_request(a_permit(), repository, draft, TaskId("task-1"))
     await forge.close()
 
     assert [(one["draft"], one["title"]) for one in sent] == [(True, "t"), (False, "[Draft] t")]

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from codebot.domain.agent_event import AgentEvent
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network, Outfit
+from codebot.domain.effect import Permit
 from codebot.domain.outcome import AgentReport, NewPullRequest, PullRequest
 from codebot.domain.repository import Identity, RemoteAccess, Repository
 from codebot.domain.request_key import Answered, RequestKey
@@ -245,7 +246,10 @@ class Readable(Protocol):
 
 
 class Forge(Protocol):
-    """Where repositories live and pull requests are opened. Errors are `ForgeError`s."""
+    """Where repositories live and pull requests are opened. Errors are `ForgeError`s.
+
+    Whatever changes something that others see takes a `Permit`: see `domain.effect`.
+    """
 
     name: str
 
@@ -285,7 +289,7 @@ class Forge(Protocol):
         ...
 
     async def open_pull_request(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         """Open it, or give the one that is there already: never two for one branch.
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import structlog
 
+from codebot.domain.effect import Permit
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import ConfigError, DiskFull, GitFailed
 from codebot.git.environment import Setting, environment
@@ -100,10 +101,40 @@ class Git:
         network is reachable for the URL of `access` only. A command that ran out of time is
         killed with its children: `Trouble.TIMED_OUT`. A full disk is always `DiskFull`.
         """
-        started = time.monotonic()
-        completed = await self._run(
-            args, (cwd, work_tree), access, stdin, settings, timeout, max_output
+        if _verb(args) == "push" and "--dry-run" not in args:
+            raise TypeError("A push goes through `push`, which asks for a permit.")
+        return await self._finish(
+            args, (cwd, work_tree), access, stdin, settings, timeout, max_output, check=check
         )
+
+    async def push(
+        self,
+        permit: Permit,
+        *args: str,
+        cwd: Path,
+        access: RemoteAccess,
+        timeout: timedelta,  # noqa: ASYNC109 - as above
+    ) -> GitResult:
+        """Run `git push` with these arguments, and say what became of it, whatever that is."""
+        del permit
+        return await self._finish(
+            ("push", *args), (cwd, None), access, b"", (), timeout, DEFAULT_MAX_OUTPUT, check=False
+        )
+
+    async def _finish(
+        self,
+        args: tuple[str, ...],
+        where: tuple[Path | None, Path | None],
+        access: RemoteAccess | None,
+        stdin: bytes | BinaryIO,
+        settings: Sequence[Setting],
+        timeout: timedelta,  # noqa: ASYNC109 - as above
+        max_output: int,
+        *,
+        check: bool,
+    ) -> GitResult:
+        started = time.monotonic()
+        completed = await self._run(args, where, access, stdin, settings, timeout, max_output)
         result = _read(completed, access)
         elapsed = round((time.monotonic() - started) * 1000)
         log.debug("git.ran", command=_verb(args), code=result.code, ms=elapsed)

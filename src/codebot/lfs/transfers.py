@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from codebot.domain.effect import Permit
 from codebot.domain.outcome import LargeObject
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import (
@@ -54,13 +55,20 @@ class LargeFileTransfers:
             return await _Bringing(server, store).bring(objects, answers)
 
     async def send(
-        self, objects: Sequence[LargeObject], access: RemoteAccess, store: ObjectStore
+        self,
+        permit: Permit,
+        objects: Sequence[LargeObject],
+        access: RemoteAccess,
+        store: ObjectStore,
     ) -> None:
         """Make sure that each object is where the repository lives; what is there stays.
+
+        The permit is that of the branch which names them: it goes second.
 
         Raises `PushRejected`, with `retry_after` when the network was at fault, and
         `ForgeUnauthorized` and `ForgeForbidden` for a credential that is refused.
         """
+        del permit
         if access.url.startswith("/"):
             await _keep_all(objects, store, folders_of(Path(access.url))[0])
             return

@@ -6,8 +6,9 @@ from datetime import timedelta
 import structlog
 
 from codebot.domain.conclusion import cancelled
-from codebot.domain.event import branch_pushed, pull_request_opened
-from codebot.domain.outcome import Change, Checkout, Publication
+from codebot.domain.effect import EffectKind
+from codebot.domain.event import pull_request_opened
+from codebot.domain.outcome import Change, Publication
 from codebot.domain.run import RunResult
 from codebot.errors import CodebotError, RunLost, StoreUnavailable
 from codebot.pipeline.steps import TaskSteps
@@ -43,9 +44,10 @@ async def _keep_work(steps: TaskSteps) -> str:
     if found is None:
         return ""
     checkout, change = found
+    tools = steps.tools
     try:
         async with asyncio.timeout(LONGEST_KEEPING.total_seconds()):
-            await _push(steps, checkout, change)
+            await tools.publisher.push(steps.forge, checkout, steps.task, change, steps.effects)
             await _find_pull_request(steps, change)
     except (RunLost, StoreUnavailable):
         raise
@@ -56,17 +58,11 @@ async def _keep_work(steps: TaskSteps) -> str:
     return f"Its work until then is on the branch {steps.task.branch_name}."
 
 
-async def _push(steps: TaskSteps, checkout: Checkout, change: Change) -> None:
-    await steps.tools.publisher.push(steps.forge, checkout, steps.task, change)
-    if not steps.task.branch_pushed:
-        pushed = branch_pushed(steps.task.branch_name, change)
-        await steps.tools.store.steps.note(steps.run, TaskChanges(branch_pushed=True), [pushed])
-
-
 async def _find_pull_request(steps: TaskSteps, change: Change) -> None:
-    """Show the pull request that was on its way, if it arrived: only a pushed branch has one."""
+    """Show the pull request that was on its way, if it arrived."""
     task = steps.task
-    if not task.branch_pushed or task.pull_request is not None:
+    was_begun = bool(await steps.effects.names(EffectKind.PULL_REQUEST))
+    if not was_begun or task.pull_request is not None:
         return
     found = await steps.forge.find_pull_request(task.request.repository, task.branch_name)
     if found is not None:

@@ -11,7 +11,6 @@ from codebot.agent.work import AgentWork
 from codebot.domain.conclusion import WhenUntested, unchanged
 from codebot.domain.environment import Environment, Recipe, Workplace
 from codebot.domain.event import (
-    branch_pushed,
     change_collected,
     change_refused,
     checkout_incomplete,
@@ -39,8 +38,9 @@ from codebot.pipeline.set_up import SetUps, Tell
 from codebot.pipeline.testing import Testing, Trial, require_trial
 from codebot.publish.pull_request import Publisher
 from codebot.publish.wording import Work, commit_message
-from codebot.store.journal import Journal, Noted, Step
-from codebot.store.steps import TaskChanges
+from codebot.store.effects import RunEffects
+from codebot.store.journal import Journal, Step
+from codebot.store.steps import Noted, TaskChanges
 from codebot.store.store import Store
 from codebot.verify.command import find_test_command
 from codebot.verify.verdict import TestRun
@@ -120,7 +120,7 @@ class TaskSteps:
                 self.forge,
                 work_branch=self.task.branch_name,
             )
-            await self.tools.publisher.require_push(self.forge, checkout, self.task)
+            await self.tools.publisher.require_push(self.forge, checkout, self.task, self.effects)
             return checkout
 
         has_worked = await self.journal.has(_work_step(1))
@@ -306,9 +306,7 @@ class TaskSteps:
         """Push the branch and open the pull request: as a draft, unless the work is finished."""
 
         async def publish() -> Publication:
-            return await self.tools.publisher.publish(
-                self.forge, checkout, work, on_pushed=lambda: self._note_push(work.change)
-            )
+            return await self.tools.publisher.publish(self.forge, checkout, work, self.effects)
 
         return await self.journal.once(
             Step("publish", Phase.PUBLISHING),
@@ -320,10 +318,10 @@ class TaskSteps:
             ),
         )
 
-    async def _note_push(self, change: Change) -> None:
-        """Write down that the branch is there, before the pull request is: either may be last."""
-        pushed = branch_pushed(self.task.branch_name, change)
-        await self.tools.store.steps.note(self.run, TaskChanges(branch_pushed=True), [pushed])
+    @property
+    def effects(self) -> RunEffects:
+        """What the run changes in the outside world."""
+        return self.tools.store.effects.of(self.run)
 
 
 def _work_step(round_: int) -> Step:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from codebot.domain.effect import Permit
 from codebot.domain.repository import RemoteAccess
 from codebot.errors import CodebotError, ForgeForbidden, ForgeUnauthorized, PushRejected
 from codebot.git.git import SOON, Git, GitResult
@@ -24,6 +25,7 @@ _DOUBTFUL = frozenset({Trouble.TIMED_OUT, Trouble.UNREACHABLE})
 
 async def push_branch(
     git: Git,
+    permit: Permit,
     *,
     repository: Path,
     commit: str,
@@ -41,7 +43,7 @@ async def push_branch(
     push = _Push(git, repository, commit, f"refs/heads/{branch}", access, expected)
     why = ""
     for _ in range(TRIES):
-        pushed = await push.send()
+        pushed = await push.send(permit)
         if pushed.code == 0 or await push.is_there():
             return
         if pushed.trouble not in _DOUBTFUL:
@@ -55,7 +57,13 @@ async def push_branch(
 
 
 async def require_push(
-    git: Git, *, repository: Path, commit: str, branch: str, access: RemoteAccess
+    git: Git,
+    *,
+    repository: Path,
+    commit: str,
+    branch: str,
+    access: RemoteAccess,
+    expected: str | None = None,
 ) -> None:
     """Make sure that the remote would let us push `branch`, as far as it tells beforehand.
 
@@ -63,10 +71,20 @@ async def require_push(
     refused. Raises `ForgeUnauthorized`, `ForgeForbidden` and `PushRejected`; a network that fails
     says nothing.
     """
-    push = _Push(git, repository, commit, f"refs/heads/{branch}", access, None)
-    tried = await push.send("--dry-run")
+    push = _Push(git, repository, commit, f"refs/heads/{branch}", access, expected)
+    tried = await push.try_out()
     if tried.trouble in _FINAL:
         raise push.rejection(tried)
+
+
+async def commit_there(git: Git, *, branch: str, access: RemoteAccess) -> str | None:
+    """Say at which commit the remote has a branch; None where it has none, or does not answer."""
+    ref = f"refs/heads/{branch}"
+    listed = await git.run(
+        *("ls-remote", "--", access.url, ref), access=access, timeout=LOOK_TIMEOUT, check=False
+    )
+    told = (line.partition("\t") for line in listed.text.split("\n"))
+    return next((commit for commit, _, name in told if name == ref), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +96,31 @@ class _Push:
     access: RemoteAccess
     expected: str | None
 
-    async def send(self, *options: str) -> GitResult:
+    async def send(self, permit: Permit) -> GitResult:
         """Push, unless the branch is elsewhere than where we left it; say what became of it."""
+        return await self.git.push(
+            permit,
+            *self._words,
+            cwd=self.repository,
+            access=self.access,
+            timeout=PUSH_TIMEOUT,
+        )
+
+    async def try_out(self) -> GitResult:
+        """Do all of a push but send anything; say what would become of it."""
         return await self.git.run(
-            *("push", "--porcelain", "--no-verify", *options),
-            f"--force-with-lease={self.ref}:{self._lease}",
-            *("--", self.access.url, f"{self.commit}:{self.ref}"),
+            *("push", "--dry-run", *self._words),
             cwd=self.repository,
             access=self.access,
             timeout=PUSH_TIMEOUT,
             check=False,
+        )
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return (
+            *("--porcelain", "--no-verify", f"--force-with-lease={self.ref}:{self._lease}"),
+            *("--", self.access.url, f"{self.commit}:{self.ref}"),
         )
 
     @property
@@ -97,13 +130,8 @@ class _Push:
 
     async def is_there(self) -> bool:
         """Ask the remote whether the branch is at our commit."""
-        listed = await self.git.run(
-            *("ls-remote", "--", self.access.url, self.ref),
-            access=self.access,
-            timeout=LOOK_TIMEOUT,
-            check=False,
-        )
-        return f"{self.commit}\t{self.ref}" in listed.text.split("\n")
+        branch = self.ref.removeprefix("refs/heads/")
+        return await commit_there(self.git, branch=branch, access=self.access) == self.commit
 
     def rejection(self, pushed: GitResult) -> CodebotError:
         """Say why the remote has not taken the branch."""

@@ -1,17 +1,14 @@
 """The record of a run's steps: a step that finished is never done again, whatever died since."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
-from pydantic import TypeAdapter
-
-from codebot.domain.event import EventData
 from codebot.domain.run import Run
 from codebot.domain.status import Phase
 from codebot.errors import CodebotError
-from codebot.store.steps import TaskChanges
+from codebot.store.codec import codec_of
+from codebot.store.steps import Noted
 from codebot.store.store import Store
 
 T = TypeVar("T")
@@ -24,14 +21,6 @@ class Step:
     name: str
     phase: Phase
     round: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What a finished step changes on its task, and the events that tell of it."""
-
-    changes: TaskChanges = field(default_factory=TaskChanges)
-    events: Sequence[EventData] = ()
 
 
 class Journal:
@@ -49,8 +38,7 @@ class Journal:
     async def value(self, step: Step, kind: type[T]) -> T | None:
         """Give what the step has left, None when it has not finished."""
         recorded = await self._recorded(step)
-        codec: TypeAdapter[T] = _codec(kind)  # type: ignore[arg-type]  # a class is hashable
-        return None if recorded is None else codec.validate_json(recorded)
+        return None if recorded is None else codec_of(kind).validate_json(recorded)
 
     async def once(
         self,
@@ -67,7 +55,7 @@ class Journal:
         step that raises is recorded as failed with its code, and the error goes on. A recorded
         value of which `still_holds` says no counts as not recorded.
         """
-        codec: TypeAdapter[T] = _codec(kind)  # type: ignore[arg-type]  # a class is hashable
+        codec = codec_of(kind)
         recorded = await self._recorded(step)
         if recorded is not None and still_holds(value := codec.validate_json(recorded)):
             return value
@@ -90,9 +78,3 @@ class Journal:
 
     async def _recorded(self, step: Step) -> str | None:
         return await self._store.steps.result(self._run.id, step.name, step.round)
-
-
-@cache
-def _codec(kind: type[Any]) -> TypeAdapter[Any]:
-    """Give what writes and reads a kind of value: 0.7 ms to make, five times a task."""
-    return TypeAdapter(kind)

@@ -165,6 +165,20 @@ request_keys = Table(
     Index("request_keys_of_task", "task_id"),
 )
 
+# What a task changed, or was about to change, in the outside world.
+effects = Table(
+    "effects",
+    metadata,
+    Column("task_id", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("run_id", TEXT, nullable=False),
+    Column("begun_at", TEXT, nullable=False),
+    Column("ended_at", TEXT),
+    Column("result", TEXT),
+    PrimaryKeyConstraint("task_id", "kind", "name"),
+)
+
 # What the boxes of a task reached and were refused, added up over accesses that were alike.
 egress = Table(
     "egress",

@@ -1,7 +1,7 @@
 """The steps of a run: what finished is kept with its result, and never done again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -65,6 +65,14 @@ class TaskChanges:
         return {column: value for column, value in columns.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a finished step, or an effect, changes on its task, and the events that tell of it."""
+
+    changes: TaskChanges = field(default_factory=TaskChanges)
+    events: Sequence[EventData] = ()
+
+
 class Steps:
     """Every step of every run; writes are fenced and raise `RunLost`."""
 
@@ -94,7 +102,7 @@ class Steps:
         def start(connection: Connection) -> None:
             require_run(connection, run)
             self._put(connection, run, step, round, started_at=time_text(self._now()))
-            self._change_task(connection, run, TaskChanges(phase=phase))
+            change_task(connection, run, TaskChanges(phase=phase))
             told = _name(step, round) | {"phase": phase.value}
             self._record.of_run(connection, run, [(EventType.STEP_STARTED, told)])
 
@@ -115,7 +123,7 @@ class Steps:
             require_run(connection, run)
             ended_at = time_text(self._now())
             self._put(connection, run, step, round, ended_at=ended_at, result=result)
-            self._change_task(connection, run, changes)
+            change_task(connection, run, changes)
             told = (EventType.STEP_FINISHED, _name(step, round))
             self._record.of_run(connection, run, [*events, told])
 
@@ -126,7 +134,7 @@ class Steps:
 
         def note(connection: Connection) -> None:
             require_run(connection, run)
-            self._change_task(connection, run, changes)
+            change_task(connection, run, changes)
             self._record.of_run(connection, run, events)
 
         await self._writer.write(note)
@@ -154,11 +162,12 @@ class Steps:
         started = {"started_at": time_text(self._now())}
         upsert(connection, steps, row | started | values, values)
 
-    def _change_task(self, connection: Connection, run: Run, changes: TaskChanges) -> None:
-        """Change the run's task, where there is anything to change."""
-        columns = changes.columns()
-        if columns:
-            connection.execute(update(tasks).where(tasks.c.id == run.task_id).values(columns))
+
+def change_task(connection: Connection, run: Run, changes: TaskChanges) -> None:
+    """Change the run's task, where there is anything to change."""
+    columns = changes.columns()
+    if columns:
+        connection.execute(update(tasks).where(tasks.c.id == run.task_id).values(columns))
 
 
 def _name(step: str, round_: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnClause, Connection, column, table, update
 from uuid_utils import uuid7
 
 from codebot.store.database import Reader, Writer
+from codebot.store.effects import Effects
 from codebot.store.egress import Accesses
 from codebot.store.events import EventRecord, Events
 from codebot.store.pull_requests import PullRequests
@@ -62,6 +63,7 @@ class Store:
         self.request_keys = RequestKeys(reader)
         self.runs = Runs(writer, reader, Transitions(record, redact))
         self.steps = Steps(writer, reader, record, now=now, redact=redact)
+        self.effects = Effects(writer, reader, record, now)
         self.events = Events(writer, reader, record)
         self.logs = AgentLog(writer, reader, redact)
         self.diffs = Diffs(writer, reader, redact)

@@ -17,6 +17,7 @@ from codebot.store.schema import (
     agent_log,
     descriptions,
     diffs,
+    effects,
     egress,
     events,
     is_live,
@@ -50,7 +51,7 @@ _EXPIRED = Query(
     .limit(bindparam("limit"))
 )
 _LONG_TABLES = (agent_log, events)
-_SHORT_TABLES = (descriptions, diffs, egress, request_keys, steps, runs)
+_SHORT_TABLES = (descriptions, diffs, effects, egress, request_keys, steps, runs)
 _ROWS_AT_ONCE = 500
 _NEWER_THAN_ALL = 1 << 62
 

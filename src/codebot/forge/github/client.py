@@ -12,6 +12,7 @@ from typing import TypeVar
 import httpx
 import structlog
 
+from codebot.domain.effect import Permit
 from codebot.domain.secret import Secret
 from codebot.errors import ForgeBroken
 from codebot.forge.github.answers import broken, read_answer
@@ -82,9 +83,15 @@ class GitHubClient:
         return await self._insist(Call("GET", path, params), kind, credential)
 
     async def post(
-        self, path: str, kind: type[T], credential: Credential, body: Mapping[str, object]
+        self,
+        permit: Permit,
+        path: str,
+        kind: type[T],
+        credential: Credential,
+        body: Mapping[str, object],
     ) -> T:
         """Send once. After `ForgeBroken` it may or may not have happened: look before sending."""
+        del permit
         return await self._ask(Call("POST", path, body=body), kind, credential)
 
     async def post_repeatable(

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import structlog
 
+from codebot.domain.effect import Permit
 from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
 from codebot.domain.repository import Identity, RemoteAccess, Repository
@@ -116,7 +117,7 @@ class GitHubForge:
         return None
 
     async def open_pull_request(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         """Open it, or give the one that is there already: never two for one branch.
 
@@ -126,7 +127,7 @@ class GitHubForge:
         delays = iter(RETRY_DELAYS)
         while (found := await self.find_pull_request(repository, new.head)) is None:
             try:
-                return await self._send(repository, new, task_id)
+                return await self._send(permit, repository, new, task_id)
             except ForgeBroken as error:
                 delay = next(delays, None)
                 if delay is None:
@@ -140,7 +141,7 @@ class GitHubForge:
         return f"{self._web_url}/{repository.full_name}/tree/{quote(branch)}"
 
     async def _send(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         """Post it once, or once more as an ordinary one where drafts are not to be had.
 
@@ -148,18 +149,18 @@ class GitHubForge:
         its branches, is sent as an ordinary one: what else is wrong is refused again.
         """
         try:
-            return await self._post(repository, new, task_id)
+            return await self._post(permit, repository, new, task_id)
         except ForgeRefused as refusal:
             if not new.draft or any(map(_is_about_a_branch, refusal.problems)):
                 return await self._there_already(repository, new, refusal)
         ordinary = replace(new, title=DRAFT_PREFIX + new.title, draft=False)
         try:
-            return await self._post(repository, ordinary, task_id)
+            return await self._post(permit, repository, ordinary, task_id)
         except ForgeRefused as refusal:
             return await self._there_already(repository, new, refusal)
 
     async def _post(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         found = await self._repositories.get(repository)
         credential = await self._login.for_repository(repository, Access.WRITE)
@@ -171,7 +172,8 @@ class GitHubForge:
             "draft": new.draft,
             "maintainer_can_modify": True,
         }
-        pull = await self._client.post(f"repos/{found.full_name}/pulls", Pull, credential, body)
+        path = f"repos/{found.full_name}/pulls"
+        pull = await self._client.post(permit, path, Pull, credential, body)
         log.info("github.pull_request_opened", task_id=task_id, url=pull.html_url)
         return pull.pull_request
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from codebot.domain.effect import Permit
 from codebot.domain.outcome import NewPullRequest, PullRequest
 from codebot.domain.ports import Finding
 from codebot.domain.repository import Identity, RemoteAccess, Repository
@@ -96,12 +97,13 @@ class LocalForge:
         return None if record is None else record.pull_request
 
     async def open_pull_request(
-        self, repository: Repository, new: NewPullRequest, task_id: TaskId
+        self, permit: Permit, repository: Repository, new: NewPullRequest, task_id: TaskId
     ) -> PullRequest:
         """Write the record, or give the one that is there already.
 
         Raises `PullRequestRefused` where GitHub would: a missing branch, or nothing between them.
         """
+        del permit
         async with self._opening:  # two tasks must not draw the same number
             found = await self.find_pull_request(repository, new.head)
             if found is not None:
