@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -28,10 +28,10 @@ from typing import Any
 from codebot.domain.box import ExitReason
 from codebot.domain.ports import Box
 from codebot.domain.task import TaskId
-from codebot.sandbox import bubblewrap, watch
+from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.fork_server import ForkServer, Order
 from codebot.sandbox.identity import box_user
-from codebot.sandbox.staging import Staging
 from codebot.sandbox.surroundings import HOME
 from codebot.workspace.folders import delete_folder
 from hostile.greed import GREEDY, MAX_OUTPUT, limits_for
@@ -96,28 +96,13 @@ class Runner:
 
     async def leaking(self, **lacks: Any) -> dict[str, Any]:
         """Run them with something in the environment of bwrap itself."""
-        start, plan = bubblewrap.spawn, Staging.plan
-        bubblewrap.spawn = lambda argv, **more: start(  # type: ignore[assignment]
-            argv, **more | {"env": more["env"] | LEAK}
-        )
-        Staging.plan = lambda self, env, **more: plan(  # type: ignore[method-assign]
-            self, {**env, **LEAK}, **more
-        )
-        try:
+        with _orders(lambda order: replace(order, env={**order.env, **LEAK})):
             return await self.inside(**lacks)
-        finally:
-            bubblewrap.spawn, Staging.plan = start, plan  # type: ignore[method-assign]
 
     async def networkless(self) -> dict[str, Any]:
         """Run them in a box whose launcher has forgotten the network."""
-        plan = Staging.plan
-        Staging.plan = lambda self, env, **_: plan(  # type: ignore[method-assign]
-            self, env, network=False
-        )
-        try:
+        with _orders(lambda order: replace(order, network=False)):
             return await self.inside()
-        finally:
-            Staging.plan = plan  # type: ignore[method-assign]
 
     async def survivors(self, **lacks: Any) -> dict[str, Any]:
         """Start a box from another process, end that with SIGKILL, and count what is left."""
@@ -239,6 +224,19 @@ class Runner:
             (place / "layer" / "folder" / "file").write_text("of the layer")
             (place / "layer" / "other").write_text("another")
         return place
+
+
+@contextmanager
+def _orders(change: Callable[[Order], Order]) -> Iterator[None]:
+    """Let the launcher be ordered something else than the sandbox meant."""
+    fork = ForkServer.fork
+    ForkServer.fork = lambda self, order, *given, **more: fork(  # type: ignore[method-assign]
+        self, change(order), *given, **more
+    )
+    try:
+        yield
+    finally:
+        ForkServer.fork = fork  # type: ignore[method-assign]
 
 
 def program(world: Mapping[str, Any], folder: Path | str) -> bytes:

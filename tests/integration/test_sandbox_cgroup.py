@@ -1,8 +1,8 @@
 """Control groups of boxes, on a folder that stands for the kernel's."""
 
 import os
-import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ from codebot.app.checks import check_parts
 from codebot.domain.box import BoxLimits
 from codebot.errors import SandboxError
 from codebot.sandbox.cgroup import Cgroups, Group, find_cgroups
+from codebot.sandbox.fork_server import ForkServer, Order
 from codebot.settings import Command, read_settings
 from codebot.telemetry.redaction import Redactor
+from fakes.forked import said_by
 
 LIMITS = BoxLimits(memory=1000, processes=7)
 UNIT = "system.slice/codebot.service"
@@ -72,9 +74,10 @@ def test_a_box_joins_its_group_before_it_starts_anything(top: Path) -> None:
     assert (group.folder / "memory.max").read_text() == "1000"
     assert (group.folder / "memory.oom.group").read_text() == "1"
     assert (group.folder / "pids.max").read_text() == "7"
-    said = subprocess.run([*group.join, "echo", "a b"], check=True, capture_output=True).stdout
-    assert said == b"a b\n"
-    assert (group.folder / "cgroup.procs").read_text() == "0\n"
+    door = group.folder / "cgroup.procs"
+    order = Order(["/bin/cat", str(door)], {}, group=group.door)
+    with closing(ForkServer()) as forks:
+        assert said_by(forks, order) == "0"
 
 
 def test_a_limit_that_is_accepted_and_not_kept_is_an_error(

@@ -77,7 +77,7 @@ async def test_a_box_hands_over_both_ports_and_knows_the_names_for_them(
 async def test_where_bwrap_alone_makes_networks_a_box_has_the_proxy_alone(
     place_with: Callable[[Outfit], Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cannot() -> bool:
+    async def cannot(*_: object) -> bool:
         return False
 
     monkeypatch.setattr(bubblewrap, "can_open_network", cannot)

@@ -33,17 +33,18 @@ from codebot.errors import SandboxError
 from codebot.sandbox import arguments
 from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts, can_cover
 from codebot.sandbox.cgroup import Cgroups, Group
+from codebot.sandbox.fork_server import ForkServer, Order
 from codebot.sandbox.guarded import Guard
 from codebot.sandbox.identity import box_user
-from codebot.sandbox.limiting import limiting_words, limits_in_force, yielding_words
+from codebot.sandbox.limiting import OOM_SCORE, limiting_words, limits_in_force, niceness_of
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark
 from codebot.sandbox.namespace import PidNamespace
 from codebot.sandbox.opening import Containment, Opening
-from codebot.sandbox.own_network import LAUNCHER, can_open_network, names_finding
+from codebot.sandbox.own_network import can_open_network, names_finding
 from codebot.sandbox.program import STANDARD_PATH, Bubblewrap
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.seccomp import seccomp_program
-from codebot.sandbox.spawn import Spawned, file_in_memory, spawn
+from codebot.sandbox.spawn import Spawned, file_in_memory, streams
 from codebot.sandbox.staging import Staging
 from codebot.sandbox.surroundings import FILES, HOME, WORKSPACE, variables
 from codebot.sandbox.uppers import Uppers, uppers_of
@@ -101,6 +102,7 @@ class BubblewrapSandbox:
         self._filter = seccomp_program(os.uname().machine)
         self._trial: asyncio.Future[bool] | None = None
         self._guard = Guard()
+        self._forks = ForkServer()
         self._watch = Watch(limits, str(program.program), self._guard)
 
     async def check(self) -> Sequence[Finding]:
@@ -168,7 +170,8 @@ class BubblewrapSandbox:
     async def _opens_network(self) -> bool:
         """Say whether the launcher makes the network of a box; tried once."""
         if self._trial is None:
-            self._trial = asyncio.ensure_future(can_open_network())
+            trial = can_open_network(self._forks, self._guard.environment)
+            self._trial = asyncio.ensure_future(trial)
         return await asyncio.shield(self._trial)
 
     def _spawn(
@@ -180,7 +183,7 @@ class BubblewrapSandbox:
         *,
         has_network: bool,
     ) -> Spawned:
-        """Start bwrap, as another user where this is root, with all it is told in memory."""
+        """Begin bwrap, as another user where this is root, with all it is told in memory."""
         with ExitStack() as stack:
 
             def keep(content: bytes) -> int:
@@ -207,14 +210,26 @@ class BubblewrapSandbox:
             descriptors = [*held.values(), *covers.values(), filter_, args, *opening.descriptors]
             # By these it is found should it be left with its work half done.
             env = {MARK: mark_of(self._mark, spec.task_id), **self._guard.environment}
-            if staged.is_needed or has_network:
-                plan = keep(staged.plan(env, network=has_network))
-                argv = [sys.executable, "-ISs", LAUNCHER, str(plan), *argv]
-                descriptors.append(plan)
-            if group is not None:
-                argv = [*group.join, *argv]
-            argv = [*yielding_words(spec), *argv]
-            return spawn(argv, cwd=Path("/"), env=env, stdin=spec.stdin, descriptors=descriptors)
+            order = Order(
+                *(argv, env, uid),
+                network=has_network,
+                mounts=staged.mounts,
+                niceness=niceness_of(spec),
+                oom_score=OOM_SCORE,
+                group=None if group is None else group.door,
+            )
+            return self._begin(order, keep(spec.stdin), descriptors)
+
+    def _begin(self, order: Order, stdin: int, descriptors: Sequence[int]) -> Spawned:
+        """Let the launcher fork; descriptors keep their numbers, which bwrap was told."""
+        try:
+            with streams() as ends:
+                given = {each: each for each in descriptors}
+                given |= {0: stdin, 1: ends.out_writer, 2: ends.err_writer}
+                env = self._guard.environment
+                return ends.of(self._forks.fork(order, given, env=env))
+        except OSError as error:
+            raise SandboxError(f"No process can be made for a box: {error}.") from error
 
     def _view(
         self,

@@ -27,9 +27,6 @@ NEEDED = ("memory", "pids")
 SERVICE = "service"
 """Where the service itself moves: a group with processes may not have groups below it."""
 
-JOIN = ("/bin/sh", "-c", 'echo 0 >"$1" && shift && exec "$@"', "sh")
-"""Before a command: it joins the group, so that nothing it starts is ever outside."""
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -38,9 +35,9 @@ class Group:
     folder: Path
 
     @property
-    def join(self) -> tuple[str, ...]:
-        """What stands before a command that belongs to the group."""
-        return (*JOIN, str(self.folder / "cgroup.procs"))
+    def door(self) -> str:
+        """The file by which a process joins, with all that it starts from then on."""
+        return str(self.folder / "cgroup.procs")
 
     def ran_out_of_memory(self) -> bool:
         """Say whether the kernel ended something in here for its memory."""

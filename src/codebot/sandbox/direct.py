@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
-from subprocess import Popen
 from uuid import uuid4
 
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
@@ -28,7 +27,7 @@ from codebot.sandbox.held_folder import held_folder
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark, variable
 from codebot.sandbox.processes import Family, kill, sweep
 from codebot.sandbox.running import RunningBox
-from codebot.sandbox.spawn import spawn
+from codebot.sandbox.spawn import Process, spawn
 from codebot.sandbox.surroundings import variables
 
 CANARY = "env; setsid sleep 60 </dev/null >/dev/null 2>&1 & echo started"
@@ -114,7 +113,7 @@ class DirectSandbox:
 class _Marked:
     """Processes told by a mark in their environment, and by what the marked ones brought up."""
 
-    def __init__(self, process: Popen[bytes], mark: bytes) -> None:
+    def __init__(self, process: Process, mark: bytes) -> None:
         self._pid = process.pid
         self._family = Family(mark, process.pid)
 

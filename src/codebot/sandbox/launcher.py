@@ -1,10 +1,17 @@
-"""Makes a box's network, brings its folders together, and becomes its user where this is root.
+"""Begins every box of a service: a process that is there already, and forks one for each.
 
-    python3 -ISs launcher.py PLAN COMMAND...
+    python3 -ISs launcher.py CHANNEL
 
-PLAN is a descriptor with a marshalled mapping: `uid` (None: this very user), `parent` (the
-service's pid), `env` (the command's), `network` (whether to make one), and `mounts`, each with
-`source`, `target` (a name below `STAGE`) and `writable`.
+CHANNEL is a descriptor of a socket pair. A message on it asks for a box: it carries descriptors,
+the first of which holds a marshalled mapping, and the others are the command's own, to be known in
+it by `numbers`. The mapping says what to execute (`argv`, `env`), how it gives way (`niceness`,
+`oom_score`), the file by which it joins a control group (`group`, or None), the service's pid
+(`parent`), whether to make a network (`network`), who to become (`uid`; None: this very user), and
+`mounts`, each with `source`, `target` (a name below `STAGE`) and `writable`. The answer is the pid
+of the box's process, or the number of the error for which there is none.
+
+That process is a child of the *service* (CLONE_PARENT), which waits for it and takes it along when
+it ends. To start Python for it took twice what a whole box takes now.
 
 A network of its own is empty but for its loopback address. It is made here and not by bwrap, since
 in it every port is to be open to every user: the box's first process takes 443 without a capability
@@ -17,18 +24,21 @@ box, and nothing of it is on disk.
 
 A mount with `layers` is an overlay: these folders show through below `source`, the topmost first,
 and `scratch` is the empty folder beside it that an overlay asks for. An ordinary user (`uid` is
-null) may mount in a user namespace of its own, in which it stays who it is: there this runs for
-boxes with layers or a network alone.
+null) may mount in a user namespace of its own, in which it stays who it is.
 
-It is a program of its own and imports nothing of Codebot: it runs for nearly every box, five times
-a task. It does without `json` and `signal`, which took two fifths of its time.
+It is a program of its own, imports nothing of Codebot, and has one thread: so it can fork.
 """
 
-import _signal  # type: ignore[import-not-found] # typeshed has the public one alone
 import ctypes
+import fcntl
 import marshal
 import os
+import signal
+import socket
+import struct
 import sys
+from contextlib import suppress
+from typing import Any
 
 STAGE = "/tmp"  # noqa: S108 - covered by a file system of this process alone
 
@@ -45,7 +55,17 @@ MOUNT_ATTR_IDMAP = 0x00100000
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 """The same numbers on every architecture since Linux 5.2 and 5.12."""
 
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
+CLONE_PARENT = 0x00008000
+CLONE = {"x86_64": 56, "aarch64": 220}
+"""The older call: a container may refuse the newer one, whose flags cannot be looked at."""
+
+PR_SET_PDEATHSIG = 1
+MOST_DESCRIPTORS = 253
+"""Of one message: https://man7.org/linux/man-pages/man7/unix.7.html."""
+
+ANSWER = struct.Struct("i")
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a service to end: this ends with it, and boxes may have to begin until then."""
 
 STORE = 65534
 """Who owns on disk what an overlay itself makes as root (its scratch, what marks deleted files):
@@ -65,6 +85,9 @@ FIRST_FREE_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 """Of the network of whoever opens it: the host's own is another one."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_python = ctypes.PyDLL(None, use_errno=True)
+for _call in (_python.PyOS_BeforeFork, _python.PyOS_AfterFork_Parent, _python.PyOS_AfterFork_Child):
+    _call.restype = None
 
 
 class MountAttr(ctypes.Structure):
@@ -296,29 +319,105 @@ def become(uid: int | None) -> None:
 
 def die_with(parent: int) -> None:
     """End with the service, from now on and if it has ended already."""
-    check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the death signal")
+    check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "the death signal")
     if os.getppid() != parent:
         sys.exit("the service is gone")
 
 
-def main() -> None:
-    """Make the network, stage, drop, execute."""
-    with open(int(sys.argv[1]), "rb") as file:  # noqa: PTH123 - a descriptor
-        plan = marshal.load(file)  # noqa: S302 - of the service, which runs the same Python
+def give_way(niceness: int, oom_score: int) -> None:
+    """Be worth less than the service, as is all that this becomes."""
+    os.nice(niceness)
+    with suppress(OSError):  # less than this process has is nobody's to ask for
+        write("/proc/self/oom_score_adj", str(oom_score))
+
+
+def take(descriptors: list[int], numbers: list[int]) -> None:
+    """Let the descriptors be known by these numbers in what is executed.
+
+    They are brought out of the way first: one may have the number that another is to get.
+    """
+    above = max(numbers) + 1
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, above) for each in descriptors]
+    for descriptor, number in zip(moved, numbers, strict=True):
+        os.dup2(descriptor, number)
+
+
+def begin(plan: dict[str, Any]) -> None:
+    """Join the group, make the network, stage, drop, execute; ends with what stands in the way."""
     try:
-        die_with(plan["parent"])
+        if plan["group"]:
+            write(plan["group"], "0")
         if plan["network"]:
             open_network()
         if plan["mounts"]:
             stage(plan["uid"], plan["mounts"])
         become(plan["uid"])
         die_with(plan["parent"])  # a change of user forgets it
-        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python; the command must not
-            _signal.signal(ignored, _signal.SIG_DFL)
-        os.execve(sys.argv[2], sys.argv[2:], plan["env"])  # noqa: S606 - what it is for
+        for changed in (*DEAF_TO, signal.SIGPIPE, signal.SIGXFSZ):  # here; the command's are not
+            signal.signal(changed, signal.SIG_DFL)
+        os.execve(plan["argv"][0], plan["argv"], plan["env"])  # noqa: S606 - what it is for
     except OSError as error:
         words = (error.filename, error.strerror or str(error))
         sys.exit(": ".join(["launcher", *filter(None, words)]))
+
+
+def fork_for_parent() -> int:
+    """Fork a child of whoever this is a child of; give its pid, and 0 in the child itself.
+
+    `os.fork` cannot: https://man7.org/linux/man-pages/man2/clone.2.html. What Python needs to know
+    of it: https://docs.python.org/3/c-api/sys.html#c.PyOS_BeforeFork.
+    """
+    _python.PyOS_BeforeFork()
+    flags = CLONE_PARENT | signal.SIGCHLD
+    pid: int = _python.syscall(CLONE[os.uname().machine], flags, 0, 0, 0, 0)
+    number = ctypes.get_errno()
+    (_python.PyOS_AfterFork_Parent if pid else _python.PyOS_AfterFork_Child)()
+    if pid < 0:
+        raise OSError(number, os.strerror(number))
+    return pid
+
+
+def serve(channel: socket.socket) -> list[int]:
+    """Fork a process for each box that is asked for, until the service is gone.
+
+    Gives the descriptors of its message in the process of a box, and nothing in this one.
+    """
+    while True:
+        word, descriptors, _, _ = socket.recv_fds(channel, 1, MOST_DESCRIPTORS)
+        if not word:
+            return []
+        for descriptor in descriptors:  # `recv_fds` forgets the flag that says so
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - its only parameter
+        try:
+            if fork_for_parent() == 0:
+                return descriptors
+        except OSError as error:
+            channel.send(ANSWER.pack(-(error.errno or 1)))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def live(channel: socket.socket, descriptors: list[int]) -> None:
+    """Be the process of a box; the service is told of it when it can find and end it."""
+    with open(descriptors[0], "rb") as file:  # noqa: PTH123 - a descriptor
+        request = marshal.load(file)  # noqa: S302 - of the service, which runs the same Python
+    die_with(request["parent"])
+    os.setsid()
+    give_way(request["niceness"], request["oom_score"])
+    channel.send(ANSWER.pack(os.getpid()))
+    take(descriptors[1:], request["numbers"])
+    begin(request)
+
+
+def main() -> None:
+    """Serve the service that started this; in the process of a box, begin it."""
+    for deaf_to in DEAF_TO:
+        signal.signal(deaf_to, signal.SIG_IGN)
+    os.umask(0o022)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    if descriptors := serve(channel):
+        live(channel, descriptors)
 
 
 if __name__ == "__main__":

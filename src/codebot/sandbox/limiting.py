@@ -16,12 +16,9 @@ OOM_SCORE = 500
 """Should the machine run out of memory or cores all the same, boxes give way before the service."""
 
 
-def yielding_words(spec: BoxSpec) -> list[str]:
-    """Give what stands before all else of a box: nothing in it runs before it has given way."""
-    niceness = NICENESS_IN_BACKGROUND if spec.in_background else NICENESS
-    worth_less = f"{{ echo {OOM_SCORE} > /proc/self/oom_score_adj; }} 2>/dev/null"
-    give_way = f'{worth_less}; exec nice -n {niceness} "$@"'
-    return ["/bin/sh", "-c", give_way, "sh"]
+def niceness_of(spec: BoxSpec) -> int:
+    """Give how far a box gives way to the service, from before anything of it runs."""
+    return NICENESS_IN_BACKGROUND if spec.in_background else NICENESS
 
 
 def limiting_words(limits: BoxLimits, spec: BoxSpec, *, own_user: bool) -> list[str]:

@@ -1,40 +1,39 @@
 """Whether this machine lets a box have a network in which any of its users may take any port."""
 
 import asyncio
-import marshal
 import os
-import sys
-from importlib.resources import files
+import subprocess
+from collections.abc import Mapping
+from signal import SIGKILL
 
 from codebot.domain.ports import Finding
-from codebot.sandbox.spawn import file_in_memory
+from codebot.sandbox.fork_server import Child, ForkServer, Order
 
-LAUNCHER = str(files("codebot.sandbox").joinpath("launcher.py"))
 NOTHING = "/bin/true"
 _TRIAL_SECONDS = 10
 
 
-async def can_open_network() -> bool:
+async def can_open_network(launcher: ForkServer, env: Mapping[str, str]) -> bool:
     """Say whether the launcher can make one: it is asked to, for a program that does nothing.
 
     Some systems let bwrap alone make namespaces. Boxes begin there as well, in a network that
-    bwrap makes.
+    bwrap makes. `env` is the launcher's own.
     """
-    told = {"uid": None, "parent": os.getpid(), "env": dict[str, str](), "network": True}
-    with file_in_memory(marshal.dumps({**told, "mounts": []})) as plan:
-        trial = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-ISs", LAUNCHER, str(plan), NOTHING),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=(plan,),
-        )
+    nowhere = os.open(os.devnull, os.O_RDWR)
     try:
-        async with asyncio.timeout(_TRIAL_SECONDS):
-            return await trial.wait() == 0
-    except TimeoutError:
-        trial.kill()
-        await trial.wait()
+        streams = dict.fromkeys((0, 1, 2), nowhere)
+        trial = launcher.fork(Order([NOTHING], {}, network=True), streams, env=env)
+    finally:
+        os.close(nowhere)
+    return await asyncio.to_thread(_ends_well, trial)
+
+
+def _ends_well(trial: Child) -> bool:
+    try:
+        return trial.wait(_TRIAL_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        os.kill(trial.pid, SIGKILL)
+        trial.wait()
         return False
 
 

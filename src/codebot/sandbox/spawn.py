@@ -6,17 +6,59 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from codebot.errors import SandboxError
+
+
+class Process(Protocol):
+    """A child of this process."""
+
+    pid: int
+    returncode: int | None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Give its exit code, negative for a signal; raises `subprocess.TimeoutExpired`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
     """A process that runs, and the reading ends of its stdout and stderr."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     stdout: int
     stderr: int
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The two ends of stdout and of stderr of a process that is being started."""
+
+    out: int
+    out_writer: int
+    err: int
+    err_writer: int
+
+    def of(self, process: Process) -> Spawned:
+        """Give the process that has the writing ends, with the reading ones."""
+        return Spawned(process, self.out, self.err)
+
+
+@contextmanager
+def streams() -> Iterator[Streams]:
+    """Give pipes for a process that the block starts: only if it fails, the reading ends close."""
+    out, out_writer = os.pipe()
+    err, err_writer = os.pipe()
+    try:
+        yield Streams(out, out_writer, err, err_writer)
+    except BaseException:
+        os.close(out)
+        os.close(err)
+        raise
+    finally:
+        os.close(out_writer)
+        os.close(err_writer)
 
 
 def spawn(
@@ -25,38 +67,29 @@ def spawn(
     cwd: Path,
     env: Mapping[str, str],
     stdin: bytes,
-    descriptors: Sequence[int] = (),
 ) -> Spawned:
     """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program.
 
     Plain `subprocess` behaves the same under every event loop, and starts by `vfork`, whatever
     the service's size. It never waits for the command: that is a descriptor's work.
     """
-    out, out_writer = os.pipe()
-    err, err_writer = os.pipe()
     try:
-        with file_in_memory(stdin) as source:
+        with streams() as ends, file_in_memory(stdin) as source:
             process = subprocess.Popen(  # noqa: S603 - running commands is what a sandbox is for
                 argv,
                 stdin=source,
-                stdout=out_writer,
-                stderr=err_writer,
+                stdout=ends.out_writer,
+                stderr=ends.err_writer,
                 cwd=cwd,
                 env=env,
-                pass_fds=descriptors,
                 start_new_session=True,
                 umask=0o022,
             )
+            return ends.of(process)
     except (OSError, ValueError) as exc:
-        os.close(out)
-        os.close(err)
         if isinstance(exc, FileNotFoundError) and exc.filename != cwd:
             raise
         raise SandboxError(f"{argv[0]} cannot be started: {_reason(exc)}.") from exc
-    finally:
-        os.close(out_writer)
-        os.close(err_writer)
-    return Spawned(process, out, err)
 
 
 @contextmanager

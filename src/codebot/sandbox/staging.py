@@ -1,7 +1,5 @@
 """Where the host's folders are for bwrap: in their place, or brought to another user's reach."""
 
-import marshal
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ class Staging:
     def __init__(self, program: Bubblewrap, uid: int | None, *, layered: bool = False) -> None:
         """Bring everything to where `uid` can reach it; None for a box of this very user.
 
-        That needs a launcher only where it is `layered`: somebody has to mount the layers.
+        Then folders are in their place, unless it is `layered`: layers have to be mounted.
         """
         self._uid = uid
         self._mounts: list[dict[str, object]] = []
@@ -43,16 +41,10 @@ class Staging:
             self._mounts[-1] |= {"layers": [str(layer) for layer in layers], "scratch": scratch}
         return place
 
-    def plan(self, env: Mapping[str, str], *, network: bool) -> bytes:
-        """Give what the launcher is told, which gives bwrap this environment, and a network."""
-        told = {
-            "uid": self._uid,
-            "parent": os.getpid(),
-            "env": dict(env),
-            "network": network,
-            "mounts": self._mounts,
-        }
-        return marshal.dumps(told)
+    @property
+    def mounts(self) -> Sequence[Mapping[str, object]]:
+        """What the launcher has to bring where bwrap finds it."""
+        return self._mounts
 
     def _mount(self, source: Path, target: str, *, writable: bool) -> str:
         self._mounts.append({"source": str(source), "target": target, "writable": writable})
