@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
-from codebot.app.storage import NO_QUEUE, USE_SQLITE
 from codebot.domain.ports import Finding
 from codebot.domain.secret import Secret
 from codebot.errors import CodebotError
@@ -134,7 +133,7 @@ async def _server(url: Secret) -> Finding:
         found = await describe_postgres(url.reveal())
     except CodebotError as error:
         return Finding("store", ok=False, detail=error.detail, remedy=error.hint)
-    return Finding("store", ok=False, detail=f"{found}: good. But {NO_QUEUE}", remedy=USE_SQLITE)
+    return Finding("store", ok=True, detail=found)
 
 
 def _file(file: Path) -> Finding:

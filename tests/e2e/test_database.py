@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakes.child import ending
 from fakes.postgres import Postgres
-from fakes.service import KEY, free_port
+from fakes.service import KEY, free_port, run_service
 
 PASSWORD = "s3cr3t-Passw0rd"
 CODEBOT = str(Path(sys.executable).with_name("codebot"))
@@ -34,21 +34,15 @@ def run(command: str, folder: Path, url: str) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-def test_a_good_database_is_made_ready_and_the_missing_queue_is_told(
-    tmp_path: Path, postgres: Postgres
-) -> None:
-    name = postgres.make_database()
+def test_a_good_database_is_served_and_doctor_says_so(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.url(postgres.make_database())
 
-    ended = run("serve", tmp_path, postgres.url(name))
+    with run_service([CODEBOT], tmp_path, env={"CODEBOT_DATABASE_URL": url}) as service:
+        assert service.http.get("/health").json()["task_queue_size"] == 0
 
-    assert ended.returncode == 78, ended.stderr
-    assert ended.stdout == ""
-    assert "is not built" in ended.stderr
-    assert "Leave CODEBOT_DATABASE_URL out" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    doctor = run("doctor", tmp_path, postgres.url(name))
-    assert "FAIL  store: " in doctor.stdout
-    assert "PostgreSQL 18: good. But" in doctor.stdout
+    doctor = run("doctor", tmp_path, url)
+    assert "ok    store: test_" in doctor.stdout
+    assert "PostgreSQL 18" in doctor.stdout
 
 
 def test_a_wrong_password_is_exit_78_and_shown_nowhere(tmp_path: Path, postgres: Postgres) -> None:

@@ -535,7 +535,7 @@ async def test_a_bug_is_a_500_without_a_word_of_it_and_a_log_line_with_all(api: 
 
 async def test_a_store_that_takes_no_writes_is_503(api: Api) -> None:
     class Broken:
-        async def submit(self, new: object) -> None:
+        async def submit(self, new: object, key: object) -> None:
             raise StoreUnavailable("The disk is full.", hint="Free some space.")
 
     with_service(api, queue=Broken())

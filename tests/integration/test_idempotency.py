@@ -80,7 +80,7 @@ async def test_fifty_submits_at_once_with_one_key_are_one_task(tmp_path: Path) -
         assert {answer.status_code for answer in answers} == {202}
         assert len({answer.json()["task_id"] for answer in answers}) == 1
         assert sum(REPLAYED in answer.headers for answer in answers) == 49
-        assert api.stored() == api.service.queue.size(QueueName.TASKS) == 1
+        assert api.stored() == await api.service.queue.size(QueueName.TASKS) == 1
 
 
 async def test_a_full_queue_still_repeats_what_it_said(tmp_path: Path) -> None:

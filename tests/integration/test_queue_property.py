@@ -71,7 +71,7 @@ class QueueLife(RuleBasedStateMachine):
 
     @rule()
     def submit(self) -> None:
-        full = self.queue.size(QueueName.TASKS) >= MAX_PENDING
+        full = self.do(self.queue.size(QueueName.TASKS)) >= MAX_PENDING
         try:
             self.do(self.queue.submit(new_task()))
         except QueueFull:
@@ -125,7 +125,7 @@ class QueueLife(RuleBasedStateMachine):
     @invariant()
     def sizes_are_exact(self) -> None:
         waiting = self.do(self.store.runs.waiting()).get(QueueName.TASKS, 0)
-        assert self.queue.size(QueueName.TASKS) == waiting
+        assert self.do(self.queue.size(QueueName.TASKS)) == waiting
 
     @invariant()
     def no_task_is_lost_and_each_ends_with_its_run(self) -> None:

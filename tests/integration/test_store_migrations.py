@@ -19,7 +19,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.egress import AccessTotal
 from codebot.store.schema import metadata
 from codebot.store.store import Store, new_uuid7, utc_now
-from codebot.store.upgrade import REVISION, migrate
+from codebot.store.upgrade import REVISION, make_tables, migrate
 from fakes.clock import START
 from fakes.postgres import Postgres
 from fakes.tasks import new_task
@@ -87,13 +87,13 @@ def everything_in(path: Path) -> tuple[set[tuple[str, str, str]], list[tuple[str
     return {(kind, name, normal(sql or "")) for kind, name, sql in made}, revision
 
 
-async def test_they_make_the_same_of_an_empty_database_of_postgres(
-    postgres: Postgres, postgres_url: str
-) -> None:
+async def test_they_make_the_same_of_an_empty_database_of_postgres(postgres: Postgres) -> None:
+    url = postgres.url(postgres.make_database())
     engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(postgres_url), poolclass=NullPool
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
     )
     with engine.begin() as connection:
+        make_tables(connection)
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
         by_code = described_by_postgres(connection)
         connection.execute(text("CREATE SCHEMA migrated; SET LOCAL search_path TO migrated"))

@@ -223,7 +223,7 @@ async def test_a_killed_service_has_every_task_that_it_accepted(path: Path) -> N
     whole = {line.decode().strip() for line in accepted if line.endswith(b"\n")}
     assert len(whole) >= 200
     assert whole <= known
-    assert queue.size(QueueName.TASKS) == len(known)
+    assert await queue.size(QueueName.TASKS) == len(known)
     assert (await queue.claim(QueueName.TASKS)).task_id in known
     await store.close()
 
@@ -243,7 +243,7 @@ async def test_a_locked_database_is_unavailable_and_then_goes_on(
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
     assert refused.value.hint
     assert refused.value.retry_after is not None
-    assert queue.size(QueueName.TASKS) == 0
+    assert await queue.size(QueueName.TASKS) == 0
     backup.execute("ROLLBACK")
     backup.close()
     await queue.submit(new_task())
@@ -274,11 +274,11 @@ async def test_a_full_disk_is_unavailable_and_then_goes_on(
     )
 
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
-    assert queue.size(QueueName.TASKS) == 0
+    assert await queue.size(QueueName.TASKS) == 0
     assert await store.tasks.counts() == {}
     await set_room(store, pages=1_000_000)
     await queue.submit(new_task())
-    assert queue.size(QueueName.TASKS) == 1
+    assert await queue.size(QueueName.TASKS) == 1
 
 
 async def set_room(store: Store, *, pages: int) -> None:

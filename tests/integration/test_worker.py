@@ -76,9 +76,12 @@ class Shop:
         return self.task(task_id)
 
     async def waits(self, task_id: TaskId) -> Run:
-        waiting = {RunStatus.PENDING, RunStatus.INTERRUPTED}
-        await until(lambda: self.run(task_id).status in waiting and self.run(task_id).attempt > 0)
+        await until(lambda: _waits_again(self.run(task_id)))
         return self.run(task_id)
+
+
+def _waits_again(run: Run) -> bool:
+    return run.attempt > 0 and run.status in {RunStatus.PENDING, RunStatus.INTERRUPTED}
 
 
 @pytest.fixture
@@ -122,7 +125,7 @@ async def test_as_many_runs_are_at_work_as_there_are_workers(shop: Shop) -> None
     await until(lambda: len(at_work) == 3)
 
     assert worker.running == 3
-    assert shop.queue.size(QueueName.TASKS) == 2
+    assert await shop.queue.size(QueueName.TASKS) == 2
     enough.set()
     for task_id in tasks:
         await shop.ended(task_id)
@@ -258,7 +261,7 @@ async def test_a_drain_takes_no_more_runs_and_lets_those_at_work_end(shop: Shop)
 
     assert shop.task(at_work).status is TaskStatus.COMPLETED
     assert shop.task(waiting).status is TaskStatus.PENDING
-    assert shop.queue.size(QueueName.TASKS) == 1
+    assert await shop.queue.size(QueueName.TASKS) == 1
 
 
 async def test_a_drain_whose_time_is_over_puts_runs_back_resumably(shop: Shop) -> None:

@@ -15,7 +15,7 @@ from codebot.app.storage import make_queue, open_store
 from codebot.app.testing import make_testing
 from codebot.app.way_out import kept_answers, open_way_out
 from codebot.app.workspaces import make_git, make_workspaces
-from codebot.domain.ports import Agent, Forge, Sandbox
+from codebot.domain.ports import Agent, Forge, Queue, Sandbox
 from codebot.domain.repository import ForgeKind
 from codebot.domain.run import QueueName
 from codebot.forge.github.forge import GitHubForge
@@ -26,7 +26,6 @@ from codebot.git.git import Git
 from codebot.pipeline import Pipeline
 from codebot.pipeline.steps import Tools
 from codebot.publish.pull_request import Publisher
-from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
 from codebot.settings import Settings
@@ -46,7 +45,7 @@ class Parts:
 
     settings: Settings
     store: Store
-    queue: EmbeddedQueue
+    queue: Queue
     sandbox: Sandbox
     ground: Ground
     workspaces: Workspaces

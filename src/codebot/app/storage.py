@@ -3,25 +3,25 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from socket import gethostname
 
 import structlog
 
-from codebot.errors import ConfigError, StoreUnavailable
+from codebot.domain.ports import Queue
+from codebot.errors import StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
+from codebot.queue.lock import unusable
 from codebot.settings import Settings
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.telemetry.redaction import Redactor
+from codebot.workspace.folders import make_private
 
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=15)
 
-NO_QUEUE = (
-    "Tasks cannot be worked on from PostgreSQL yet: the queue that several machines share is not"
-    " built."
-)
-USE_SQLITE = "Leave CODEBOT_DATABASE_URL out until then, or name a file: sqlite:///PATH."
+NODE_FILE = "node"
 
 
 async def open_store(settings: Settings, redactor: Redactor) -> Store:
@@ -33,10 +33,11 @@ async def open_store(settings: Settings, redactor: Redactor) -> Store:
     database = settings.database
     if isinstance(database, Path):
         return await Store.open(database, redact=redactor)
+    direct = settings.database_direct and settings.database_direct.reveal()
     pause = FIRST_PAUSE
     while True:
         try:
-            return await Store.open(database.reveal(), redact=redactor)
+            return await Store.open(database.reveal(), direct=direct, redact=redactor)
         except StoreUnavailable as error:
             if error.retry_after is None:
                 raise
@@ -45,8 +46,30 @@ async def open_store(settings: Settings, redactor: Redactor) -> Store:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def make_queue(settings: Settings, store: Store) -> EmbeddedQueue:
-    """Give the queue of one machine; raises `ConfigError` where the database is for several."""
-    if not isinstance(settings.database, Path):
-        raise ConfigError((NO_QUEUE,), hint=USE_SQLITE)
-    return EmbeddedQueue(store, max_pending=settings.max_queue_size, now=utc_now, new_id=new_uuid7)
+def make_queue(settings: Settings, store: Store) -> Queue:
+    """Give the queue that goes with the database: of this process alone, or of many."""
+    most = settings.max_queue_size
+    if store.nodes is None:
+        return EmbeddedQueue(store, max_pending=most, now=utc_now, new_id=new_uuid7)
+    from codebot.queue.procrastinate import ProcrastinateQueue
+
+    name = node_name(settings.work_dir) if settings.workers else None
+    return ProcrastinateQueue(
+        store, store.nodes, name=name, max_pending=most, now=utc_now, new_id=new_uuid7
+    )
+
+
+def node_name(work_dir: Path) -> str:
+    """Give the name of whoever works in a directory: that of its machine, and one kept in it.
+
+    One process at a time does, so whoever comes next under this name knows the last one for dead.
+    Raises `ConfigError`.
+    """
+    file = work_dir / NODE_FILE
+    try:
+        make_private(work_dir)
+        if not file.exists():
+            file.write_text(new_uuid7())
+        return f"{gethostname()} {file.read_text()}"
+    except OSError as error:
+        raise unusable(work_dir, "CODEBOT_WORK_DIR", error) from error

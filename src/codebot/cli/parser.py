@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"codebot {version('codebot')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
+    _add_worker(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_doctor(commands)
@@ -60,6 +61,16 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help=_flag_help("--enable-polling"),
     )
     _add_debug(serve, "Log everything, and start again when Codebot's own code changes.")
+
+
+def _add_worker(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    worker = _add_command(
+        commands, "worker", serving.work, "work on the tasks that other machines take in"
+    )
+    _add_flag(worker, "--workers", "N")
+    _add_flag(worker, "--work-dir", "DIR")
+    _add_flag(worker, "--drain-timeout", "SECONDS")
+    _add_debug(worker, "Log everything.")
 
 
 def _add_run(commands: "_Commands[argparse.ArgumentParser]") -> None:

@@ -1,4 +1,4 @@
-"""`codebot serve`, and with --debug again whenever the code changes."""
+"""`codebot serve`, with --debug again whenever the code changes, and `codebot worker`."""
 
 import sys
 from collections.abc import Sequence
@@ -13,6 +13,19 @@ from codebot.telemetry.redaction import Redactor
 def serve(call: Call) -> int:
     """Serve until a signal."""
     return _serve_and_reload(call) if call.arguments.debug else _serve_once(call)
+
+
+def work(call: Call) -> int:
+    """Work on what others take in, until a signal."""
+    settings = start(call, Command.WORKER)
+
+    from codebot.app.worker import work
+
+    def announce() -> None:
+        print(f"Working on up to {settings.workers} task(s) at once", flush=True)
+
+    work(settings, redactor=call.redactor, announce=announce)
+    return DONE
 
 
 def _serve_once(call: Call) -> int:

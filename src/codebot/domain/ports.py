@@ -355,13 +355,23 @@ class Queue(Protocol):
         ...
 
     async def wait_for_cancel(self, run: Run) -> str:
-        """Wait until somebody wants the task of a claimed run to end, and say who that is."""
+        """Wait until somebody wants the task of a claimed run to end, and say who that is.
+
+        Raises `RunLost` when another worker has the run.
+        """
         ...
 
     async def recover(self) -> int:
         """At start: put back what a dead worker left running; say how many."""
         ...
 
-    def size(self, queue: QueueName) -> int:
+    async def size(self, queue: QueueName) -> int:
         """Say how many runs wait in this queue (running ones not counted)."""
+        ...
+
+    async def keep_in_touch(self) -> None:
+        """Hear of what other processes do, and show them that this one lives, until cancelled.
+
+        Where there are no others it returns at once.
+        """
         ...

@@ -8,34 +8,18 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from codebot.domain.outcome import Failure
 from codebot.domain.request_key import Answered, RequestKey
-from codebot.domain.run import QueueName, Run, RunId, RunKind, RunResult, queue_of
-from codebot.domain.status import Outcome, RunStatus, TaskStatus
+from codebot.domain.run import QueueName, Run, RunResult, queue_of
+from codebot.domain.status import TaskStatus
 from codebot.domain.task import NewTask, TaskId
-from codebot.errors import QueueFull, RunPoisoned
-from codebot.queue.policy import MAX_CRASHES
+from codebot.queue.arrival import claim_due, first_run, queue_full
+from codebot.queue.failures import POISON
 from codebot.store.store import Store
 
 T = TypeVar("T")
 
-WAIT_WHEN_FULL = timedelta(seconds=10)
-"""What a caller who finds the queue full is told to wait: well below what a task takes, so that a
-freed place does not stay empty."""
-
 LONGEST_NAP = timedelta(minutes=1)
 """How long a postponed run is slept for at once: the machine's clock may be set meanwhile."""
-
-POISONED = RunResult(
-    TaskStatus.FAILED,
-    Outcome.ERROR,
-    Failure(
-        RunPoisoned.code,
-        f"The run took its worker down {MAX_CRASHES} times.",
-        "Look at the service's log and the machine's memory, then submit the task again.",
-        retryable=False,
-    ),
-)
 
 
 class EmbeddedQueue:
@@ -70,13 +54,9 @@ class EmbeddedQueue:
         """
         line = self._lines[QueueName.TASKS]
         if line.size >= self._max_pending:
-            raise QueueFull(
-                f"{line.size} tasks are waiting, as many as the service accepts.",
-                hint="Try again later, or raise CODEBOT_MAX_QUEUE_SIZE.",
-                retry_after=WAIT_WHEN_FULL,
-            )
+            raise queue_full(line.size)
         line.size += 1
-        stored = self._store.submissions.add(new, self._first_run(new), key)
+        stored = self._store.submissions.add(new, first_run(new, self._new_id()), key)
         stored.add_done_callback(partial(line.settle_arrival, new.id))
         return await asyncio.shield(stored)
 
@@ -130,29 +110,19 @@ class EmbeddedQueue:
 
     async def recover(self) -> int:
         """At start: put back what a dead worker left running and count what waits; say how many."""
-        recovered = await self._store.runs.recover(
-            max_crashes=MAX_CRASHES, poisoned=POISONED, now=self._now()
-        )
+        recovered = await self._store.runs.recover(POISON, self._now())
         waiting = await self._store.runs.waiting()
         for name, line in self._lines.items():
             line.size = waiting.get(name, 0)
         self._wake_all()
         return recovered
 
-    def size(self, queue: QueueName) -> int:
+    async def size(self, queue: QueueName) -> int:
         """Say how many runs wait in this queue (running ones not counted)."""
         return self._lines[queue].size
 
-    def _first_run(self, new: NewTask) -> Run:
-        """Give the run that a new task starts with; its key is its own, so nothing holds it up."""
-        return Run(
-            id=RunId(self._new_id()),
-            task_id=new.id,
-            kind=RunKind.PROMPT,
-            status=RunStatus.PENDING,
-            key=new.id,
-            created_at=new.submitted_at,
-        )
+    async def keep_in_touch(self) -> None:
+        """Do nothing: there is nobody else."""
 
     async def _enqueue(self, run: Run) -> None:
         """Store the run, then count it."""
@@ -160,17 +130,10 @@ class EmbeddedQueue:
         self._lines[queue_of(run.kind)].arrive()
 
     async def _claim_due(self, queue: QueueName, now: datetime) -> Run | None:
-        """Claim what is due, None if nothing is. A worker that stops meanwhile puts it back."""
+        """Claim what is due, None if nothing is, and count one less."""
         if self._lines[queue].size == 0:
             return None
-        claiming = asyncio.ensure_future(self._store.runs.claim(queue, now))
-        try:
-            run = await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            await asyncio.wait([claiming])
-            if claiming.exception() is None and (claimed := claiming.result()) is not None:
-                await self._store.runs.interrupt(claimed)
-            raise
+        run = await claim_due(self._store, queue, now)
         if run is not None:
             self._lines[queue].size -= 1
         return run

@@ -8,9 +8,12 @@ from codebot.errors import (
     BudgetExhausted,
     CodebotError,
     NothingChanged,
+    RunPoisoned,
     TestsFailed,
     VerifyTimedOut,
 )
+from codebot.queue.policy import MAX_CRASHES
+from codebot.store.transitions import Poison
 
 _OUTCOMES: dict[type[CodebotError], Outcome] = {
     NothingChanged: Outcome.NO_CHANGES,
@@ -31,6 +34,21 @@ BUG = RunResult(
     ),
 )
 """What a caller is told of a bug: never the Python message, which is in the log."""
+
+POISON = Poison(
+    MAX_CRASHES,
+    RunResult(
+        TaskStatus.FAILED,
+        Outcome.ERROR,
+        Failure(
+            RunPoisoned.code,
+            f"The run took its worker down {MAX_CRASHES} times.",
+            "Look at the service's log and the machine's memory, then submit the task again.",
+            retryable=False,
+        ),
+    ),
+)
+"""When a run is given up whose workers die of it, and what its task says then."""
 
 
 def result_of(error: CodebotError) -> RunResult:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(seconds=5)
 
 Policy = Callable[[int, timedelta | None], timedelta | None]
 """From failures so far and the error's `retry_after` to the delay, None for giving up."""
@@ -119,7 +119,7 @@ class Worker:
 
         What the work itself came to meanwhile no longer matters then: its task is cancelled.
         """
-        wish = UntilWished(lambda: self._insist(lambda: self._queue.wait_for_cancel(run)))
+        wish = UntilWished(lambda: self._hear_wish(run))
         try:
             async with wish:
                 result = await self._work(run)
@@ -130,6 +130,22 @@ class Worker:
                 raise
         log.info("run.cancelled")
         return await self._work(run)
+
+    async def _hear_wish(self, run: Run) -> str | None:
+        """Wait for a wish, whatever becomes of the store meanwhile; raises `RunLost`."""
+        lost: list[RunLost] = []
+
+        async def wait() -> str | None:
+            try:
+                return await self._queue.wait_for_cancel(run)
+            except RunLost as error:
+                lost.append(error)
+                return None
+
+        said = await self._insist(wait)
+        for error in lost:
+            raise error
+        return said
 
     async def _fail(self, run: Run, error: CodebotError) -> None:
         """Put the run back where another attempt makes sense, else end it with the error."""

@@ -73,7 +73,7 @@ def read_settings(
     problems += _wrong_on_disk(settings, sources.given)
     if problems:  # the quotes may be all that is wrong
         problems += sources.quoted
-    problems += _missing(need, sources.tried)
+    problems += [*_nobody_works(need, settings), *_missing(need, sources.tried)]
     return Reading(settings, tuple(problems))
 
 
@@ -204,18 +204,30 @@ def _holds(question: Callable[[], bool]) -> bool:
         return False
 
 
+def _nobody_works(need: Command, settings: Settings) -> Iterator[str]:
+    """Say why tasks would wait for ever, or why there is nothing that nodes could share."""
+    is_file = isinstance(settings.database, Path)
+    if need is Command.WORKER and is_file:
+        yield (
+            "CODEBOT_DATABASE_URL must name a PostgreSQL database: `codebot worker` shares the one"
+            " of the node that takes tasks in. On one machine, `codebot serve` does both."
+        )
+    if settings.workers == 0 and (need is Command.WORKER or (need is Command.SERVE and is_file)):
+        yield "CODEBOT_MAX_WORKERS must be 1 or more here: there would be nobody to do the work."
+
+
 def _missing(need: Command, tried: Collection[str]) -> list[str]:
     """Say what a command cannot do without; what was given but wrong is not missing, too."""
-    if need not in {Command.SERVE, Command.CALL}:
+    if need not in {Command.SERVE, Command.WORKER, Command.CALL}:
         return []
     problems = []
-    if "CODEBOT_API_KEYS" not in tried:
+    if need is not Command.WORKER and "CODEBOT_API_KEYS" not in tried:
         problems.append(
             "CODEBOT_API_KEYS is missing: callers need a key"
             ' (for example: export CODEBOT_API_KEYS="$(openssl rand -hex 24)").'
         )
     forges = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "CODEBOT_LOCAL_REPOS"}
-    if need is Command.SERVE and forges.isdisjoint(tried):
+    if need is not Command.CALL and forges.isdisjoint(tried):
         problems.append(
             "No forge is configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_PATH,"
             " or GITHUB_TOKEN, or CODEBOT_LOCAL_REPOS for repositories on this machine."

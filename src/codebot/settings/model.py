@@ -16,6 +16,7 @@ class Command(StrEnum):
     """Who asks for the settings: what must be there differs."""
 
     SERVE = "serve"
+    WORKER = "worker"
     RUN = "run"
     DOCTOR = "doctor"
     CALL = "call"
@@ -50,7 +51,8 @@ class GitHubSettings:
 class Settings:
     """Everything the operator decided. Paths are absolute; nothing has been written yet.
 
-    `database` is a file of SQLite, or the URL of a PostgreSQL database.
+    `database` is a file of SQLite, or the URL of a PostgreSQL database; `database_direct` is its
+    server's where the other leads to a pooler.
     `agent_command` is empty for Claude Code. `anthropic_base_url` is a URL, or the path of a file
     of scripted model turns. `proxies` holds HTTPS_PROXY, HTTP_PROXY and NO_PROXY where set.
     `submodule_repos` are the local repositories that submodules may come from where those are not
@@ -73,6 +75,7 @@ class Settings:
     data_dir: Path
     work_dir: Path
     database: Path | Secret
+    database_direct: Secret | None = None
     agent_command: tuple[str, ...] = ()
     claude_bin: Path | None = None
     model: str | None = None

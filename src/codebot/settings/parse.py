@@ -281,6 +281,13 @@ def database(value: str) -> Path | Secret:
     return Path(file)
 
 
+def postgres(value: str) -> Secret:
+    """Take a URL of PostgreSQL."""
+    if not is_clear(value):
+        raise ValueError(MEANT)
+    return Secret(value)
+
+
 def path(value: str) -> Path:
     """Take a path; `~` is the home directory."""
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codebot.domain.postgres_url import secrets_in
 from codebot.settings.files import NotReadable, looks_like_secret, read_secret_file
-from codebot.settings.parse import database
+from codebot.settings.parse import database, postgres
 from codebot.settings.proxy import credentials_in, proxy_address
 from codebot.settings.table import BY_FLAG, BY_NAME, FILE_VARIABLES, SETTINGS, Setting
 from codebot.telemetry.redaction import Redactor
@@ -74,7 +74,7 @@ def read_sources(
 
 def _make_known(setting: Setting, text: str, redactor: Redactor) -> None:
     """Make known what is secret about a value: of an address, the credentials in it."""
-    if setting.parse is database:
+    if setting.parse in {database, postgres}:
         for secret in secrets_in(text):
             redactor.add(secret)
     elif setting.parse is proxy_address:

@@ -53,8 +53,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CODEBOT_LOCAL_REPOS", "local_repos", parse.listed(parse.path), "",
             "Directories whose repositories may be used without a forge, comma-separated."),
     # --- Work
-    Setting("CODEBOT_MAX_WORKERS", "workers", parse.integer(1, 128), "1",
-            "Tasks worked on at once.", flag="--workers"),
+    Setting("CODEBOT_MAX_WORKERS", "workers", parse.integer(0, 128), "1",
+            "Tasks worked on at once by this process; 0, on PostgreSQL, leaves the work to others.",
+            flag="--workers"),
     Setting("CODEBOT_MAX_REVIEW_WORKERS", "review_workers", parse.integer(1, 128), "1",
             "Review answers worked on at once.", later="review answers"),
     Setting("CODEBOT_MAX_QUEUE_SIZE", "max_queue_size", parse.integer(1, 1_000_000), "100",
@@ -70,8 +71,11 @@ SETTINGS: tuple[Setting, ...] = (
             "Workspaces; made with mode 0700 when first needed.", flag="--work-dir"),
     Setting("CODEBOT_DATABASE_URL", "database", parse.database, "",
             "`sqlite:///PATH`; `codebot.sqlite3` in the data directory when unset. Or "
-            "`postgresql://ROLE:PASSWORD@HOST:PORT/NAME`, which `serve` cannot work from yet.",
+            "`postgresql://ROLE:PASSWORD@HOST:PORT/NAME`, which any number of machines may share.",
             secret=True),
+    Setting("CODEBOT_DATABASE_DIRECT_URL", "database_direct", parse.postgres, "",
+            "The URL of the PostgreSQL server itself where CODEBOT_DATABASE_URL leads to a pooler: "
+            "for wake-ups and migrations. The same as that one when unset.", secret=True),
     Setting("CODEBOT_LOG_LEVEL", "log_level", parse.one_of(LogLevel), "info",
             "`debug`, `info`, `warning` or `error`."),
     Setting("CODEBOT_LOG_FORMAT", "log_format", parse.one_of(LogFormat), "auto",

@@ -17,4 +17,9 @@ def require_run(connection: Connection, run: Run) -> None:
     """
     held = connection.execute(_HELD, {"id": run.id}).one_or_none()
     if held is None or tuple(held) != (run.attempt, RunStatus.RUNNING.value):
-        raise RunLost(f"Run {run.id} is no longer in the hands of attempt {run.attempt}.")
+        raise lost(run)
+
+
+def lost(run: Run) -> RunLost:
+    """Give the error for who does not have the run any more."""
+    return RunLost(f"Run {run.id} is no longer in the hands of attempt {run.attempt}.")

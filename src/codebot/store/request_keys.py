@@ -1,8 +1,9 @@
 """Which request each name of a caller's was for, and how it was answered; kept with its task."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.status import TaskStatus
@@ -51,6 +52,13 @@ def take_key(connection: Connection, key: RequestKey, answered: Answered) -> Ans
     if insert_unless_there(connection, request_keys, row):
         return replace(answered, is_replay=False)
     return _replay(key, tuple(connection.execute(_FOUND, {"id": key.id}).one()))
+
+
+def release_keys(connection: Connection, keys: Collection[RequestKey]) -> None:
+    """Let go of keys that this very transaction has bound, to what did not come about."""
+    if keys:
+        ids = [key.id for key in keys]
+        connection.execute(delete(request_keys).where(request_keys.c.id.in_(ids)))
 
 
 def _replay(key: RequestKey, row: Row) -> Answered:

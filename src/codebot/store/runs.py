@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from codebot.domain.conclusion import cancelled
 from codebot.domain.request_key import Answered, RequestKey
@@ -11,12 +11,13 @@ from codebot.domain.status import RunStatus, TaskStatus, is_final
 from codebot.domain.task import TaskId
 from codebot.errors import Conflict, NotFound
 from codebot.store.database import Reader, Writer
-from codebot.store.fence import require_run
+from codebot.store.fence import lost, require_run
+from codebot.store.jobs import Jobs
 from codebot.store.query import Query
 from codebot.store.request_keys import find_key, take_key
 from codebot.store.rows import RUN_COLUMNS, moment, time_text, to_run
 from codebot.store.schema import is_live, is_waiting, runs, tasks
-from codebot.store.transitions import Transitions
+from codebot.store.transitions import Poison, Transitions
 
 _GET = Query(select(*RUN_COLUMNS).where(runs.c.id == bindparam("id")))
 _OF_TASK = Query(
@@ -30,25 +31,10 @@ _NEXT_TIME = Query(
         runs.c.not_before > bindparam("now"),
     )
 )
-_other = runs.alias("other")
-_NEXT_RUN = (
-    select(*RUN_COLUMNS)
-    .where(
-        is_waiting(runs),
-        runs.c.queue == bindparam("queue"),
-        or_(runs.c.not_before.is_(None), runs.c.not_before <= bindparam("now")),
-        # A run waits for its key: for the one that runs, and for those that came before it.
-        ~select(_other.c.seq)
-        .where(
-            is_live(_other),
-            _other.c.key == runs.c.key,
-            or_(_other.c.seq < runs.c.seq, _other.c.status == RunStatus.RUNNING.value),
-        )
-        .exists(),
-    )
-    .order_by(runs.c.seq)
-    .limit(1)
-    .with_for_update(of=runs, skip_locked=True)
+_WISH = Query(
+    select(runs.c.attempt, runs.c.status, tasks.c.cancel_wished_by)
+    .join(tasks, tasks.c.id == runs.c.task_id)
+    .where(runs.c.id == bindparam("id"))
 )
 _RUNNING = select(*RUN_COLUMNS).where(runs.c.status == RunStatus.RUNNING.value).with_for_update()
 
@@ -67,10 +53,13 @@ _STATUS = select(tasks.c.status).where(tasks.c.id == bindparam("task_id")).with_
 class Runs:
     """Every run; what changes one is fenced by its attempt number and raises `RunLost`."""
 
-    def __init__(self, writer: Writer, reader: Reader, transitions: Transitions) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, transitions: Transitions, jobs: Jobs
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._transitions = transitions
+        self._jobs = jobs
 
     async def get(self, run_id: RunId) -> Run | None:
         """Give one run, or None."""
@@ -94,9 +83,8 @@ class Runs:
         """Mark the oldest run that is due as running and give it, None when none is due."""
 
         def claim(connection: Connection) -> Run | None:
-            due = {"queue": queue.value, "now": time_text(now)}
-            row = connection.execute(_NEXT_RUN, due).one_or_none()
-            return None if row is None else self._transitions.start(connection, to_run(row), now)
+            run = self._jobs.take_next(connection, queue, now)
+            return None if run is None else self._transitions.start(connection, run, now)
 
         return await self._writer.write(claim)
 
@@ -156,6 +144,14 @@ class Runs:
             self._transitions.wish_cancel(connection, run, by)
         return TaskStatus.RUNNING
 
+    async def wish(self, run: Run) -> str | None:
+        """Say who wants the task of a claimed run to end, None for nobody; raises `RunLost`."""
+        row = await self._reader.first(_WISH, {"id": run.id})
+        if row is None or row[:2] != (run.attempt, RunStatus.RUNNING.value):
+            raise lost(run)
+        by: str | None = row[2]
+        return by
+
     async def interrupt(self, run: Run) -> None:
         """Put the run back at once; counts as nothing."""
 
@@ -165,19 +161,13 @@ class Runs:
 
         await self._writer.write(interrupt)
 
-    async def recover(self, *, max_crashes: int, poisoned: RunResult, now: datetime) -> int:
-        """Put back every run that a dead worker left running; give their number.
-
-        Each counts one crash more; with `max_crashes` it ends as `poisoned` instead.
-        """
+    async def recover(self, poison: Poison, now: datetime) -> int:
+        """Put back every run that a dead worker left running; give their number."""
 
         def recover(connection: Connection) -> int:
             left = [to_run(row) for row in connection.execute(_RUNNING)]
             for run in left:
-                crashes = run.crashes + 1
-                self._transitions.interrupt(connection, run, crashes=crashes)
-                if crashes >= max_crashes:
-                    self._transitions.end(connection, run, poisoned, now)
+                self._transitions.lose(connection, run, poison, now)
             return len(left)
 
         return await self._writer.write(recover)

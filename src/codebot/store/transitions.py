@@ -4,7 +4,7 @@ Nothing here commits. Callers wrap one of these in a transaction, behind the fen
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from codebot.domain.status import (
     check_task_transition,
 )
 from codebot.store.events import EventRecord
+from codebot.store.jobs import Jobs
 from codebot.store.rows import failure_columns, time_text
 from codebot.store.schema import runs, tasks
 
@@ -31,12 +32,21 @@ _WISH = select(tasks.c.cancel_wished_by).where(tasks.c.id == bindparam("task"))
 OPENED = "Its pull request had been opened by then, and stays open."
 
 
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """How often a run may take its worker down, and how it ends then."""
+
+    max_crashes: int
+    result: RunResult
+
+
 class Transitions:
     """The changes of state that exist, each along the table of legal ones in `domain.status`."""
 
-    def __init__(self, record: EventRecord, redact: Callable[[str], str]) -> None:
+    def __init__(self, record: EventRecord, redact: Callable[[str], str], jobs: Jobs) -> None:
         self._record = record
         self._redact = redact
+        self._jobs = jobs
 
     def start(self, connection: Connection, run: Run, now: datetime) -> Run:
         """Mark the run running under a new attempt, and give it as it is now."""
@@ -71,11 +81,13 @@ class Transitions:
             _end_task(connection, run, replace(result, failure=failure), now)
             happened.append((EventType.TASK_FINISHED, told | _told_failure(failure)))
         self._record.of_run(connection, run, happened)
+        self._jobs.remove(connection, run)
 
     def wish_cancel(self, connection: Connection, run: Run, by: str) -> None:
         """Write down who wants the task of a running run to end, and show that it will."""
         _update_task(connection, run, cancel_wished_by=by, phase=Phase.CANCELLING.value)
         self._record.of_run(connection, run, [(EventType.TASK_CANCEL_REQUESTED, {"by": by})])
+        self._jobs.tell_wish(connection, run)
 
     def wish(self, connection: Connection, run: Run) -> str | None:
         """Say who wants the run's task to end, None for nobody."""
@@ -97,6 +109,7 @@ class Transitions:
         _let_task_wait(connection, run)
         told = {"until": time_text(until), "reason": reason}
         self._record.of_run(connection, run, [(EventType.RUN_POSTPONED, told)])
+        self._let_wait(connection, run)
 
     def interrupt(self, connection: Connection, run: Run, *, crashes: int) -> None:
         """Put the run back to go on where it was; `crashes` is its new count."""
@@ -105,6 +118,20 @@ class Transitions:
         _let_task_wait(connection, run)
         told = {"attempt": run.attempt, "crashes": crashes}
         self._record.of_run(connection, run, [(EventType.RUN_INTERRUPTED, told)])
+        self._let_wait(connection, run)
+
+    def lose(self, connection: Connection, run: Run, poison: Poison, now: datetime) -> None:
+        """Put back a run whose worker died; one that has taken too many down is given up."""
+        crashes = run.crashes + 1
+        self.interrupt(connection, run, crashes=crashes)
+        if crashes >= poison.max_crashes:
+            interrupted = replace(run, status=RunStatus.INTERRUPTED)
+            self.end(connection, interrupted, poison.result, now)
+
+    def _let_wait(self, connection: Connection, run: Run) -> None:
+        """Give the run a new job in place of the one that its worker had."""
+        self._jobs.remove(connection, run)
+        self._jobs.add(connection, [run.id])
 
     def _as_wished(self, connection: Connection, run: Run, result: RunResult) -> RunResult:
         if result.status is TaskStatus.CANCELLED:

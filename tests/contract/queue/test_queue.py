@@ -94,7 +94,7 @@ async def test_every_run_is_handed_to_one_worker_only(backend: Backend) -> None:
     claimed = {(await worker).task_id for worker in workers}
 
     assert claimed == {task.id for task in tasks}
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
 
 
 async def test_a_claimed_run_shows_its_task_as_running(backend: Backend) -> None:
@@ -213,7 +213,7 @@ async def test_a_lost_run_writes_nothing(backend: Backend) -> None:
 
     assert (await stored(backend, new)).status is TaskStatus.RUNNING
     assert await told(backend, new) == before
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
 
 
 async def test_a_run_cannot_be_finished_twice(backend: Backend) -> None:
@@ -278,13 +278,13 @@ async def test_a_review_leaves_the_status_of_its_task_alone(backend: Backend) ->
 async def test_the_two_queues_are_counted_and_claimed_apart(backend: Backend) -> None:
     new = await submit(backend)
     await backend.enqueue(review_of(new, "user/repo#1"))
-    sizes = {name: backend.queue.size(name) for name in QueueName}
+    sizes = {name: await backend.queue.size(name) for name in QueueName}
 
     await claim(backend, QueueName.REVIEWS)
 
     assert sizes == {QueueName.TASKS: 1, QueueName.REVIEWS: 1}
-    assert backend.queue.size(QueueName.TASKS) == 1
-    assert backend.queue.size(QueueName.REVIEWS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 1
+    assert await backend.queue.size(QueueName.REVIEWS) == 0
 
 
 async def test_a_full_queue_says_so_and_stores_nothing(backend: Backend) -> None:
@@ -319,7 +319,7 @@ async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: 
 
     assert [outcomes[0], type(outcomes[1]), outcomes[2]] == [first.id, Conflict, neighbour.id]
     assert await backend.store.tasks.get(clash.id) is None
-    assert backend.queue.size(QueueName.TASKS) == 2
+    assert await backend.queue.size(QueueName.TASKS) == 2
 
 
 async def test_a_worker_that_stops_waiting_takes_no_run_with_it(backend: Backend) -> None:
@@ -343,7 +343,7 @@ async def test_a_caller_who_hangs_up_leaves_the_count_right(backend: Backend) ->
     submitting.cancel()
 
     assert (await claim(backend)).task_id == new.id
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
 
 
 async def test_after_a_restart_everything_goes_on_where_it_was(backend: Backend) -> None:
@@ -353,7 +353,7 @@ async def test_after_a_restart_everything_goes_on_where_it_was(backend: Backend)
     async with backend.restarted() as restarted:
         assert await restarted.queue.recover() == 1
 
-        assert restarted.queue.size(QueueName.TASKS) == 2
+        assert await restarted.queue.size(QueueName.TASKS) == 2
         again = await claim(restarted)
         assert (again.task_id, again.attempt, again.crashes) == (running.id, 2, 1)
         assert (await claim(restarted)).task_id == waiting.id
@@ -370,7 +370,7 @@ async def test_a_run_that_takes_its_worker_down_three_times_is_poison(backend: B
     assert task.failure is not None
     assert task.failure.code == "poisoned"
     assert await nothing_is_due(backend)
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
 
 
 async def test_a_submitted_task_survives_with_every_character_it_came_with(
@@ -398,7 +398,7 @@ async def test_a_request_that_is_sent_again_gives_the_task_that_it_made(backend:
     assert stored == [first.id, first.id]
     assert await backend.store.tasks.get(again.id) is None
     assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
-    assert backend.queue.size(QueueName.TASKS) == 1
+    assert await backend.queue.size(QueueName.TASKS) == 1
 
 
 async def test_fifty_submits_at_once_with_one_key_are_one_task(backend: Backend) -> None:
@@ -406,7 +406,7 @@ async def test_fifty_submits_at_once_with_one_key_are_one_task(backend: Backend)
     await asyncio.gather(*(submit_in_place(backend, new) for new in tasks))
 
     assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
-    assert backend.queue.size(QueueName.TASKS) == 1
+    assert await backend.queue.size(QueueName.TASKS) == 1
     assert len([await backend.queue.claim(QueueName.TASKS)]) == 1
 
 
@@ -432,7 +432,7 @@ async def test_one_batch_takes_in_requests_with_and_without_keys(backend: Backen
     assert set(stored) == {stored[0], plain.id, other.id}
     assert stored[0] == stored[2]
     assert stored[0] in {one.id, again.id}
-    assert backend.queue.size(QueueName.TASKS) == 3
+    assert await backend.queue.size(QueueName.TASKS) == 3
 
 
 async def test_a_key_of_another_request_is_refused_and_nothing_stored(backend: Backend) -> None:
@@ -441,7 +441,7 @@ async def test_a_key_of_another_request_is_refused_and_nothing_stored(backend: B
     with pytest.raises(KeyReused):
         await backend.queue.submit(new_task(), key(request="another request"))
 
-    assert backend.queue.size(QueueName.TASKS) == 1
+    assert await backend.queue.size(QueueName.TASKS) == 1
 
 
 async def test_a_key_whose_task_could_not_be_stored_is_free(backend: Backend) -> None:
@@ -496,7 +496,7 @@ async def test_a_task_that_waits_ends_at_once(backend: Backend) -> None:
 
     assert answered == Answered(new.id, TaskStatus.CANCELLED)
     assert (await cancelled(backend, new)).started_at is None
-    assert backend.queue.size(QueueName.TASKS) == 1
+    assert await backend.queue.size(QueueName.TASKS) == 1
     assert (await claim(backend)).task_id == next_one.id
 
 
@@ -507,7 +507,7 @@ async def test_a_task_that_is_postponed_ends_at_once(backend: Backend) -> None:
     assert (await backend.queue.cancel(new.id, BY)).status is TaskStatus.CANCELLED
 
     await cancelled(backend, new)
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
     backend.clock.pass_by(timedelta(hours=2))
     assert await nothing_is_due(backend)
 
@@ -571,7 +571,7 @@ async def test_a_task_that_was_cancelled_does_not_wait_for_another_attempt(
     await backend.queue.postpone(run, START + timedelta(hours=1), "The forge is down.")
 
     await cancelled(backend, new)
-    assert backend.queue.size(QueueName.TASKS) == 0
+    assert await backend.queue.size(QueueName.TASKS) == 0
 
 
 async def test_a_cancel_and_an_end_at_once_leave_one_of_the_two(backend: Backend) -> None:
@@ -598,7 +598,7 @@ async def test_a_cancel_and_a_claim_at_once_lose_neither(backend: Backend) -> No
         claiming = asyncio.create_task(claim(backend))
         answer = await backend.queue.cancel(new.id, BY)
         if answer.status is TaskStatus.CANCELLED:
-            assert backend.queue.size(QueueName.TASKS) == 0
+            assert await backend.queue.size(QueueName.TASKS) == 0
             claiming.cancel()
             await asyncio.wait([claiming])
         else:

@@ -15,6 +15,7 @@ from codebot.store.postgres.connections import DEADLINE_SECONDS, open_pool
 from codebot.store.postgres.faults import FORBIDDEN, is_lost, server_faults, state_of, unavailable
 from codebot.store.postgres.fitness import Fitness, look, require_fit, require_room
 from codebot.store.postgres.place import Place
+from codebot.store.postgres.scripts import apply, is_for_afterwards, is_new, pending
 from codebot.store.upgrade import REVISION, known_revision, make_tables, migrate
 
 T = TypeVar("T")
@@ -134,7 +135,7 @@ def _not_the_owner(place: Place) -> ConfigError:
 def _bring_up_to_date(connection: Connection, place: Place) -> None:
     """Make what is missing; of several nodes that start at once, one does so."""
     _, revision = _examine(connection, place)
-    if revision == REVISION:
+    if revision == REVISION and not _scripts_due(connection, place):
         return
     connection.execute(_LOCK_TIMEOUT)
     connection.execute(_ONE_AT_A_TIME)
@@ -143,6 +144,17 @@ def _bring_up_to_date(connection: Connection, place: Place) -> None:
         make_tables(connection)
     elif revision != REVISION:
         migrate(connection)
+    apply(connection, _scripts_due(connection, place))
+
+
+def _scripts_due(connection: Connection, place: Place) -> list[str]:
+    """Give the scripts of the queue that a start runs.
+
+    On tables that are in use those that take something away are left to a person: the version
+    before this one may need it until its last node has gone.
+    """
+    due = pending(connection, str(place))
+    return due if is_new(due) else [name for name in due if not is_for_afterwards(name)]
 
 
 def _require_current(connection: Connection, place: Place) -> None:

@@ -1,0 +1,120 @@
+"""Several nodes on one PostgreSQL database: what one takes in, another does."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.github_service import make_repository
+from fakes.git_http import git
+from fakes.service import RunningService, run_service, run_worker
+
+pytestmark = pytest.mark.e2e
+
+CODEBOT = [str(Path(sys.executable).with_name("codebot"))]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A repository and a database for any number of nodes, each with a folder of its own."""
+
+    folder: Path
+    url: str
+
+    def api(self, name: str, *arguments: str) -> AbstractContextManager[RunningService]:
+        """Take tasks in; without workers unless the arguments say otherwise."""
+        folder = self.folder / name
+        folder.mkdir()
+        return run_service(CODEBOT, folder, *(arguments or ("--workers", "0")), env=self._env)
+
+    def worker(
+        self, name: str, *, nap: float = 0
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Work on one task at a time, with an agent that takes `nap` seconds for it."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "agent.sh").write_text(
+            f"cat > /dev/null; sleep {nap}; echo '# by {name}' >> shop.py"
+        )
+        agent = {"CODEBOT_AGENT": f"command:/bin/sh {folder / 'agent.sh'}"}
+        return run_worker(CODEBOT, folder, env={**self._env, **agent})
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {
+            "CODEBOT_DATABASE_URL": self.url,
+            "CODEBOT_LOCAL_REPOS": str(self.folder),
+            "CODEBOT_LOG_FORMAT": "json",
+        }
+
+    def submit(self, api: RunningService) -> str:
+        body = {
+            "repository_url": str(self.folder / "origin.git"),
+            "description": "Mend the shop",
+            "test_command": "grep -q by shop.py",
+        }
+        answer = api.http.post("/api/tasks/submit", json=body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    def changed(self, branch: str) -> str:
+        """Give the last line of the file that agents change."""
+        shown = git("show", f"{branch}:shop.py", cwd=self.folder / "origin.git")
+        return shown.splitlines()[-1]
+
+    def branches(self) -> list[str]:
+        listed = git("branch", "--format=%(refname:short)", cwd=self.folder / "origin.git")
+        return [branch for branch in listed.split("\n") if branch != "main"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgres_url: str) -> Cluster:
+    make_repository(tmp_path, {"shop.py": "# a shop\n"})
+    return Cluster(tmp_path, postgres_url)
+
+
+def whole(api: RunningService, task_id: str) -> dict[str, Any]:
+    task: dict[str, Any] = api.http.get(f"/api/v1/tasks/{task_id}").json()
+    return task
+
+
+def kinds(api: RunningService, task_id: str) -> list[str]:
+    found = api.http.get(f"/api/v1/tasks/{task_id}/events").json()["items"]
+    return [event["type"] for event in found]
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:
+    """Give the seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"waited in vain for {what}"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def completed(api: RunningService, task_id: str) -> bool:
+    status = whole(api, task_id)["status"]
+    assert status != "failed", whole(api, task_id)
+    return bool(status == "completed")
+
+
+def test_a_task_taken_in_at_one_node_is_done_by_another_and_followed_at_a_third(
+    cluster: Cluster,
+) -> None:
+    with cluster.api("one") as one, cluster.api("two") as two, cluster.worker("three", nap=2):
+        task_id = cluster.submit(one)
+        wait_for(lambda: whole(two, task_id)["phase"] == "agent", "the agent, seen from afar")
+        assert "run.started" in kinds(two, task_id)
+
+        wait_for(lambda: completed(two, task_id), "the end")
+
+        assert kinds(one, task_id) == kinds(two, task_id)
+        assert kinds(one, task_id)[-1] == "task.finished"
+        assert cluster.changed(whole(one, task_id)["branch_name"]) == "# by three"
+    assert not (cluster.folder / "one" / "codebot_workspace").exists()
