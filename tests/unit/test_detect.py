@@ -196,6 +196,29 @@ def test_what_says_nothing_gives_nothing(files: dict[str, str | bytes]) -> None:
     assert find_test_command(None, tree(files)) is None
 
 
+BOTH = {"package.json": PACKAGE, "package-lock.json": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({**BOTH, "pytest.ini": ""}, "pytest && npm test"),
+        ({**BOTH, "uv.lock": "", "test_a.py": ""}, "uv run --frozen pytest && npm test"),
+        ({**BOTH, "manage.py": ""}, "python manage.py test && npm test"),
+        ({**BOTH, "tox.ini": "[tox]\n"}, "tox && npm test"),
+        ({"package.json": PACKAGE, "pytest.ini": ""}, "pytest"),
+        ({**BOTH, "package.json": PLACEHOLDER, "pytest.ini": ""}, "pytest"),
+        ({**BOTH, "Makefile": "test:\n\tpytest\n"}, "make test"),
+    ],
+)
+def test_a_frontend_beside_python_is_tested_with_it(
+    files: dict[str, str | bytes], command: str
+) -> None:
+    found = find_test_command(None, tree(files))
+    assert found is not None
+    assert found.command == command
+
+
 @pytest.mark.parametrize(
     ("files", "alone"),
     [
@@ -219,6 +242,8 @@ def test_what_says_nothing_gives_nothing(files: dict[str, str | bytes]) -> None:
             "uv run --frozen pytest",
         ),
         ({"Makefile": "test:\n\tcc a.c\n"}, None),
+        ({**BOTH, "pytest.ini": ""}, "pytest"),
+        ({**BOTH, "manage.py": ""}, "python manage.py test"),
     ],
 )
 def test_of_a_command_that_checks_more_the_tests_are_known(

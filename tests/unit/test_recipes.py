@@ -404,6 +404,10 @@ def test_tools_that_a_makefile_calls_are_installed() -> None:
     [
         ({"pnpm-lock.yaml": ""}, "pnpm install --no-lockfile"),
         ({"yarn.lock": ""}, "yarn install --no-lockfile"),
+        (
+            {"yarn.lock": "__metadata:\n  version: 8\n"},
+            "trap 'cp \"$lock\" yarn.lock' EXIT\nyarn install --no-immutable",
+        ),
         ({"package-lock.json": ""}, "npm install --no-package-lock"),
     ],
 )

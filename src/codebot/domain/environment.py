@@ -119,14 +119,15 @@ class Layer:
 
 
 GIVEN = "task"
-TESTS_ALONE = "since all of it fails on the base branch, and nothing tells by which tests"
+PART = "since all of it fails on the base branch, and nothing tells by which tests"
 
 
 @dataclass(frozen=True, slots=True)
 class TestCommand:
     """A shell command, and how we came by it: "task", or "detected from Makefile".
 
-    `part` is what of it tests, where it checks other things as well; "" where nothing is known.
+    `part` is what of it tests, where it checks other things as well, or the tests of the language
+    that the repository is about; "" where nothing is known.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
@@ -137,10 +138,10 @@ class TestCommand:
 
     @property
     def alone(self) -> "TestCommand | None":
-        """The tests without what is checked beside them; None where nothing is known of that."""
+        """The part as a command of its own; None where none is known."""
         if not self.part:
             return None
-        return TestCommand(self.part, f"the part of {self.command} that tests, {TESTS_ALONE}")
+        return TestCommand(self.part, f"a part of {self.command}, {PART}")
 
     @property
     def is_detected(self) -> bool:

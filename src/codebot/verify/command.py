@@ -32,6 +32,10 @@ One of them is found better without it."""
 ASKS_OTHERS = re.compile(r"(?:^|[\s;&@+-])pre-commit +(?:run|install)\b")
 """A line that has pre-commit fetch linters from their own hosts, which no box may reach."""
 
+PYTHON_CLUE = re.compile(r"(?:pytest\.ini|\.py|pyproject\.toml|setup\.cfg|tox\.(?:ini|toml))$")
+NODE_LOCKS = {"package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"}
+"""Beside Python, a frontend that has tests of its own is set up only where it is locked."""
+
 MOST_TARGETS = 100
 """In one line of a makefile."""
 
@@ -86,7 +90,13 @@ def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestC
         command = PYTEST  # what they would have made could not be made
     if command == PYTEST:
         command = f"{_runner(tree, recipe)} {PYTEST}".lstrip()
-    return TestCommand(command, f"detected from {clue}", _part_that_tests(found, tree, recipe))
+    alone = _part_that_tests(found, tree, recipe)
+    other = _node(tree) if PYTHON_CLUE.search(clue) and NODE_LOCKS & tree.paths else None
+    if other is not None:
+        return TestCommand(
+            f"{command} && {other[0]}", f"detected from {clue} and {other[1]}", command
+        )
+    return TestCommand(command, f"detected from {clue}", alone)
 
 
 def _part_that_tests(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> str:

@@ -48,6 +48,12 @@ PNPM_ENV = {"COREPACK_ROOT": "none"}
 PNPM_FOR_OLDER_NODE = 10
 """It reads the lock files of pnpm 11, which needs Node 22 and does not start with another one."""
 
+KEEP_YARN_LOCK = """\
+lock=$(mktemp)
+cp yarn.lock "$lock"
+trap 'cp "$lock" yarn.lock' EXIT"""
+"""Newer versions of Yarn install nothing without writing down what: it is put back."""
+
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d[\w.-]*)(?:\+[\w.]+)?")
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|vite|babel|gyp|make|generate")
 _PNPM_OF_LOCK = {"5": "7", "6": "8", "9": "10"}
@@ -108,8 +114,10 @@ def yarn(clues: Clues) -> Iterator[Guess]:
         yield _node(clues, "package.json", unlocked)
         yield _without_scripts(clues, f"{install} {NO_SCRIPTS}")
     else:
-        install = f"{_tool(f'@yarnpkg/cli-dist@{version}')}\nyarn install --immutable"
+        tool = _tool(f"@yarnpkg/cli-dist@{version}")
+        install = f"{tool}\nyarn install --immutable"
         yield _node(clues, "yarn.lock", install, is_locked=True)
+        yield _node(clues, "package.json", f"{tool}\n{KEEP_YARN_LOCK}\nyarn install --no-immutable")
         yield _without_scripts(clues, f"{install} --mode=skip-build")
 
 
