@@ -254,6 +254,41 @@ def test_of_a_command_that_checks_more_the_tests_are_known(
     assert (found.alone and found.alone.command) == alone
 
 
+ALL_OF_IT = "[tool.uv.workspace]\nmembers = ['libs/*']\n[tool.pytest.ini_options]\n"
+MEMBERS: dict[str, str | bytes] = {
+    "uv.lock": "",
+    "libs/a/pyproject.toml": "[tool.pytest.ini_options]\n",
+    "libs/b/pyproject.toml": "[tool.pytest]\n",
+    "libs/c/pyproject.toml": "[project]\n",
+    "examples/d/pyproject.toml": "[tool.pytest]\n",
+}
+ROOT = "uv run --frozen pytest"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "folders"),
+    [
+        (ALL_OF_IT + 'testpaths = ["tests"]\n', ". libs/a libs/b"),
+        (ALL_OF_IT + "testpaths = [\n  'tests', './libs/a/tests/',\n]\n", ". libs/b"),
+        (ALL_OF_IT + "testpaths = 'libs'\n", ""),
+        (ALL_OF_IT + "testpaths = ['libs/*/tests']\n", ""),
+        (ALL_OF_IT + "testpaths = ['.']\n", ""),
+        (ALL_OF_IT, ""),
+        ("[tool.pytest.ini_options]\ntestpaths = 'tests'\n", ""),
+    ],
+)
+def test_packages_that_pytest_at_the_top_leaves_out_are_tested_as_well(
+    manifest: str, folders: str
+) -> None:
+    found = find_test_command(None, tree({"pyproject.toml": manifest, **MEMBERS}))
+    assert found is not None
+    if not folders:
+        assert (found.command, found.alone) == (ROOT, None)
+        return
+    assert f"for each in {folders}; do (cd $each && {ROOT}) ||" in found.command
+    assert found.part == ROOT
+
+
 def test_the_word_of_the_task_comes_first() -> None:
     found = find_test_command("./check.sh", tree({"Makefile": "test:\n"}))
     assert found is not None

@@ -407,6 +407,7 @@ def test_one_runner_without_a_test_says_nothing_of_the_others(output: str) -> No
         ("error: no such command: `nextest`\n", "cargo-nextest"),
         ("error: linker `cc` not found\n", "cc"),
         ("Error [X]: No such built-in module: node:sqlite\n", "node:sqlite"),
+        ("Could not find '/w/test/**/*.test.mjs'\n", "/w/test/**/*.test.mjs"),
         ("/usr/bin/node: bad option: --experimental-test-module-mocks\n", "--experimental-"),
         ('TypeError [X]: Unknown file extension ".ts" for /a.ts\n', ".ts files"),
         ("a.c:1:10: fatal error: zlib.h: No such file or directory\n", "zlib.h"),

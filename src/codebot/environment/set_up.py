@@ -9,7 +9,7 @@ import structlog
 
 from codebot.domain.box import Exit, ExitReason, Network
 from codebot.domain.environment import Recipe
-from codebot.environment.set_up_signs import doubt_in, gone_in, sign_in
+from codebot.environment.set_up_signs import doubt_in, gone_in, host_in, sign_in
 from codebot.sandbox.boxed import Boxed, Ended
 from codebot.sandbox.output import as_text
 
@@ -51,7 +51,7 @@ async def run_recipe(
     output = as_text(ended.tail, ended.cut, redact)
     why = _why(ended, limit)
     doubt = doubt_in(output)
-    sign = (gone_in(output) or doubt or sign_in(output)) if why else ""
+    sign = (gone_in(output) or host_in(output) or doubt or sign_in(output)) if why else ""
     run = SetUpRun(
         why=f"{why}: {sign}" if sign else why,
         output=output,

@@ -25,10 +25,6 @@ _SIGNS = (
     (r"Unsupported engine.*?\n.*?Expected version: (?P<what>[^\n]+)",
      "Node {what} is not on this machine"),
     (r"No such built-in module: (?P<what>node:\w+)", "a Node with {what} is not on this machine"),
-    (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
-     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
-    (r"Could not resolve host: (?P<what>[\w.-]+)",
-     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
     (r"Codebot cannot fetch that\. (?P<what>[\w.-]+) (?:is not known here|cannot be reached)",
      "the registry {what} cannot be reached from this machine"),
     (r"https://(?P<what>[\w.-]+)[^\s]*[^\n]{0,200}?\b502\b",
@@ -48,6 +44,12 @@ _SIGNS = (
      "Poetry finds no file of {what} that fits"),
     (r"^[ \t]*\u00d7 (?P<what>[^\n]{3,200})$", "{what}"),
     (r"^(?:error|ERROR|fatal): (?P<what>[^\n]{3,200})$", "{what}"),
+)  # fmt: skip
+_HOSTS = (
+    (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
+     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
+    (r"Could not resolve host(?:name)?:? (?P<what>[\w.-]+)",
+     "it needs the host {what}, which boxes may not reach (CODEBOT_EGRESS)"),
 )  # fmt: skip
 _NOT_TO_BE_HAD = (
     r"ERR_PNPM_FETCH_404.*\n(?:.*\n){0,4}?\s*(?P<what>\S+) is not in the npm registry",
@@ -69,7 +71,10 @@ _OTHER_NODE = (
 )
 _GONE = tuple(re.compile(pattern) for pattern in _NOT_TO_BE_HAD)
 _DOUBTS = tuple(re.compile(pattern) for pattern in _OTHER_NODE)
-_PATTERNS = tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in _SIGNS)
+_PATTERNS, _OUT_OF_REACH = (
+    tuple((re.compile(pattern, re.MULTILINE), words) for pattern, words in signs)
+    for signs in ((*_HOSTS, *_SIGNS), _HOSTS)
+)
 
 
 def sign_in(output: str) -> str:
@@ -78,8 +83,21 @@ def sign_in(output: str) -> str:
     >>> sign_in("error: No interpreter found for Python >=3.14 in search path")
     'Python >=3.14 is not on this machine'
     """
+    return _first(_PATTERNS, output)
+
+
+def host_in(output: str) -> str:
+    """Say which host it needs that no box may reach, "" for none.
+
+    >>> host_in("npm error ssh: Could not resolve hostname git.example.com: Name or service")
+    'it needs the host git.example.com, which boxes may not reach (CODEBOT_EGRESS)'
+    """
+    return _first(_OUT_OF_REACH, output)
+
+
+def _first(patterns: tuple[tuple[re.Pattern[str], str], ...], output: str) -> str:
     tail = last_words(output)
-    for pattern, words in _PATTERNS:
+    for pattern, words in patterns:
         found = pattern.search(tail)
         if found:
             return words.format(what=found["what"].strip())

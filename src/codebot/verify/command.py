@@ -7,6 +7,7 @@ from collections.abc import Callable
 from codebot.domain.environment import GIVEN, Recipe, TestCommand
 from codebot.domain.tree import DOTNET_PROJECTS, Tree
 from codebot.verify.node_command import node_part_that_tests, node_test, read_manifest
+from codebot.verify.uv_workspace import tests_of_each
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 """In the order in which make itself looks."""
@@ -90,6 +91,9 @@ def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestC
         command = PYTEST  # what they would have made could not be made
     if command == PYTEST:
         command = f"{_runner(tree, recipe)} {PYTEST}".lstrip()
+    of_each = tests_of_each(tree, command) if command == "uv run --frozen pytest" else ""
+    if of_each:
+        return TestCommand(of_each, f"detected from {clue}", command)
     alone = _part_that_tests(found, tree, recipe)
     other = _node(tree) if PYTHON_CLUE.search(clue) and NODE_LOCKS & tree.paths else None
     if other is not None:

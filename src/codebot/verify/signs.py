@@ -71,6 +71,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "the package {what} is not installed where the tests run"),
     (r"No such built-in module: (?P<what>node:\w+)", "a Node with {what} is not on this machine"),
     (r"\bnode: bad option: (?P<what>--[\w-]+)", "a Node that knows {what} is not on this machine"),
+    (r"^Could not find '(?P<what>[^'\n]*\*[^'\n]*)'$",
+     "a Node that finds tests by patterns ({what}) is not on this machine"),
     (r"Unknown file extension \"(?P<what>\.[mc]?ts)\"",
      "a Node that runs {what} files is not on this machine"),
     (r"Codebot does not let this box reach (?P<what>[\w.-]+)",
