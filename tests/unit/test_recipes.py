@@ -624,6 +624,21 @@ def test_the_only_project_of_a_repository_is_found_below_a_top_that_says_nothing
     assert first({**files, "b/setup.py": "", "b/tests/test_b.py": ""}).path == ""
 
 
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        ({"lib/CMakeLists.txt": "", "lib/tests/a.c": ""}, "CMakeLists.txt"),
+        ({"web/package.json": package(), "web/src/a.test.ts": ""}, "package.json"),
+        ({"api/go.mod": "", "api/a_test.go": ""}, "go.mod"),
+        ({"lib/configure.ac": "", "lib/tests/a.c": "", "docs/setup.py": ""}, "configure.ac"),
+        ({"lib/meson.build": "", "lib/tests/a.c": "", "b/setup.py": ""}, "meson.build"),
+    ],
+)
+def test_the_only_project_may_be_of_any_language(files: dict[str, str], source: str) -> None:
+    recipe = recipes({"README.md": "", **files})[0]
+    assert (recipe.source, recipe.path) == (source, next(iter(files)).partition("/")[0])
+
+
 def test_what_is_needed_may_lie_where_the_tests_are_run() -> None:
     files = {"site/manage.py": "", "site/requirements.txt": ""}
     assert "-r site/requirements.txt" in first(files).setup

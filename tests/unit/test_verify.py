@@ -310,10 +310,24 @@ def test_what_unittest_prints_is_read_test_by_test() -> None:
 
 @pytest.mark.parametrize(
     "output",
-    ["", "1 failed\n", UNITTEST * 2, UNITTEST.replace("FAIL: ", "FELL: "), UNITTEST[500:]],
+    [
+        "",
+        "1 failed\n",
+        UNITTEST * 2,
+        UNITTEST + UNITTEST[:500],
+        UNITTEST.replace("FAIL: ", "FELL: "),
+        UNITTEST[500:],
+    ],
 )
 def test_what_is_not_all_that_unittest_says_tells_nothing(output: str) -> None:
     assert read_unittest(output) is None
+
+
+def test_several_runs_of_unittest_are_added_up() -> None:
+    another = "...\n" + "-" * 70 + "\nRan 5 tests in 0.100s\n\nOK (skipped=1)\n"
+    results = read_unittest(another + UNITTEST)
+    assert results is not None
+    assert (results.failed, results.count, results.endings) == ({TWO}, 7, 2)
 
 
 def test_unittest_that_finds_no_test_is_untested_unless_the_change_removed_them() -> None:

@@ -24,22 +24,27 @@ def read_printed(output: str) -> Results | None:
 
 
 def read_unittest(output: str) -> Results | None:
-    r"""Read how one run of unittest ended; None where there was none, several, or a part of it.
+    r"""Read how the runs of unittest ended; None where there was none, or a part of one.
 
-    >>> read_unittest("..\n" + "-" * 70 + "\nRan 2 tests in 0.001s\n\nOK\n").count
-    2
+    >>> run = "..\n" + "-" * 70 + "\nRan 2 tests in 0.001s\n\nOK\n"
+    >>> read_unittest(run).count, read_unittest(run + run).count
+    (2, 4)
     """
     ends = [*_END.finditer(output)]
-    if len(ends) != 1:
+    if not ends:
         return None
-    counts = _counts(ends[0]["counts"] or "")
+    counts = [_counts(end["counts"] or "") for end in ends]
+    bad = sum(count.get("failures", 0) + count.get("errors", 0) for count in counts)
     named = [match["name"][:LONGEST_NAME] for match in _BAD.finditer(output)]
-    if len(named) != counts.get("failures", 0) + counts.get("errors", 0):
+    if len(named) != bad or len(set(named)) != bad:
         return None
     broken = frozenset(name for name in named if _BROKEN in name)
-    failed = frozenset(named) - broken
+    ran = sum(int(end["ran"]) for end in ends)
     return Results(
-        failed=failed, broken=broken, unnamed=max(0, int(ends[0]["ran"]) - len(failed | broken))
+        failed=frozenset(named) - broken,
+        broken=broken,
+        unnamed=max(0, ran - bad),
+        endings=len(ends),
     )
 
 

@@ -26,6 +26,7 @@ from codebot.environment.recipes.copilot import copilot
 from codebot.environment.recipes.cursor import cursor
 from codebot.environment.recipes.devcontainer import devcontainer
 from codebot.environment.recipes.guess import Family, Guess, beside, families_of
+from codebot.environment.recipes.only_project import only_project
 from codebot.environment.recipes.openhands import openhands
 from codebot.environment.recipes.written import TASK, Written
 
@@ -110,7 +111,7 @@ def _below(tree: Tree, found: list[Recipe], test: str, python: str) -> list[Reci
     What was given to run the tests knows the folders: then there is nothing to be moved.
     """
     says_nothing = all(recipe.source == python_plain.TEST_FILES for recipe in found)
-    path = python_plain.only_project(tree) if says_nothing and test in {"", "pytest"} else ""
+    path = only_project(tree) if says_nothing and test in {"", "pytest"} else ""
     if not path:
         return []
     return [_moved(recipe, path) for recipe in _unwritten(Clues(tree.below(path), test, python))]

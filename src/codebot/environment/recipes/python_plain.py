@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from shlex import quote
 
-from codebot.domain.tree import Tree
 from codebot.environment.recipes.clues import Clues, at, names, texts
 from codebot.environment.recipes.guess import Family, Guess, guess
 from codebot.environment.recipes.hatch import hatch_dependencies, hatch_extras, hatch_test
@@ -34,7 +33,6 @@ CALL_OTHERS = ("make", "tox", "nox")
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 TEST_FILES = "test files"
-_TEST_FILE = re.compile(r"(?:^|/)tests?/(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py$")
 _EXTRA = re.compile(r"""["'](test|tests|testing|dev)["']\s*[:\]]""", re.IGNORECASE)
 _OWN_VENV = re.compile(r"(?:^|[\s=\"'(])(\.?(?:venv|env|virtualenv))(?=/bin/|\s*$)", re.MULTILINE)
 
@@ -54,21 +52,6 @@ def plain(clues: Clues) -> Iterator[Guess]:
     yield _venv(clues, source, _project(clues), files)
     if at(clues.toml("pyproject.toml", "project"), "dependencies"):
         yield _venv(clues, f"{source} (its dependencies alone)", _dependencies(clues), files)
-
-
-def only_project(tree: Tree) -> str:
-    """Give the one folder that says what it needs and has tests, "" where there is no such one."""
-    says = {
-        folder
-        for folder, _, name in (path.partition("/") for path in tree.paths)
-        if name in MANIFESTS or name == "requirements.txt"
-    }
-    tested = [folder for folder in sorted(says) if _has_tests(tree.below(folder))]
-    return tested[0] if len(tested) == 1 else ""
-
-
-def _has_tests(tree: Tree) -> bool:
-    return any(map(_TEST_FILE.search, tree.paths))
 
 
 def _beside_the_tests(clues: Clues) -> tuple[str, ...]:
