@@ -1,4 +1,4 @@
-"""Cancelling over HTTP: whose task it is, what is answered, and how a cancelled task looks."""
+"""Cancelling and retrying over HTTP: whose task it is, what is answered, how it looks then."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -127,3 +127,66 @@ async def test_a_cancel_that_is_sent_again_is_answered_as_before(api: Api) -> No
 async def test_only_post_cancels(api: Api) -> None:
     answer = await api.client.get(f"/api/v1/tasks/{await submit(api)}/cancel")
     assert answer.status_code == 405
+
+
+# --- Retrying ----------------------------------------------------------------------------------
+
+
+async def retry(api: Api, task_id: str, **more: object) -> httpx.Response:
+    return await api.client.post(f"/api/v1/tasks/{task_id}/retry", **more)  # type: ignore[arg-type]
+
+
+async def test_a_task_that_was_cancelled_is_retried_as_the_same_task(api: Api) -> None:
+    task_id = await submit(api)
+    await cancel(api, task_id)
+
+    answer = await retry(api, task_id)
+
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"task_id": task_id, "status": "pending", "message": "Task queued again"},
+    )
+    frozen = (await api.client.get(f"/api/tasks/{task_id}/status")).json()
+    assert (frozen["status"], frozen["completed_at"]) == ("pending", None)
+    assert "error" not in frozen
+
+
+async def test_what_has_not_failed_is_not_retried_and_says_why(api: Api) -> None:
+    task_id = await submit(api)
+    waiting = await retry(api, task_id)
+    await api.service.queue.finish(await api.service.queue.claim(QueueName.TASKS), COMPLETED)
+    completed = await retry(api, task_id)
+
+    assert (waiting.status_code, completed.status_code) == (409, 409)
+    assert "is pending" in waiting.json()["detail"]
+    assert "is completed" in completed.json()["detail"]
+
+
+async def test_another_callers_task_is_not_retried(api: Api) -> None:
+    task_id = await submit(api)
+    await cancel(api, task_id)
+    assert (await retry(api, task_id, headers=OTHERS)).status_code == 404
+    assert (await retry(api, "unknown")).status_code == 404
+
+
+async def test_a_retry_in_a_full_queue_is_told_when_to_come_back(tmp_path: Path) -> None:
+    async with open_api(tmp_path, max_pending=1) as api:
+        task_id = await submit(api)
+        await cancel(api, task_id)
+        await submit(api)
+
+        answer = await retry(api, task_id)
+
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"]
+
+
+async def test_a_retry_that_is_sent_again_is_answered_as_before(api: Api) -> None:
+    task_id = await submit(api)
+    await cancel(api, task_id, headers={HEADER: "once"})
+    answers = [await retry(api, task_id, headers={HEADER: "twice"}) for _ in range(2)]
+    other = await retry(api, task_id, headers={HEADER: "once"})
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert REPLAYED in answers[1].headers
+    assert other.status_code == 422, "a key of a cancel is none of a retry"

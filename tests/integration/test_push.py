@@ -184,7 +184,8 @@ async def test_whether_a_branch_may_be_pushed_is_asked_without_pushing(desk: Des
     server.fail_next("push", Fault(status=503))
     await ask(server.access(OWNER, NAME))
     server.commit(OWNER, NAME, {"theirs": "x"}, branch=BRANCH)
-    await ask(server.access(OWNER, NAME))
+    with pytest.raises(PushRejected, match="commits that Codebot did not make"):
+        await ask(server.access(OWNER, NAME))
 
 
 async def test_a_push_that_never_arrives_says_why(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""`codebot cancel`: what is asked of a running service about one of its tasks."""
+"""`codebot cancel` and `codebot retry`: what is asked of a running service about a task."""
 
 import os
 
@@ -9,6 +9,11 @@ from codebot.settings import Command, Settings
 def cancel(call: Call) -> int:
     """Have a task end."""
     return _act(call, "cancel")
+
+
+def retry(call: Call) -> int:
+    """Have a task that failed worked on once more."""
+    return _act(call, "retry")
 
 
 def _act(call: Call, action: str) -> int:

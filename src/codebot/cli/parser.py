@@ -116,6 +116,10 @@ def _add_cancel(commands: "_Commands[argparse.ArgumentParser]") -> None:
         commands, "cancel", acting.cancel, "have the running service end a task before its time"
     )
     _add_task(cancel)
+    retry = _add_command(
+        commands, "retry", acting.retry, "have the running service try a failed task again"
+    )
+    _add_task(retry)
 
 
 def _add_task(command: argparse.ArgumentParser) -> None:

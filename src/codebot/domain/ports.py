@@ -354,6 +354,15 @@ class Queue(Protocol):
         """
         ...
 
+    async def retry(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
+        """Have a task that failed or was cancelled worked on once more, by a further run.
+
+        On disk when this returns; counts as one that waits. Raises `NotFound`, `Conflict` for a
+        task that waits, is worked on or is completed, and `QueueFull`. `by` and `key` are as in
+        `cancel`.
+        """
+        ...
+
     async def wait_for_cancel(self, run: Run) -> str:
         """Wait until somebody wants the task of a claimed run to end, and say who that is.
 

@@ -60,6 +60,11 @@ class Run:
     not_before: datetime | None = None
 
 
+def retry_run(run_id: RunId, task_id: TaskId, created_at: datetime) -> Run:
+    """Give a further run of a task that failed; like the first, it waits for that task alone."""
+    return Run(run_id, task_id, RunKind.RETRY, RunStatus.PENDING, task_id, created_at)
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """How a run ended, and the task with it: `failure` is None only when it is completed."""

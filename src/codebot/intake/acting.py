@@ -1,4 +1,4 @@
-"""Acting on a task over HTTP: cancel it, and say what came of that."""
+"""Acting on a task over HTTP: cancel it or try it again, and say what came of that."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -29,6 +29,8 @@ CANCELLING: Mapping[TaskStatus, str] = {
     TaskStatus.RUNNING: "Task is being cancelled",
 }
 
+RETRYING: Mapping[TaskStatus, str] = {TaskStatus.PENDING: "Task queued again"}
+
 Act = Callable[[TaskId, str, RequestKey | None], Awaitable[Answered]]
 """Acts on a task, on behalf of whom the second says."""
 
@@ -43,6 +45,12 @@ async def cancel_task(request: Request, task_id: TaskId) -> Response:
         return answered
 
     return await _act(request, task_id, "cancel", cancel, CANCELLING)
+
+
+async def retry_task(request: Request, task_id: TaskId) -> Response:
+    """Have a task that failed worked on once more; raises what `PROBLEMS` tells of, and 429."""
+    queue = service_of(request).queue
+    return await _act(request, task_id, "retry", queue.retry, RETRYING)
 
 
 async def _act(

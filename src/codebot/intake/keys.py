@@ -31,5 +31,7 @@ class ApiKeys:
         return digest.hex()[:_FINGERPRINT_LENGTH] if matches else None
 
     def is_in_use(self, fingerprint: str) -> bool:
-        """Say whether one of the keys has this fingerprint."""
-        return any(known.hex().startswith(fingerprint) for known in self._digests)
+        """Say whether one of the keys has this fingerprint; "" is that of none."""
+        return fingerprint != "" and any(
+            known.hex().startswith(fingerprint) for known in self._digests
+        )

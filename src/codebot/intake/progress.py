@@ -199,6 +199,7 @@ _LINES: Mapping[str, Callable[[Data], str | None]] = {
     EventType.STEP_STARTED: _step_started,
     EventType.STEP_FAILED: lambda data: f"  Failed: {data.get('detail', '')}",
     EventType.TASK_CANCEL_REQUESTED: lambda data: f"Cancelled by {data.get('by', '')}",
+    EventType.RUN_RESUMED: lambda _: "Going on where the last run of the task ended",
     EventType.RUN_POSTPONED: lambda data: f"  Again later: {data.get('reason', '')}",
     EventType.AGENT_SAID: lambda data: f"  Agent: {data.get('text', '')}",
     EventType.AGENT_USED_TOOL: _agent_used_tool,

@@ -1,4 +1,4 @@
-"""The richer surface, `/api/v1`: submit, cancel, one task whole, its events, log and diff."""
+"""The richer surface, `/api/v1`: submit, cancel, retry, and all that is known of a task."""
 
 from http import HTTPStatus
 
@@ -56,6 +56,22 @@ async def read_task(request: Request, task_id: str) -> Response:
 async def cancel_task(request: Request, task_id: str) -> Response:
     """Cancel a task: at once while it waits; what works on it is ended, and its work kept."""
     return await acting.cancel_task(request, TaskId(task_id))
+
+
+@operations.add(
+    "POST",
+    f"{TASK}/retry",
+    Told(
+        "TaskActed",
+        HTTPStatus.ACCEPTED,
+        WHOLE,
+        (*acting.PROBLEMS, HTTPStatus.TOO_MANY_REQUESTS),
+        parameters=(KEY_PARAMETER,),
+    ),
+)
+async def retry_task(request: Request, task_id: str) -> Response:
+    """Retry a task that failed: it goes on where it can, else it begins anew."""
+    return await acting.retry_task(request, TaskId(task_id))
 
 
 @operations.add(

@@ -250,8 +250,8 @@ class TaskSteps:
 
         None, too, when its workspace is gone.
         """
-        checkout = await self.journal.value(_PREPARE, Checkout)
-        if checkout is None or not _is_there(checkout):
+        checkout = await find_workspace(self.journal)
+        if checkout is None:
             return None
         for round_ in range(ROUNDS, 0, -1):
             made = await self.journal.value(_collect_step(round_), _COLLECTED)
@@ -322,6 +322,12 @@ class TaskSteps:
     def effects(self) -> RunEffects:
         """What the run changes in the outside world."""
         return self.tools.store.effects.of(self.run)
+
+
+async def find_workspace(journal: Journal) -> Checkout | None:
+    """Give the workspace that a run has prepared, None where it has none, or none any more."""
+    checkout = await journal.value(_PREPARE, Checkout)
+    return None if checkout is None or not _is_there(checkout) else checkout
 
 
 def _work_step(round_: int) -> Step:

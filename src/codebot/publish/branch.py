@@ -13,6 +13,8 @@ from codebot.git.trouble import Trouble
 PUSH_TIMEOUT = timedelta(minutes=10)
 LOOK_TIMEOUT = timedelta(minutes=1)
 TRIES = 3
+STALE = "stale info"
+"""Git's words for a branch that is not where the lease says."""
 
 _REFUSED_CREDENTIAL: dict[Trouble, type[CodebotError]] = {
     Trouble.UNAUTHORIZED: ForgeUnauthorized,
@@ -68,12 +70,12 @@ async def require_push(
     """Make sure that the remote would let us push `branch`, as far as it tells beforehand.
 
     Nothing is sent: git asks for what it would push upon, which a credential that may only read is
-    refused. Raises `ForgeUnauthorized`, `ForgeForbidden` and `PushRejected`; a network that fails
-    says nothing.
+    refused, and finds a branch that is elsewhere than `expected`. Raises `ForgeUnauthorized`,
+    `ForgeForbidden` and `PushRejected`; a network that fails says nothing.
     """
     push = _Push(git, repository, commit, f"refs/heads/{branch}", access, expected)
     tried = await push.try_out()
-    if tried.trouble in _FINAL:
+    if tried.trouble in _FINAL or _reason(tried.text) == STALE:
         raise push.rejection(tried)
 
 
@@ -142,7 +144,7 @@ class _Push:
                 hint="Give the App or the token write access to the contents of the repository.",
             )
         reason = _reason(pushed.text)
-        if reason == "stale info":
+        if reason == STALE:
             return PushRejected(
                 f"The branch {branch} in {url} has commits that Codebot did not make.",
                 hint="They are left alone. Rename or delete the branch, then retry.",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from codebot.domain.request_key import Answered, RequestKey
-from codebot.domain.run import QueueName, Run, RunResult, queue_of
+from codebot.domain.run import QueueName, Run, RunId, RunResult, queue_of, retry_run
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import NewTask, TaskId
 from codebot.queue.arrival import claim_due, first_run, queue_full
@@ -52,10 +52,7 @@ class EmbeddedQueue:
         Raises `QueueFull` with nothing stored, `Conflict`, `KeyReused` and `StoreUnavailable`. The
         place is taken before the write begins, so two callers never get the last one.
         """
-        line = self._lines[QueueName.TASKS]
-        if line.size >= self._max_pending:
-            raise queue_full(line.size)
-        line.size += 1
+        line = self._take_place()
         stored = self._store.submissions.add(new, first_run(new, self._new_id()), key)
         stored.add_done_callback(partial(line.settle_arrival, new.id))
         return await asyncio.shield(stored)
@@ -95,6 +92,13 @@ class EmbeddedQueue:
         """
         return await _in_full(self._cancel(task_id, by, key))
 
+    async def retry(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
+        """Store a further run of a task that failed; its place is taken before, as for a submit.
+
+        Raises `NotFound`, `Conflict`, `QueueFull`, `KeyReused` and `StoreUnavailable`.
+        """
+        return await _in_full(self._retry(task_id, by, key))
+
     async def wait_for_cancel(self, run: Run) -> str:
         """Wait until somebody wants the task of a claimed run to end, and say who that is."""
         wish = self._wishes.setdefault(run.task_id, asyncio.Event())
@@ -123,6 +127,27 @@ class EmbeddedQueue:
 
     async def keep_in_touch(self) -> None:
         """Do nothing: there is nobody else."""
+
+    def _take_place(self) -> "_Line":
+        """Take a place among the tasks that wait; raises `QueueFull`."""
+        line = self._lines[QueueName.TASKS]
+        if line.size >= self._max_pending:
+            raise queue_full(line.size)
+        line.size += 1
+        return line
+
+    async def _retry(self, task_id: TaskId, by: str, key: RequestKey | None) -> Answered:
+        line, is_stored = self._take_place(), False
+        try:
+            run = retry_run(RunId(self._new_id()), task_id, self._now())
+            answered = await self._store.runs.retry(run, by, key)
+            if answered is None:
+                raise queue_full(line.size)
+            is_stored = not answered.is_replay
+        finally:
+            line.size -= not is_stored
+        self._wake_all()
+        return answered
 
     async def _enqueue(self, run: Run) -> None:
         """Store the run, then count it."""

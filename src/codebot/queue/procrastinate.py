@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from codebot.domain.request_key import Answered, RequestKey
-from codebot.domain.run import QueueName, Run, RunId, RunResult
+from codebot.domain.run import QueueName, Run, RunId, RunResult, retry_run
 from codebot.domain.task import NewTask, TaskId
 from codebot.errors import CodebotError
 from codebot.queue.arrival import claim_due, first_run, queue_full
@@ -119,6 +119,17 @@ class ProcrastinateQueue:
         Raises `NotFound`, `Conflict`, `KeyReused` and `StoreUnavailable`.
         """
         return await self._store.runs.cancel(task_id, by, self._now(), key)
+
+    async def retry(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
+        """Store a further run of a task that failed; its place is taken as for a submit.
+
+        Raises `NotFound`, `Conflict`, `QueueFull`, `KeyReused` and `StoreUnavailable`.
+        """
+        run = retry_run(RunId(self._new_id()), task_id, self._now())
+        answered = await self._store.runs.retry(run, by, key, most=self._max_pending)
+        if answered is None:
+            raise queue_full(self._max_pending)
+        return answered
 
     async def wait_for_cancel(self, run: Run) -> str:
         """Wait until somebody wants the task of a claimed run to end, and say who that is.

@@ -43,12 +43,14 @@ class Retention:
     async def sweep(self) -> int:
         """Remove what is due and say how many tasks went.
 
-        The folder goes first: whatever stops the sweep in between, no folder is left that the
-        store has forgotten. What cannot be removed now is tried again by the next sweep.
+        First, nobody can retry it any more. Then the folder goes: whatever stops the sweep in
+        between, no folder is left that the store has forgotten. What cannot be removed now is tried
+        again by the next sweep.
         """
         swept = 0
         for task_id in await self._store.tasks.expired(self._now() - self._keep):
-            if await self._remove_folder(task_id):
+            is_over = await self._store.tasks.begin_removal(task_id)
+            if is_over and await self._remove_folder(task_id):
                 await self._store.tasks.delete(task_id)
                 swept += 1
         await self._sweep_strays()

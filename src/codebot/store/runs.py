@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from codebot.domain.conclusion import cancelled
 from codebot.domain.request_key import Answered, RequestKey
@@ -15,8 +15,9 @@ from codebot.store.fence import lost, require_run
 from codebot.store.jobs import Jobs
 from codebot.store.query import Query
 from codebot.store.request_keys import find_key, take_key
-from codebot.store.rows import RUN_COLUMNS, moment, time_text, to_run
+from codebot.store.rows import RUN_COLUMNS, moment, run_columns, time_text, to_run
 from codebot.store.schema import is_live, is_waiting, runs, tasks
+from codebot.store.submissions import free_places
 from codebot.store.transitions import Poison, Transitions
 
 _GET = Query(select(*RUN_COLUMNS).where(runs.c.id == bindparam("id")))
@@ -47,6 +48,7 @@ _DRIVING = (
     )
     .with_for_update()
 )
+_ANY = select(runs.c.seq).where(runs.c.task_id == bindparam("task_id")).limit(1)
 _STATUS = select(tasks.c.status).where(tasks.c.id == bindparam("task_id")).with_for_update()
 
 
@@ -135,6 +137,36 @@ class Runs:
 
         return await self._writer.write(cancel)
 
+    async def retry(
+        self, run: Run, by: str, key: RequestKey | None = None, *, most: int | None = None
+    ) -> Answered | None:
+        """Store a further run of a task that failed, and have the task wait for it.
+
+        None, with nothing stored, where `most` tasks wait already. Raises `NotFound`, `Conflict`
+        for a task that waits, is worked on or is completed, and `KeyReused`.
+        """
+
+        def retry(connection: Connection) -> Answered | None:
+            is_full = most is not None and free_places(connection, most) <= 0
+            live = _driving_run(connection, run.task_id)
+            status = _require_task(connection, run.task_id)
+            before = None if key is None else find_key(connection, key)
+            if before is not None:
+                return before
+            if live is not None or status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+                raise Conflict(_not_failed(status))
+            if connection.execute(_ANY, {"task_id": run.task_id}).one_or_none() is None:
+                raise NotFound("The task is being deleted: its time is over.")
+            if is_full:
+                return None
+            connection.execute(insert(runs), run_columns(run))
+            self._jobs.add(connection, [run.id])
+            self._transitions.retry(connection, run, by)
+            answered = Answered(run.task_id, TaskStatus.PENDING)
+            return answered if key is None else take_key(connection, key, answered)
+
+        return await self._writer.write(retry)
+
     def _cancel(self, connection: Connection, run: Run, by: str, now: datetime) -> TaskStatus:
         """End a run that waits, at once; have it written down that one at work shall end."""
         if run.status is not RunStatus.RUNNING:
@@ -188,6 +220,13 @@ def _require_task(connection: Connection, task_id: TaskId) -> TaskStatus:
     if status is None:
         raise NotFound("There is no task with this id.")
     return TaskStatus(status)
+
+
+def _not_failed(status: TaskStatus) -> str:
+    """Say why a task in this status cannot be retried."""
+    if status is TaskStatus.COMPLETED:
+        return "The task is completed: there is nothing to retry. Submit what is still to be done."
+    return f"The task is {status}: it can be retried when it has failed. Cancel it to begin anew."
 
 
 def _ended(status: TaskStatus) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import PullRequest, Usage
+from codebot.domain.resumption import StepRecord
 from codebot.domain.run import Run, RunId
 from codebot.domain.status import Phase
 from codebot.errors import CodebotError
@@ -25,6 +26,11 @@ _RESULT = Query(
         steps.c.run_id == bindparam("run_id"),
         steps.c.step == bindparam("step"),
         steps.c.round == bindparam("round"),
+    )
+)
+_OF_RUN = Query(
+    select(steps.c.step, steps.c.round, steps.c.result.is_not(None), steps.c.failure_code).where(
+        steps.c.run_id == bindparam("run_id")
     )
 )
 
@@ -95,6 +101,24 @@ class Steps:
         """Give what a finished step has left (JSON), None when it has not finished."""
         row = await self._reader.first(_RESULT, {"run_id": run_id, "step": step, "round": round})
         return None if row is None else row[0]
+
+    async def of_run(self, run_id: RunId) -> list[StepRecord]:
+        """Give what became of every step that a run began."""
+        rows = await self._reader.all(_OF_RUN, {"run_id": run_id})
+        return [StepRecord(step, round_, bool(done), code) for step, round_, done, code in rows]
+
+    async def inherit(self, run: Run, earlier: RunId) -> None:
+        """Take the steps over that an earlier run of the task finished, with their results."""
+
+        def inherit(connection: Connection) -> None:
+            require_run(connection, run)
+            finished = select(steps).where(steps.c.run_id == earlier, steps.c.result.is_not(None))
+            rows = [{**row, "run_id": run.id} for row in connection.execute(finished).mappings()]
+            if rows:
+                connection.execute(insert(steps), rows)
+            self._record.of_run(connection, run, [(EventType.RUN_RESUMED, {"from": earlier})])
+
+        await self._writer.write(inherit)
 
     async def start(self, run: Run, step: str, round: int, phase: Phase) -> None:  # noqa: A002
         """Record that the step begins (again), and show its phase on the task."""

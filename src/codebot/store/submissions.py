@@ -112,13 +112,18 @@ class Submissions:
         await self._writer.write(add)
 
 
+def free_places(connection: Connection, most: int) -> int:
+    """Say how many more tasks may wait, of `most`; nobody else takes one until this is over."""
+    submit_in_turn(connection)
+    taken: int = connection.execute(_PLACES_TAKEN, {"most": most}).scalar_one()
+    return most - taken
+
+
 def _insert_within(
     jobs: Jobs, connection: Connection, submissions: Sequence[_Submission]
 ) -> Sequence[TaskId | None]:
     """As `_insert`, for as many as there are places; None for those that found none."""
-    submit_in_turn(connection)
-    most = submissions[0].most
-    room = most - connection.execute(_PLACES_TAKEN, {"most": most}).scalar_one()
+    room = free_places(connection, submissions[0].most)
     earlier = _take_keys(connection, submissions)
     new = [one for one in submissions if one.task_id not in earlier]
     _insert_new(jobs, connection, new[:room])

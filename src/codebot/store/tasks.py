@@ -110,6 +110,13 @@ class Tasks:
         """Say whether there is such a task."""
         return await self._reader.first(_SEQ, {"id": task_id}) is not None
 
+    async def begin_removal(self, task_id: TaskId) -> bool:
+        """Have no further run of an ended task begin; False for one that is not over any more.
+
+        Somebody may retry it while its removal is on the way: what has no runs cannot be retried.
+        """
+        return await self._writer.write(partial(_delete_runs, task_id))
+
     async def delete(self, task_id: TaskId) -> None:
         """Remove a task and all that is its own; its pull request's record stays.
 
@@ -132,6 +139,18 @@ class Tasks:
             return None
         whole = await self._reader.first(_DESCRIPTION, {"id": task_id})
         return None if whole is None else whole[0]
+
+
+def _delete_runs(task_id: TaskId, connection: Connection) -> bool:
+    """Delete the runs of a task if none is live; say whether that was so."""
+    live = select(runs.c.seq).where(runs.c.task_id == task_id, is_live(runs)).with_for_update()
+    locked = select(tasks.c.completed_at).where(tasks.c.id == task_id).with_for_update()
+    if connection.execute(live).first() is not None:
+        return False
+    if connection.execute(locked).scalar_one_or_none() is None:
+        return False
+    connection.execute(delete(runs).where(runs.c.task_id == task_id))
+    return True
 
 
 def _delete_some(table: Table, task_id: TaskId, connection: Connection) -> int:

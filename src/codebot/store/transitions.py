@@ -133,6 +133,22 @@ class Transitions:
         self._jobs.remove(connection, run)
         self._jobs.add(connection, [run.id])
 
+    def retry(self, connection: Connection, run: Run, by: str) -> None:
+        """Have a task that failed wait for a further run, as if it had not been worked on yet."""
+        status, _ = connection.execute(_TASK, {"task": run.task_id}).one()
+        check_task_transition(TaskStatus(status), TaskStatus.PENDING)
+        _update_task(
+            connection,
+            run,
+            status=TaskStatus.PENDING.value,
+            outcome=None,
+            started_at=None,
+            completed_at=None,
+            verified=False,
+            **failure_columns(None),
+        )
+        self._record.of_run(connection, run, [(EventType.TASK_RETRIED, {"by": by})])
+
     def _as_wished(self, connection: Connection, run: Run, result: RunResult) -> RunResult:
         if result.status is TaskStatus.CANCELLED:
             return result

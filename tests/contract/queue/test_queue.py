@@ -8,7 +8,7 @@ from codebot.domain.conclusion import cancelled as cancelled_result
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure
 from codebot.domain.request_key import Answered, RequestKey
-from codebot.domain.run import QueueName, Run, RunResult
+from codebot.domain.run import QueueName, Run, RunKind, RunResult
 from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
 from codebot.domain.task import NewTask, Task, TaskId
 from codebot.errors import Conflict, KeyReused, NotFound, QueueFull, RunLost
@@ -676,3 +676,139 @@ async def test_a_review_goes_on_when_its_task_was_cancelled_before(backend: Back
     assert not done
     with pytest.raises(Conflict):
         await backend.queue.cancel(new.id, BY)
+
+
+# --- Retrying ----------------------------------------------------------------------------------
+
+FAILED = RunResult(
+    TaskStatus.FAILED, Outcome.ERROR, Failure("clone_failed", "Gone.", "", retryable=False)
+)
+
+
+async def failed(backend: Backend) -> NewTask:
+    new = await submit(backend)
+    await backend.queue.finish(await claim(backend), FAILED)
+    return new
+
+
+async def test_a_task_that_failed_waits_for_a_further_run(backend: Backend) -> None:
+    new = await failed(backend)
+
+    answered = await backend.queue.retry(new.id, BY)
+
+    assert answered == Answered(new.id, TaskStatus.PENDING)
+    task = await stored(backend, new)
+    assert (task.status, task.outcome, task.failure) == (TaskStatus.PENDING, None, None)
+    assert (task.started_at, task.completed_at) == (None, None)
+    assert await backend.queue.size(QueueName.TASKS) == 1
+    assert (await told(backend, new))[-1] is EventType.TASK_RETRIED
+    run = await claim(backend)
+    assert (run.task_id, run.kind, run.attempt, run.failures) == (new.id, RunKind.RETRY, 1, 0)
+    await backend.queue.finish(run, COMPLETED)
+    assert (await stored(backend, new)).status is TaskStatus.COMPLETED
+    assert len(await backend.store.runs.of_task(new.id)) == 2
+
+
+async def test_a_retry_wakes_a_worker_that_waits(backend: Backend) -> None:
+    new = await failed(backend)
+    waiting = asyncio.create_task(claim(backend))
+    await asyncio.wait([waiting], timeout=AT_ONCE)
+
+    await backend.queue.retry(new.id, BY)
+
+    assert (await waiting).task_id == new.id
+
+
+async def test_a_task_that_was_cancelled_can_be_retried_and_cancelled_again(
+    backend: Backend,
+) -> None:
+    new = await submit(backend)
+    await backend.queue.cancel(new.id, BY)
+    await backend.queue.retry(new.id, BY)
+    assert (await backend.queue.cancel(new.id, BY)).status is TaskStatus.CANCELLED
+    await backend.queue.retry(new.id, BY)
+    run = await claim(backend)
+    assert (await stored(backend, new)).cancel_wished_by is None
+    await backend.queue.finish(run, COMPLETED)
+    assert (await stored(backend, new)).status is TaskStatus.COMPLETED
+
+
+async def test_only_what_failed_can_be_retried(backend: Backend) -> None:
+    new = await submit(backend)
+    with pytest.raises(Conflict, match="is pending"):
+        await backend.queue.retry(new.id, BY)
+    run = await claim(backend)
+    with pytest.raises(Conflict, match="is running"):
+        await backend.queue.retry(new.id, BY)
+    await backend.queue.finish(run, COMPLETED)
+    with pytest.raises(Conflict, match="is completed"):
+        await backend.queue.retry(new.id, BY)
+    with pytest.raises(NotFound):
+        await backend.queue.retry(new_task().id, BY)
+    assert await backend.queue.size(QueueName.TASKS) == 0
+    assert len(await backend.store.runs.of_task(new.id)) == 1
+
+
+async def test_of_many_retries_at_once_one_is_done(backend: Backend) -> None:
+    new = await failed(backend)
+
+    answers = await asyncio.gather(
+        *(backend.queue.retry(new.id, BY) for _ in range(MAX_PENDING)), return_exceptions=True
+    )
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["Answered", *["Conflict"] * 4]
+    assert await backend.queue.size(QueueName.TASKS) == 1
+
+
+async def test_a_retry_needs_a_place_in_the_queue(backend: Backend) -> None:
+    new = await failed(backend)
+    for _ in range(MAX_PENDING):
+        await submit(backend)
+
+    with pytest.raises(QueueFull):
+        await backend.queue.retry(new.id, BY)
+
+    assert (await stored(backend, new)).status is TaskStatus.FAILED
+    assert await backend.queue.size(QueueName.TASKS) == MAX_PENDING
+
+
+async def test_a_retry_that_is_sent_again_is_one_retry(backend: Backend) -> None:
+    new = await failed(backend)
+    await backend.queue.retry(new.id, BY, key())
+    await backend.queue.finish(await claim(backend), FAILED)
+
+    again = await backend.queue.retry(new.id, BY, key())
+
+    assert (again.status, again.is_replay) == (TaskStatus.PENDING, True)
+    assert await backend.queue.size(QueueName.TASKS) == 0
+    assert (await stored(backend, new)).status is TaskStatus.FAILED
+
+
+async def test_a_retry_survives_a_restart(backend: Backend) -> None:
+    new = await failed(backend)
+    await backend.queue.retry(new.id, BY)
+    async with backend.restarted() as restarted:
+        await restarted.queue.recover()
+        assert await restarted.queue.size(QueueName.TASKS) == 1
+        assert (await claim(restarted)).task_id == new.id
+
+
+async def test_what_is_being_deleted_cannot_be_retried_and_what_is_retried_not_deleted(
+    backend: Backend,
+) -> None:
+    going, staying = await failed(backend), await failed(backend)
+    assert await backend.store.tasks.begin_removal(going.id)
+    await backend.queue.retry(staying.id, BY)
+
+    with pytest.raises(NotFound, match="being deleted"):
+        await backend.queue.retry(going.id, BY)
+
+    assert not await backend.store.tasks.begin_removal(staying.id)
+    assert await backend.store.tasks.begin_removal(going.id)
+
+
+async def test_a_task_with_a_review_on_its_way_is_not_deleted(backend: Backend) -> None:
+    new = await failed(backend)
+    await backend.enqueue(review_of(new, "user/repo#1"))
+
+    assert not await backend.store.tasks.begin_removal(new.id)
