@@ -38,7 +38,7 @@ NEED := need() { \
 			"then run make again." >&2; exit 1; \
 	fi; };
 
-.PHONY: help setup demo test check lint hostile mutate bench serve lock clean
+.PHONY: help setup demo test check lint hostile crash mutate bench serve lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -88,6 +88,10 @@ hostile: $(READY) ## what boxes, registries and set-ups must prevent, by root an
 	@$(BIN)/pytest -q --hostile-all tests/hostile tests/unit/test_seccomp.py \
 		tests/integration/test_sandbox_*.py tests/integration/test_registries*.py \
 		tests/integration/test_recipes.py tests/integration/test_kept_layers.py
+
+crash: $(READY) ## kill -9 in every moment of every step and effect, and in 200 random ones
+	@$(BIN)/pytest -q -s --crash-all --crash-rounds 200 --cancels 100 \
+		tests/e2e/test_crash_matrix.py tests/e2e/test_random_crashes.py tests/e2e/test_cancel.py
 
 mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
 	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate

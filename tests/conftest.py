@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the random crash test go on for longer than every test run can afford."""
     parser.addoption("--crash-rounds", default=3, help="how often the service is killed")
     parser.addoption("--crash-seed", default=1, help="which moments it is killed at")
+    parser.addoption("--crash-all", action="store_true", help="die at every moment of every step")
     parser.addoption("--cancels", default=8, help="how many tasks are cancelled at random moments")
     parser.addoption("--hostile-all", action="store_true", help="every refusal, as every user")
 
