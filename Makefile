@@ -69,6 +69,7 @@ $(READY): $(TOOLS) pyproject.toml
 demo: $(READY) ## the whole way of a task on this machine, nothing configured
 	@$(BIN)/codebot demo
 
+test: export PYTHONDONTWRITEBYTECODE := # or each test process reads and rewrites every test anew
 test: $(READY) ## every test, the wheel and the docs included
 	@$(NEED) command -v jq >/dev/null || need jq  # the examples in docs/ read JSON with it
 	@$(NEED) command -v git-lfs >/dev/null || need git-lfs  # large files are tried with the real one

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,11 +51,11 @@ def streams() -> Iterator[Streams]:
     out, out_writer = os.pipe()
     err, err_writer = os.pipe()
     try:
-        yield Streams(out, out_writer, err, err_writer)
-    except BaseException:
-        os.close(out)
-        os.close(err)
-        raise
+        with ExitStack() as undo:
+            undo.callback(os.close, out)
+            undo.callback(os.close, err)
+            yield Streams(out, out_writer, err, err_writer)
+            undo.pop_all()
     finally:
         os.close(out_writer)
         os.close(err_writer)
