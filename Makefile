@@ -97,6 +97,7 @@ crash: $(READY) ## kill -9 in every moment of every step and effect, and in 200 
 mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
 	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate
 
+bench: export PYTHONDONTWRITEBYTECODE := # what is measured is a start, not a compilation
 bench: $(READY) ## the figures, as ratios in one run
 	@$(BIN)/python -m bench
 

@@ -45,7 +45,7 @@ print(time.perf_counter() - began)
 """
 AGENT = """#!/bin/sh
 cat > prompt
-python3 {fetch} "$(sed -n 's/.*fetch: *//p' prompt | head -1)" > ~/seconds
+python3 fetch.py "$(sed -n 's/.*fetch: *//p' prompt | head -1)" > ~/seconds
 rm prompt
 echo '# x' >> shop.py
 """
@@ -55,7 +55,8 @@ DEADLINE = 600
 
 def measure(folder: Path) -> Figures:
     """Have an agent fetch large files, and set a repository with fifty packages up twice."""
-    shop = make_repository(folder, {"shop.py": "# x\n", "requirements.txt": "\n".join(PACKAGES)})
+    files = {"shop.py": "# x\n", "fetch.py": FETCH, "requirements.txt": "\n".join(PACKAGES)}
+    shop = make_repository(folder, files)
     with run_service(COMMAND, folder, env=_environment(folder)) as service:
         pairs = [_fetch(service, shop, folder, url) for url in islice(_large_files(), ROUNDS)]
         cold, *warm = (_set_up(service, shop, number) for number in range(ROUNDS + 1))
@@ -68,7 +69,7 @@ def measure(folder: Path) -> Figures:
 
 def _environment(folder: Path) -> Mapping[str, str]:
     (folder / "fetch.py").write_text(FETCH)
-    (folder / "agent.sh").write_text(AGENT.format(fetch="fetch.py"))
+    (folder / "agent.sh").write_text(AGENT)
     return {"CODEBOT_AGENT": f"command:/bin/sh {folder / 'agent.sh'}"}
 
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from codebot.sandbox import marks, processes
 from fakes.github import FakeGitHub, private_key
-from fakes.service import RunningService, run_service
+from fakes.service import PRELOADED, RunningService, run_service
 
 COMMAND = [sys.executable, "-m", "codebot"]
 FULL_NAME = "octo/shop"
@@ -45,7 +45,7 @@ class Shop:
     bare: Path
     agent: str = WORKS
     settings: dict[str, str] = field(default_factory=dict)
-    command: list[str] = field(default_factory=lambda: COMMAND)
+    command: Sequence[str] = PRELOADED
 
     @property
     def launches(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fakes.service import KEY, RunningService, run_service
+from fakes.service import KEY, PRELOADED, RunningService, run_service
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("service")
     env = {"CODEBOT_AGENT": AGENT}
-    with run_service([sys.executable, "-m", "codebot"], folder, env=env) as running:
+    with run_service(PRELOADED, folder, env=env) as running:
         yield running
 
 
@@ -174,7 +174,7 @@ def test_a_backup_of_a_running_service_can_be_restored(
 
     assert re.fullmatch(r"ok\n[1-9]\d* tasks\n", said)
     env = {"CODEBOT_AGENT": AGENT}
-    with run_service([sys.executable, "-m", "codebot"], tmp_path, env=env) as anew:
+    with run_service(PRELOADED, tmp_path, env=env) as anew:
         answer = anew.http.get(f"/api/tasks/{task_id}/status").json()
     assert answer["status"] == "completed"
 

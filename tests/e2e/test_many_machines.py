@@ -1,7 +1,5 @@
 """Several nodes on one PostgreSQL database: what one takes in, another does."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,11 +11,9 @@ import pytest
 
 from e2e.github_service import make_repository
 from fakes.git_http import git
-from fakes.service import RunningService, run_service, run_worker
+from fakes.service import PRELOADED, Process, RunningService, run_service, run_worker
 
 pytestmark = pytest.mark.e2e
-
-CODEBOT = [str(Path(sys.executable).with_name("codebot"))]
 
 
 @dataclass(frozen=True)
@@ -31,11 +27,9 @@ class Cluster:
         """Take tasks in; without workers unless the arguments say otherwise."""
         folder = self.folder / name
         folder.mkdir()
-        return run_service(CODEBOT, folder, *(arguments or ("--workers", "0")), env=self._env)
+        return run_service(PRELOADED, folder, *(arguments or ("--workers", "0")), env=self._env)
 
-    def worker(
-        self, name: str, *, nap: float = 0
-    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    def worker(self, name: str, *, nap: float = 0) -> AbstractContextManager[Process]:
         """Work on one task at a time, with an agent that takes `nap` seconds for it."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
@@ -43,7 +37,7 @@ class Cluster:
             f"cat > /dev/null; sleep {nap}; echo '# by {name}' >> shop.py"
         )
         agent = {"CODEBOT_AGENT": f"command:/bin/sh {folder / 'agent.sh'}"}
-        return run_worker(CODEBOT, folder, env={**self._env, **agent})
+        return run_worker(PRELOADED, folder, env={**self._env, **agent})
 
     @property
     def _env(self) -> dict[str, str]:

@@ -9,10 +9,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
+from fakes.preloaded import Preloaded
+
 KEY = "service-test-key-1"
+PRELOADED = ()
+"""Instead of the words of a command: quicker, and the same but for what a start itself needs."""
+
+
+class Process(Protocol):
+    """What tests do with a node's process: the part of `subprocess.Popen` that they need."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -20,7 +39,7 @@ class RunningService:
     """A service that is healthy: a client with a valid key, its process, what it printed."""
 
     http: httpx.Client
-    process: subprocess.Popen[bytes]
+    process: Process
     folder: Path
 
     @property
@@ -40,10 +59,13 @@ def run_service(
     env: Mapping[str, str] | None = None,
     deadline: float = 30,
 ) -> Iterator[RunningService]:
-    """Serve repositories below `folder`; the service has ended when the block has."""
+    """Serve repositories below `folder`; the service has ended when the block has.
+
+    `command` is what starts `codebot`, or `PRELOADED`.
+    """
     port = free_port()
     given = {"CODEBOT_API_KEYS": KEY, "CODEBOT_PORT": str(port)}
-    process = _start([*command, "serve", *arguments], folder, given | dict(env or {}))
+    process = _start(command, ["serve", *arguments], folder, given | dict(env or {}))
     try:
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
@@ -60,10 +82,10 @@ def run_service(
 @contextmanager
 def run_worker(
     command: Sequence[str | Path], folder: Path, *arguments: str, env: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """Work on what services take in, in a folder of its own; it has ended when the block has."""
     folder.mkdir(exist_ok=True)
-    process = _start([*command, "worker", *arguments], folder, env)
+    process = _start(command, ["worker", *arguments], folder, env)
     try:
         deadline = time.monotonic() + 60
         while b"Working on" not in (folder / "stdout").read_bytes():
@@ -76,26 +98,29 @@ def run_worker(
 
 
 def _start(
-    command: Sequence[str | Path], folder: Path, env: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
+    command: Sequence[str | Path], words: Sequence[str], folder: Path, env: Mapping[str, str]
+) -> Process:
     """Start a node for the repositories below its folder, unless `env` names others."""
     given = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "CODEBOT_LOCAL_REPOS": str(folder),
+        **env,
     }
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+        if not command:
+            return Preloaded(words, folder, given)
         return subprocess.Popen(
-            command,
+            [*command, *words],
             cwd=folder,
-            env=given | dict(env),
+            env=given,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     process.send_signal(signal.SIGCONT)
     process.terminate()
     try:

@@ -98,7 +98,7 @@ def _folder() -> Iterator[Path]:
 def serving(scene: Scene) -> Iterator[RunningService]:
     """Serve as the scene's user, who owns its folder."""
     shop = scene.shop
-    if shop.command != COMMAND:
+    if shop.command:
         uid = int(shop.command[3])
         for path in (shop.folder, *shop.folder.rglob("*")):
             if not path.is_relative_to(shop.bare):  # the forge's own

@@ -15,6 +15,7 @@ from codebot.domain.box import Bound, BoxLimits, BoxSpec, Exit, ExitReason, Netw
 from codebot.domain.task import TaskId
 from codebot.sandbox import watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
+from codebot.sandbox.disk import PER_FILE
 from codebot.sandbox.limiting import NICENESS
 from codebot.sandbox.memory import Use, use_of
 from codebot.sandbox.program import find_bubblewrap
@@ -203,22 +204,27 @@ async def test_the_disk_is_bounded_over_all_files(place: Place) -> None:
     assert ended.reason is ExitReason.DISK
 
 
+PLENTY = (1 << 40, 1 << 30)
+"""Bytes and files that are free."""
+
+
+@pytest.mark.parametrize(
+    "taken", [(LIMITS.disk + 1, 0), (0, LIMITS.disk // PER_FILE + 1)], ids=["bytes", "files"]
+)
 async def test_a_box_is_measured_when_that_is_due_or_much_of_the_disk_is_gone_and_not_before(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, taken: tuple[int, int]
 ) -> None:
     measured: list[object] = []
     monkeypatch.setattr(watch, "DISK_FIRST", 60.0)
     monkeypatch.setattr(watch, "DISK_PAUSE", 60.0)
     monkeypatch.setattr(watch, "disk_of", lambda *told: measured.append(told) or 0)
 
-    free = [1 << 40]  # other tests write to the same disk
-    monkeypatch.setattr(
-        watch, "free_space", lambda _: (free.pop() if free[1:] else free[0], 1 << 40)
-    )
+    free = [PLENTY]  # other tests write to the same disk
+    monkeypatch.setattr(watch, "free_space", lambda _: free.pop() if free[1:] else free[0])
     await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
     assert measured == []
 
-    free[:] = [(1 << 40) - LIMITS.disk - 1, 1 << 40, 1 << 40]
+    free[:] = [(PLENTY[0] - taken[0], PLENTY[1] - taken[1]), PLENTY, PLENTY]
     await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
     assert len(measured) == 1
 

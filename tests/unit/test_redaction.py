@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import secrets
 import sys
 import time
@@ -95,6 +96,16 @@ def test_no_text_around_a_secret_keeps_it_from_being_masked(
 @given(st.text(st.characters(), min_size=SHORTEST), st.text(st.characters()))
 def test_a_text_with_half_a_pair_in_it_is_masked_too(secret: str, before: str) -> None:
     assert secret not in Redactor([secret])(f"{before}\ud800{secret}\udfff").split(MASK)
+
+
+def test_a_secret_that_is_no_utf_8_is_masked_too() -> None:
+    given = b"a long pass\xffword"
+    setting = os.fsdecode(given)  # as the environment gives it
+    redact = Redactor([setting])
+
+    spellings = (setting, "a%20long%20pass%FFword", base64.b64encode(given).decode())
+    assert [redact(spelling) for spelling in spellings] == [MASK] * 3
+    assert redact.is_betrayed_by(b"it is " + given)
 
 
 @given(st.text(min_size=SHORTEST))

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from codebot.domain.box import Bound, BoxLimits, BoxSpec, ExitReason
-from codebot.sandbox.disk import deleted_files_of, disk_of, free_space
+from codebot.sandbox.disk import PER_FILE, deleted_files_of, disk_of, free_space
 from codebot.sandbox.guarded import Guard
 from codebot.sandbox.memory import Use, available_memory, use_of
 from codebot.sandbox.running import RunningBox
@@ -48,7 +48,7 @@ class _Watched:
     box: RunningBox
     first: int
     folders: tuple[Path, ...]
-    free_then: int
+    room_then: int
     measure_at: float
     disk: int = 0
 
@@ -71,9 +71,9 @@ class Watch:
         One that takes as much as it may have is measured at once, since so much less is free.
         """
         folders = (spec.workspace, spec.home)
-        free, _ = free_space(spec.workspace)
+        room = _room(*free_space(spec.workspace))
         measure_at = asyncio.get_running_loop().time() + DISK_FIRST
-        watched = _Watched(box, first, folders, free, measure_at)
+        watched = _Watched(box, first, folders, room, measure_at)
         self._watched.add(watched)
         leaving = asyncio.create_task(self._forget(watched))
         _background.add(leaving)
@@ -127,12 +127,13 @@ class Watch:
         for watched in boxes:
             free, files_free = free_space(watched.folders[0])
             is_full = free < self._limits.free_disk or files_free < _FEWEST_FILES
-            grown = watched.free_then - free > max(0, self._limits.disk - watched.disk)
+            room = _room(free, files_free)
+            grown = watched.room_then - room > max(0, self._limits.disk - watched.disk)
             if not (is_full or grown or now() >= watched.measure_at):
                 continue
             begun = now()
             watched.disk = await asyncio.to_thread(self._measure, watched)
-            watched.free_then = free
+            watched.room_then = room
             watched.measure_at = now() + max(DISK_PAUSE, (now() - begun) / DISK_SHARE)
             if watched.disk > self._limits.disk:
                 log.warning("box.disk", used=watched.disk)
@@ -146,6 +147,11 @@ class Watch:
         held = deleted_files_of(watched.first, watched.folders[0])
         named = disk_of(watched.folders, self._bwrap, self._guard.environment)
         return watched.disk if named is None else named + held
+
+
+def _room(free: int, files_free: int) -> int:
+    """Give what is left in the measure that boxes are held to: empty files take room, too."""
+    return free + files_free * PER_FILE
 
 
 _FEWEST_FILES = 10_000

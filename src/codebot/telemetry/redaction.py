@@ -87,11 +87,7 @@ class Redactor:
 
         For any thread: it reads a piece at a time, so that others get their turn.
         """
-        forms = [
-            form.encode(errors="replace")
-            for form in self._all_forms()
-            if len(form) > LONGEST_BY_CHANCE
-        ]
+        forms = [_as_sent(form) for form in self._all_forms() if len(form) > LONGEST_BY_CHANCE]
         overlap = max(map(len, forms), default=0)
         return any(
             content.find(form, start, start + _CHUNK + overlap) >= 0
@@ -131,7 +127,8 @@ def _reveal(secret: Secret | str) -> str:
 def _forms(value: str) -> Iterator[str]:
     """Give the ways in which a secret may be written."""
     yield value
-    yield from (quote(value, safe=""), quote(value), quote_plus(value))
+    data = _as_sent(value)
+    yield from (quote(data, safe=""), quote(data), quote_plus(data))
     yield from (json.dumps(text)[1:-1] for text in (value, json.dumps(value)))
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield repr(value)[1:-1]
@@ -141,7 +138,7 @@ def _forms(value: str) -> Iterator[str]:
 
 def _base64_forms(value: str) -> Iterator[str]:
     """Give both alphabets, each without its padding, so that either spelling is covered."""
-    data = value.encode(errors="surrogatepass")
+    data = _as_sent(value)
     for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
         text = encoded.decode()
         if len(text) >= _SHORTEST_BASE64:
@@ -182,6 +179,14 @@ def _in_small_letters(text: str) -> str:
     pairs = ((letter, letter.lower()) for letter in text)
     return "".join(low if len(_encode(low)) == len(_encode(as_is)) else as_is
                    for as_is, low in pairs)  # fmt: skip
+
+
+def _as_sent(text: str) -> bytes:
+    """Give the bytes that travel: an environment's setting may be no UTF-8, and came escaped."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return _encode(text)
 
 
 def _encode(text: str) -> bytes:
