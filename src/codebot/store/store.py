@@ -19,7 +19,8 @@ from codebot.store.jobs import Jobs, NoJobs
 from codebot.store.pull_requests import PullRequests
 from codebot.store.request_keys import RequestKeys
 from codebot.store.runs import Runs
-from codebot.store.sqlite.file import BUSY_TIMEOUT, open_reader, open_writer
+from codebot.store.sqlite.checkpoints import Pace
+from codebot.store.sqlite.file import BUSY_TIMEOUT, open_checkpoints, open_reader, open_writer
 from codebot.store.sqlite.reader import SQLiteReader
 from codebot.store.sqlite.writer import SQLiteWriter
 from codebot.store.steps import Steps
@@ -125,7 +126,7 @@ class Opened:
 async def _open_file(path: Path, busy_timeout: timedelta) -> Opened:
     writing = await asyncio.to_thread(open_writer, path, busy_timeout=busy_timeout)
     reading = open_reader(path, busy_timeout=busy_timeout)
-    writer = SQLiteWriter(writing)
+    writer = SQLiteWriter(writing, open_checkpoints(path, Pace()))
 
     async def close() -> None:
         await writer.close()

@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from codebot.errors import ConfigError, NotFound, StoreUnavailable
+from codebot.store.sqlite.checkpoints import Checkpoints, Pace
 from codebot.store.sqlite.faults import store_faults
 from codebot.store.upgrade import REVISION, known_revision, make_tables, migrate
 
@@ -36,6 +37,14 @@ def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
         connection = engine.connect()
         _update(connection, path)
     return connection
+
+
+def open_checkpoints(path: Path, pace: Pace) -> Checkpoints:
+    """Open what keeps the log of a file short while it is written."""
+    with store_faults():
+        connection: sqlite3.Connection = sqlite3.connect(path, **_driver(timedelta(0)))
+        connection.execute("PRAGMA synchronous = FULL")
+        return Checkpoints(connection, path.with_name(f"{path.name}-wal"), pace)
 
 
 def open_reader(path: Path, *, busy_timeout: timedelta) -> sqlite3.Connection:
@@ -122,9 +131,17 @@ def _driver(busy_timeout: timedelta) -> dict[str, Any]:
 
 
 def _set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Make a commit a promise."""
+    """Make a commit a promise, and leave it to others to move it out of the log.
+
+    A log that somebody held for long is cut to the limit once it begins anew.
+    """
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 0",
+        f"journal_size_limit = {Pace().bound}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

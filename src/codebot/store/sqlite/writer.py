@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from codebot.store.database import Bulk
 from codebot.store.groups import Groups, Write, run_batch, run_each
+from codebot.store.sqlite.checkpoints import Checkpoints
 from codebot.store.sqlite.faults import store_faults
 
 T = TypeVar("T")
@@ -21,8 +22,9 @@ class SQLiteWriter:
     Only the transaction itself runs in the thread.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, checkpoints: Checkpoints) -> None:
         self._connection = connection
+        self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="codebot-store")
         self._groups = Groups(self._start)
 
@@ -38,12 +40,19 @@ class SQLiteWriter:
         """Finish what was asked for, then release the connection."""
         await self._groups.finish()
         self._thread.shutdown()
+        await self._checkpoints.close()
         self._connection.close()
 
     def _start(self, batch: Sequence[Write[Any, Any]]) -> asyncio.Future[list[Any]]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._transact, batch)
+        loop = asyncio.get_running_loop()
+        committed = loop.run_in_executor(self._thread, self._transact, batch)
+        committed.add_done_callback(lambda _: self._checkpoints.wrote())
+        return committed
 
     def _transact(self, batch: Sequence[Write[Any, Any]]) -> list[Any]:
         """Write everything and commit; the only code that runs in the writer thread."""
-        with store_faults(), self._connection.begin():
-            return run_batch(self._connection, batch)
+        with store_faults():
+            if self._checkpoints.is_due:
+                self._checkpoints.move_rest(self._connection.connection.cursor())
+            with self._connection.begin():
+                return run_batch(self._connection, batch)
