@@ -40,11 +40,10 @@ async def reach(task_id: str, point: str, kill: Callable[[], None] = die) -> Non
     points = json.loads(plan.read_text()).get(task_id, []) if plan.exists() else []
     done = FOLDER / f"{task_id}.done"
     past = int(done.read_text()) if done.exists() else 0
-    while DYING:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    if past < len(points) and points[past] == point:
-        while not (FOLDER / "armed").exists():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    is_next = past < len(points) and points[past] == point
+    while DYING or (is_next and not (FOLDER / "armed").exists()):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # a death is that of one point, or they could not be counted
+    if is_next:
         done.write_text(str(past + 1))
         kill()
 

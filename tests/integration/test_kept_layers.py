@@ -21,6 +21,7 @@ from codebot.workspace.layers import Layers
 from codebot.workspace.means import Means
 from codebot.workspace.places import Places
 from codebot.workspace.shelf import Shelf
+from fakes.clock import until
 from fakes.workshop import NAME, OWNER, Workshop, open_workshop, record, task_id, tip
 
 FILES: dict[str, str | bytes] = {
@@ -188,6 +189,26 @@ async def test_two_tasks_that_begin_at_once_wait_for_one_set_up(keeping: Keeping
     )
     assert keeping.ran == 1
     assert len({one.layer for one in provided}) == 1
+
+
+async def test_a_set_up_whose_task_is_cancelled_is_done_by_the_next_who_wants_it(
+    keeping: Keeping,
+) -> None:
+    checkouts = [await keeping.shop.prepare(number) for number in (1, 2)]
+    slow = replace(RECIPE, setup=f"echo begun >> ~/begun; sleep 0.5; {RECIPE.setup}")
+    first = asyncio.create_task(keeping.provide(1, checkouts[0], slow))
+    await until(lambda: any(keeping.shelf.folder.glob(".new-*/home/begun")))
+    second = asyncio.create_task(keeping.provide(2, checkouts[1], slow))
+    await asyncio.sleep(0.05)  # so that it waits
+    first.cancel()
+    await asyncio.wait([first])
+    await keeping.shop.sandbox.reap(task_id(1))  # as it is done with a task that was cancelled
+    await keeping.shop.workspaces.remove(task_id(1))
+    provided = await second
+    assert provided.run is not None
+    assert (provided.run.why, keeping.ran) == ("", 2)
+    assert provided.layer is not None
+    assert {"begun", "tool"} <= set(files_in(provided.layer.home))
 
 
 async def test_of_a_set_up_that_fails_all_who_wait_are_told_and_nothing_is_kept(

@@ -267,7 +267,7 @@ asyncio.run(mirrors.refresh(repository, forge))
 
 @pytest.mark.parametrize(
     "damage",
-    ["no HEAD", "no objects", "empty pack", "stale lock", "empty ref"],
+    ["no HEAD", "no objects", "empty pack", "empty ref"],
 )
 async def test_a_damaged_mirror_is_made_anew(shop: Workshop, damage: str) -> None:
     await shop.prepare(1)
@@ -291,10 +291,28 @@ def _do_damage(mirror: Path, damage: str) -> None:
                 if file.is_file():
                     file.chmod(0o600)
                     file.write_bytes(b"")
-        case "stale lock":
-            (mirror / "refs" / "heads" / "main.lock").touch()
         case "empty ref":
             (mirror / "refs" / "heads" / "main").write_text("")
+
+
+@pytest.mark.parametrize(
+    "lock", ["refs/heads/main.lock", "refs/heads/gone.lock", "packed-refs.lock"]
+)
+async def test_a_lock_that_a_killed_git_left_goes_and_who_stands_on_the_mirror_notices_nothing(
+    shop: Workshop, lock: str
+) -> None:
+    there = shop.server.path(OWNER, NAME)
+    git("branch", "gone", cwd=there)
+    await shop.prepare(1)
+    before = shop.mirror.stat().st_ino
+    shop.server.commit(OWNER, NAME, {"later.txt": "x"})
+    git("branch", "-D", "gone", cwd=there)
+    (shop.mirror / lock).parent.mkdir(parents=True, exist_ok=True)
+    (shop.mirror / lock).touch()
+    checkout = await shop.prepare(2)
+    assert (checkout.tree / "later.txt").exists()
+    assert shop.mirror.stat().st_ino == before
+    assert list(shop.mirror.rglob(f"codebot/keep/{task_id(1)}")) != []
 
 
 async def test_packs_of_a_killed_fetch_are_swept_away(shop: Workshop) -> None:

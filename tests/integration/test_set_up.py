@@ -1,5 +1,6 @@
 """A repository is set up in a real box, and its tests run where no agent has been."""
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from codebot.pipeline.testing import Trial
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
 from codebot.sandbox.program import find_bubblewrap
 from fakes.at_once import at_once
+from fakes.clock import until
 from fakes.egress import NoEgress
 from fakes.git_http import git
 from fakes.story import Act, Story, open_story
+from fakes.workshop import task_id, work_branch
 
 INSTALLS = """\
 mkdir -p "$HOME/tool" node_modules junk
@@ -294,3 +297,32 @@ def trial_of(story: Story) -> Trial:
     assert isinstance(checkout, Checkout)
     assert isinstance(environment, Environment)
     return Trial(story.task, checkout, environment)
+
+
+async def test_a_base_run_whose_task_is_cancelled_is_done_by_another_and_kept_right(
+    tmp_path: Path, box: Sandbox
+) -> None:
+    command = TestCommand("echo up >> ~/up; sleep 0.5; test -e shop.py", "task")
+    async with open_story(tmp_path, act(MENDS), sandbox=box) as story:
+        testing = story.pipeline.tools.testing
+        trials = [await another_trial(story, number) for number in (1, 2)]
+        first = asyncio.create_task(testing.run_base(trials[0], command))
+        await until((trials[0].checkout.repository.parent / "base" / "home" / "up").exists)
+        second = asyncio.create_task(testing.run_base(trials[1], command))
+        await asyncio.sleep(0.05)  # so that it waits
+        first.cancel()
+        await asyncio.wait([first])
+        await box.reap(trials[0].task.id)  # as it is done with a task that was cancelled
+        await story.workspaces.remove(trials[0].task.id)
+        assert (await second).is_good
+        assert (await testing.run_base(trials[1], command)).is_good
+
+
+async def another_trial(story: Story, number: int) -> Trial:
+    """Give a further task on the story's repository, ready to be worked on."""
+    task = replace(story.task, id=task_id(number))
+    repository = task.request.repository
+    checkout = await story.workspaces.prepare(
+        task.id, repository, None, story.forge, work_branch=work_branch(number)
+    )
+    return Trial(task, checkout, Environment(SetUpState.NOTHING_TO_DO))

@@ -30,7 +30,7 @@ SAID = [
     ("fatal: write error: No space left on device", Trouble.DISK_FULL),
     ("fatal: not a git repository: '/mirrors/x.git'", Trouble.DAMAGED),
     ("error: object file ./objects/1f/0c is empty", Trouble.DAMAGED),
-    ("fatal: Unable to create '/m/packed-refs.lock': File exists.", Trouble.DAMAGED),
+    ("fatal: Unable to create '/m/packed-refs.lock': File exists.", Trouble.LOCKED),
     ("fatal: couldn't find remote ref refs/heads/x", Trouble.NO_SUCH_REF),
     ("fatal: remote error: access denied or repository not exported: /x", Trouble.REFUSED),
     ("fatal: remote error: upload-pack: not our ref 1f0c", Trouble.BROKEN_THERE),

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from codebot.workspace.single_flight import SingleFlight
+from codebot.workspace.single_flight import Relay, SingleFlight
 
 
 class Work:
@@ -23,7 +23,9 @@ class Work:
             raise self.error
 
 
-async def begin(flights: SingleFlight, work: Work, callers: int) -> list[asyncio.Task[None]]:
+async def begin(
+    flights: "SingleFlight[None] | Relay[None]", work: Work, callers: int
+) -> list[asyncio.Task[None]]:
     tasks = [asyncio.create_task(flights.join("m", work)) for _ in range(callers)]
     await asyncio.sleep(0)  # the callers take off
     await asyncio.sleep(0)  # the work begins
@@ -92,3 +94,41 @@ async def test_who_leaves_last_leaves_when_the_work_has_put_its_things_away() ->
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert is_tidy
+
+
+async def test_of_a_relay_too_all_share_one_result_and_one_error() -> None:
+    relay, work = Relay[None](), Work()
+    callers = await begin(relay, work, 3)
+    work.error = ValueError("no")
+    work.gate.set()
+    said = await asyncio.gather(*callers, return_exceptions=True)
+    assert [str(error) for error in said] == ["no"] * 3
+    assert work.started == 1
+    work.error = None
+    await relay.join("m", work)
+
+
+async def test_when_who_works_is_cancelled_one_of_those_who_wait_does_it_by_means_of_its_own() -> (
+    None
+):
+    relay, first, second = Relay[None](), Work(), Work()
+    (leading,) = await begin(relay, first, 1)
+    waiting = [asyncio.create_task(relay.join("m", second)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert second.started == 0
+    leading.cancel()
+    await asyncio.wait([leading])
+    assert first.cancelled
+    second.gate.set()
+    await asyncio.gather(*waiting)
+    assert (first.started, second.started) == (1, 1)
+
+
+async def test_who_only_waits_can_leave_a_relay_alone() -> None:
+    relay, work = Relay[None](), Work()
+    leading, waiting = await begin(relay, work, 2)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    work.gate.set()
+    await leading
+    assert (work.started, work.cancelled) == (1, False)

@@ -25,7 +25,9 @@ class Trouble(Enum):
     FLAWED = "flawed"
     """An object that came does not pass git's check."""
     DAMAGED = "damaged"
-    """Our own copy of the repository is broken, or a killed git left a lock in it."""
+    """Our own copy of the repository is broken."""
+    LOCKED = "locked"
+    """A lock is in the way: of another git, or of one that was killed."""
 
 
 _NOISE = re.compile(r"^warning: Skipping unknown msg id .*\n?", re.MULTILINE)
@@ -56,6 +58,7 @@ _SIGNS: tuple[tuple[Trouble, str], ...] = (
     (Trouble.BROKEN_THERE, r"not our ref"),
     (Trouble.REFUSED, r"^fatal: remote error:"),
     (Trouble.FLAWED, r"fsck error in pack"),
+    (Trouble.LOCKED, r"\.lock': File exists"),
     (
         Trouble.BROKEN_THERE,  # what came cannot be unpacked
         (
@@ -68,7 +71,7 @@ _SIGNS: tuple[tuple[Trouble, str], ...] = (
         (
             r"not a git repository|is (?:empty|corrupt)|missing (?:blob|tree|commit|object)"
             r"|unable to read tree|bad (?:object|pack(?! header))|loose object|invalid sha1 pointer"
-            r"|point to a valid object|\.lock': File exists"
+            r"|point to a valid object"
         ),
     ),
     (

@@ -39,7 +39,7 @@ from codebot.verify.verdict import (
     untested,
 )
 from codebot.workspace.places import Places
-from codebot.workspace.single_flight import SingleFlight
+from codebot.workspace.single_flight import Relay
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class Testing:
     base_runs: BaseRuns
     timeout: timedelta
     redact: Callable[[str], str]
-    flights: SingleFlight[TestRun] = field(default_factory=SingleFlight)
+    bases: Relay[TestRun] = field(default_factory=Relay)
 
     @asynccontextmanager
     async def beside(self, trial: Trial) -> AsyncIterator["asyncio.Task[TestRun | None]"]:
@@ -178,7 +178,7 @@ class Testing:
         kept = await asyncio.to_thread(self.base_runs.find, key)
         if kept is not None:
             return kept
-        run = await self.flights.join(
+        run = await self.bases.join(
             key, lambda: self._run_at(trial, BASE, trial.checkout.base_commit, command)
         )
         await asyncio.to_thread(self.base_runs.keep, key, run)

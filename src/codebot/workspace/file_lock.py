@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from codebot.sandbox.locks import let_go, try_to_lock
+from codebot.sandbox.locks import ALONE, let_go, try_to_lock
 
 PAUSE = 0.05
 """Seconds between two tries. A blocking `flock` would hold a thread that nobody can cancel."""
 
 
 @asynccontextmanager
-async def file_lock(path: Path) -> AsyncIterator[None]:
-    """Hold an exclusive lock on `path` for the block; the kernel frees it when we die."""
+async def file_lock(path: Path, kind: int = ALONE) -> AsyncIterator[None]:
+    """Hold a lock on `path` for the block, alone or together; the kernel frees it when we die."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not try_to_lock(descriptor):  # noqa: ASYNC110 - another process wakes nobody here
+        while not try_to_lock(descriptor, kind):  # noqa: ASYNC110 - another process wakes nobody here
             await asyncio.sleep(PAUSE)
         yield
     finally:

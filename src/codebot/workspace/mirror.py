@@ -8,14 +8,18 @@ import asyncio
 import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from codebot.domain.ports import Readable
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.task import TaskId
 from codebot.git.git import Git, GitResult
 from codebot.git.trouble import Trouble
+from codebot.sandbox.locks import TOGETHER
 from codebot.workspace.branches import find_branch, require_branch, require_room, require_room_there
 from codebot.workspace.clone_errors import IN_PART, clone_failed
 from codebot.workspace.fetching import WHOLE, Way, by_name, ways_to
@@ -37,6 +41,8 @@ _MAY_PASS = frozenset({Trouble.UNREACHABLE, None})
 
 UNCHECKED = "unchecked"
 """A file in a mirror that has objects which no git has looked at."""
+
+log = structlog.get_logger(__name__)
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -123,12 +129,14 @@ class Mirrors:
 
     async def keep(self, mirror: Path, task_id: TaskId, commit: str) -> None:
         """Pin the base of a task, so that it outlives its branch."""
-        await self._git.run("update-ref", _keep_ref(task_id), commit, cwd=mirror)
+        async with _writing_refs(mirror):
+            await self._git.run("update-ref", _keep_ref(task_id), commit, cwd=mirror)
 
     async def release(self, mirror: Path, task_id: TaskId) -> None:
         """Unpin the base of a task; fine when it is not pinned."""
         if _is_there(mirror):
-            await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
+            async with _writing_refs(mirror):
+                await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
 
     def kept(self) -> list[Kept]:
         """Give all mirrors as what could be removed for room: one that no task stands on."""
@@ -172,6 +180,9 @@ class Mirrors:
         if _is_there(mirror):
             await asyncio.to_thread(_remove_leftovers, mirror)
             fetched = await self._fetch(way, mirror, repository, forge)
+            if fetched.trouble is Trouble.LOCKED:
+                await _remove_locks(mirror)
+                fetched = await self._fetch(way, mirror, repository, forge)
             if fetched.trouble is not Trouble.DAMAGED:
                 return fetched
         return await self._clone(way, mirror, repository, forge)
@@ -240,6 +251,28 @@ def _remove_leftovers(mirror: Path) -> None:
     """Remove the packs that a killed fetch began: nobody else writes any here."""
     for leftover in (mirror / "objects" / "pack").glob("tmp_*"):
         leftover.unlink()
+
+
+def _writing_refs(mirror: Path) -> AbstractAsyncContextManager[None]:
+    """Have it known that a git of ours writes refs beside the one that fetches."""
+    return file_lock(mirror.with_suffix(".refs"), TOGETHER)
+
+
+async def _remove_locks(mirror: Path) -> None:
+    """Remove what killed gits left locked, once no other of ours writes there.
+
+    A mirror that is made anew for it would be taken away from the tasks that stand on it.
+    """
+    async with file_lock(mirror.with_suffix(".refs")):
+        removed = await asyncio.to_thread(_remove_each, mirror)
+    log.warning("mirror.unlocked", locks=removed)
+
+
+def _remove_each(mirror: Path) -> list[str]:
+    locks = [*mirror.glob("*.lock"), *(mirror / "refs").rglob("*.lock")]
+    for lock in locks:
+        lock.unlink(missing_ok=True)
+    return list(map(str, locks))
 
 
 def _put_in_place(new: Path, mirror: Path) -> None:

@@ -22,7 +22,7 @@ from uuid import uuid4
 from codebot.domain.task import TaskId
 from codebot.sandbox.locks import TOGETHER, let_go, try_to_lock
 from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors, make_private
-from codebot.workspace.single_flight import SingleFlight
+from codebot.workspace.single_flight import Relay
 
 ABOUT, SETTLED = "about.json", "settled"
 BEING_MADE, BEING_REMOVED = ".new-", ".gone-"
@@ -99,19 +99,20 @@ class Shelf:
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder.absolute()
         self._clock = clock
-        self._flights: SingleFlight[None] = SingleFlight()
+        self._makers: Relay[None] = Relay()
         self._settling: set[asyncio.Task[None]] = set()
 
     async def hold(self, name: str, make: Make) -> Hold:
         """Give the entry of this name, made now if there is none, by one caller for all.
 
-        Raises what `make` raises, and `DiskFull`; nothing half made is left then.
+        One who is cancelled meanwhile leaves that to the next. Raises what `make` raises, and
+        `DiskFull`; nothing half made is left then.
         """
         while True:
             held = self.take(name)
             if held is not None:
                 return held
-            await self._flights.join(name, partial(self._make, name, make))
+            await self._makers.join(name, partial(self._make, name, make))
 
     def take(self, name: str) -> Hold | None:
         """Hold an entry that is there; None when there is none."""

@@ -1,4 +1,7 @@
-"""Many callers, one piece of work: who arrives while it is done shares its result."""
+"""Many callers, one piece of work: who arrives while it is done shares its result.
+
+It is nobody's own (`SingleFlight`), or done by one of them for all (`Relay`).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -48,3 +51,34 @@ class SingleFlight(Generic[T]):
     def _land(self, key: str, flight: _Flight[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+class Relay(Generic[T]):
+    """Does one piece of work per key at a time, by the first caller's means.
+
+    What a task does in its own boxes and folders goes with the task: when the caller who works is
+    cancelled, the work ends, and one of those who wait begins anew by means of its own.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[str, asyncio.Future[T]] = {}
+
+    async def join(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
+        """Wait for the work that is done under `key`, or do it; result and error are everyone's."""
+        while (turn := self._turns.get(key)) is not None:
+            await asyncio.wait([turn])
+            if not turn.cancelled():
+                return turn.result()
+        turn = self._turns[key] = asyncio.get_running_loop().create_future()
+        try:
+            result = await start()
+        except Exception as error:
+            turn.set_exception(error)
+            turn.exception()  # there need not be anybody who waits for it
+            raise
+        else:
+            turn.set_result(result)
+            return result
+        finally:
+            turn.cancel()  # does nothing when it is done
+            del self._turns[key]
