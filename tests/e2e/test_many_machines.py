@@ -1,5 +1,6 @@
 """Several nodes on one PostgreSQL database: what one takes in, another does."""
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +15,9 @@ from fakes.git_http import git
 from fakes.service import PRELOADED, Process, RunningService, run_service, run_worker
 
 pytestmark = pytest.mark.e2e
+
+TAKEOVER = 30
+"""Seconds until a run of a dead node is claimed by another."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class Cluster:
             "CODEBOT_LOG_FORMAT": "json",
         }
 
-    def submit(self, api: RunningService) -> str:
+    def submit(self, api: RunningService, tests: str = "grep -q by shop.py") -> str:
         body = {
             "repository_url": str(self.folder / "origin.git"),
             "description": "Mend the shop",
-            "test_command": "grep -q by shop.py",
+            "test_command": tests,
         }
         answer = api.http.post("/api/tasks/submit", json=body)
         assert answer.status_code == 202, answer.text
@@ -83,6 +87,12 @@ def kinds(api: RunningService, task_id: str) -> list[str]:
     return [event["type"] for event in found]
 
 
+def is_at_work(api: RunningService, task_id: str) -> bool:
+    """Say whether an agent was started."""
+    found = api.http.get(f"/api/v1/tasks/{task_id}/events").json()["items"]
+    return any(event["data"].get("phase") == "agent" for event in found)
+
+
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:
     """Give the seconds that it took."""
     began = time.monotonic()
@@ -103,7 +113,7 @@ def test_a_task_taken_in_at_one_node_is_done_by_another_and_followed_at_a_third(
 ) -> None:
     with cluster.api("one") as one, cluster.api("two") as two, cluster.worker("three", nap=2):
         task_id = cluster.submit(one)
-        wait_for(lambda: whole(two, task_id)["phase"] == "agent", "the agent, seen from afar")
+        wait_for(lambda: is_at_work(two, task_id), "the agent, seen from afar")
         assert "run.started" in kinds(two, task_id)
 
         wait_for(lambda: completed(two, task_id), "the end")
@@ -112,3 +122,56 @@ def test_a_task_taken_in_at_one_node_is_done_by_another_and_followed_at_a_third(
         assert kinds(one, task_id)[-1] == "task.finished"
         assert cluster.changed(whole(one, task_id)["branch_name"]) == "# by three"
     assert not (cluster.folder / "one" / "codebot_workspace").exists()
+
+
+def test_what_a_killed_node_worked_on_is_begun_anew_by_another_within_half_a_minute(
+    cluster: Cluster,
+) -> None:
+    with cluster.api("api") as api, cluster.worker("doomed", nap=40) as doomed:
+        task_id = cluster.submit(api)
+        wait_for(lambda: is_at_work(api, task_id), "the agent of the first")
+        with cluster.worker("heir"):
+            doomed.kill()
+            took = wait_for(lambda: kinds(api, task_id).count("run.started") == 2, "the heir")
+            wait_for(lambda: completed(api, task_id), "the end")
+
+    assert took <= TAKEOVER
+    assert cluster.changed(whole_branch(cluster)) == "# by heir"
+
+
+def test_a_node_that_stood_still_and_wakes_up_writes_and_pushes_nothing(cluster: Cluster) -> None:
+    with cluster.api("api") as api, cluster.worker("still", nap=15) as still:
+        task_id = cluster.submit(api)
+        wait_for(lambda: is_at_work(api, task_id), "the agent of the first")
+        still.send_signal(signal.SIGSTOP)
+        with cluster.worker("heir"):
+            wait_for(lambda: completed(api, task_id), "the end", 90)
+            told = kinds(api, task_id)
+
+            still.send_signal(signal.SIGCONT)
+            log = cluster.folder / "still" / "stderr"
+            wait_for(lambda: "run.lost" in log.read_text(), "it to notice")
+
+            again = cluster.submit(api)
+            wait_for(lambda: completed(api, again), "another task, by either")
+            assert kinds(api, task_id) == told
+            assert cluster.changed(whole(api, task_id)["branch_name"]) == "# by heir"
+
+
+def test_work_that_was_collected_is_tested_and_published_by_another_node(
+    cluster: Cluster,
+) -> None:
+    with cluster.api("api") as api, cluster.worker("doomed") as doomed:
+        task_id = cluster.submit(api, tests="sleep 3; grep -q by shop.py")
+        wait_for(lambda: "change.collected" in kinds(api, task_id), "the work of the first")
+        doomed.kill()
+        with cluster.worker("heir"):
+            wait_for(lambda: completed(api, task_id), "the end", 90)
+
+    assert cluster.changed(whole_branch(cluster)) == "# by doomed"
+
+
+def whole_branch(cluster: Cluster) -> str:
+    """Give the only branch that tasks have made."""
+    (branch,) = cluster.branches()
+    return branch

@@ -42,8 +42,8 @@ from codebot.git.git import Git
 from codebot.pipeline import Pipeline
 from codebot.pipeline.kept_layers import KeptLayers
 from codebot.pipeline.set_up import SetUps
-from codebot.pipeline.steps import Tools
 from codebot.pipeline.testing import Testing
+from codebot.pipeline.tools import Tools
 from codebot.publish.pull_request import Publisher
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.submit import submit_task

@@ -120,6 +120,20 @@ async def test_a_cancelled_agent_reaches_no_model_and_its_token_is_gone(tmp_path
         assert story.pipeline.tools.agent.gateway._find(job.gateway.token.reveal().encode()) is None
 
 
+async def test_another_node_keeps_what_was_collected_of_a_cancelled_task(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        story.workspaces.node = "one"
+        await story.tell_until("step.finished", "collect")
+        await story.queue.cancel(story.new.id, BY)
+
+        story.workspaces.node = "two"
+        await story.queue.finish(story.run, await story.tell())
+
+        assert story.task.status is TaskStatus.CANCELLED
+        assert branch_there(story)
+        assert leavings(story, tmp_path) == []
+
+
 @pytest.mark.parametrize("crash", ["before the worker hears", "while it ends"])
 async def test_a_cancelled_task_never_goes_on_after_a_crash(tmp_path: Path, crash: str) -> None:
     async with open_story(tmp_path, Act(MENDS)) as story:

@@ -55,6 +55,24 @@ async def test_where_the_forge_said_no_only_publishing_is_repeated(tmp_path: Pat
         assert opened.head == story.new.branch_name
 
 
+async def test_another_node_publishes_what_the_first_had_collected(tmp_path: Path) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+        story.workspaces.node = "one"
+        story.forge.refusal = ForgeForbidden("The App may not open pull requests.")
+        await fail(story)
+        story.forge.refusal = None
+
+        story.workspaces.node = "two"
+        await retry(story)
+        result = await story.tell()
+
+        assert result.status is TaskStatus.COMPLETED
+        assert len(story.agent.jobs) == 1
+        assert "# mended" in git("show", f"{story.new.branch_name}:shop.py", cwd=story.origin)
+        await story.queue.finish(story.run, result)
+        assert await story.store.parcels.get(story.run) is None
+
+
 async def test_a_retry_that_dies_while_it_goes_on_goes_on(tmp_path: Path) -> None:
     async with open_story(tmp_path, Act(MENDS)) as story:
         story.forge.refusal = ForgeForbidden("The App may not open pull requests.")

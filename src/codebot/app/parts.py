@@ -24,7 +24,7 @@ from codebot.gateway.egress.ledger import EgressLedger
 from codebot.gateway.gateway import Gateway
 from codebot.git.git import Git
 from codebot.pipeline import Pipeline
-from codebot.pipeline.steps import Tools
+from codebot.pipeline.tools import Tools
 from codebot.publish.pull_request import Publisher
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker

@@ -18,7 +18,7 @@ from codebot.domain.status import TaskStatus, is_final
 from codebot.domain.task import Task, TaskId, TaskRequest
 from codebot.errors import ConfigError, RunLost
 from codebot.intake.submission import task_request
-from codebot.pipeline.steps import ROUNDS
+from codebot.pipeline.recorded import ROUNDS
 from codebot.queue.lock import unusable
 from codebot.queue.submit import submit_task
 from codebot.sandbox.held_folder import held_folder

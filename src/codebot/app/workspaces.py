@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from codebot.app.forges import large_file_transfers, repository_rules
 from codebot.app.ground import Ground
+from codebot.app.storage import node_name
 from codebot.app.way_out import authority_file
 from codebot.domain.ports import Sandbox
 from codebot.gateway.registries.authority import authority_pieces
@@ -44,6 +46,7 @@ def make_workspaces(
         transfers=large_file_transfers(settings),
         means=ground.chosen.means,
         templates=ground.templates,
+        node="" if isinstance(settings.database, Path) else node_name(settings.work_dir),
     )
 
 

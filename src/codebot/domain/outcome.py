@@ -82,6 +82,8 @@ class Checkout:
 
     With `layers`, the topmost first, the tree is what a box sees of them and of `tree` above them:
     that folder then holds only what was changed. `home_layers` are the same for `home`.
+
+    `node` is where that is, "" where there is only one.
     """
 
     tree: Path
@@ -94,6 +96,7 @@ class Checkout:
     gaps: tuple[Gap, ...] = ()
     layers: tuple[Path, ...] = ()
     home_layers: tuple[Path, ...] = ()
+    node: str = ""
 
 
 class AgentOutcome(StrEnum):

@@ -16,8 +16,10 @@ from codebot.domain.repository import ForgeKind
 from codebot.domain.run import Run, RunResult
 from codebot.errors import ForgeError, RunLost
 from codebot.pipeline.cancelling import put_away
+from codebot.pipeline.recorded import ROUNDS
 from codebot.pipeline.retrying import take_over
-from codebot.pipeline.steps import ROUNDS, TaskSteps, Tools
+from codebot.pipeline.steps import TaskSteps
+from codebot.pipeline.tools import Tools
 from codebot.publish.wording import Work
 from codebot.store.journal import Journal
 
@@ -46,7 +48,7 @@ class Pipeline:
             steps = TaskSteps(self.tools, journal, run, task, forge)
             if task.cancel_wished_by is not None:
                 return await put_away(steps, task.cancel_wished_by)
-            await take_over(self.tools.store, run)
+            await take_over(self.tools, run)
             return await _tell(steps)
         finally:  # nothing is told of a task after its end, however it came
             self.tools.workspaces.release(run.task_id)

@@ -40,13 +40,13 @@ async def put_away(steps: TaskSteps, by: str) -> RunResult:
 
 async def _keep_work(steps: TaskSteps) -> str:
     """Keep the change that the run has collected, if it has; say where it is."""
-    found = await steps.collected()
-    if found is None:
-        return ""
-    checkout, change = found
     tools = steps.tools
     try:
         async with asyncio.timeout(LONGEST_KEEPING.total_seconds()):
+            found = await steps.collected()
+            if found is None:
+                return ""
+            checkout, change = found
             await tools.publisher.push(steps.forge, checkout, steps.task, change, steps.effects)
             await _find_pull_request(steps, change)
     except (RunLost, StoreUnavailable):

@@ -13,8 +13,9 @@ from codebot.domain.environment import Environment, Recipe, TestCommand
 from codebot.domain.outcome import Checkout, Verdict
 from codebot.domain.ports import Forge
 from codebot.domain.task import Task
-from codebot.pipeline.steps import Tools, find_environment
+from codebot.pipeline.steps import find_environment
 from codebot.pipeline.testing import Trial
+from codebot.pipeline.tools import Tools
 from codebot.store.egress import AccessTotal
 from codebot.verify.verdict import judge, untested
 

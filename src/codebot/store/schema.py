@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     FromClause,
     Index,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -177,6 +178,16 @@ effects = Table(
     Column("ended_at", TEXT),
     Column("result", TEXT),
     PrimaryKeyConstraint("task_id", "kind", "name"),
+)
+
+# The newest change of a task that is not done, for a node that never saw its workspace.
+parcels = Table(
+    "parcels",
+    metadata,
+    Column("task_id", TEXT, primary_key=True, nullable=False),
+    Column("run_id", TEXT, nullable=False),
+    Column("round", INTEGER, nullable=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 # What the boxes of a task reached and were refused, added up over accesses that were alike.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import PullRequest, Usage
@@ -19,7 +19,7 @@ from codebot.store.events import EventRecord
 from codebot.store.fence import require_run
 from codebot.store.query import Query
 from codebot.store.rows import time_text
-from codebot.store.schema import steps, tasks
+from codebot.store.schema import parcels, steps, tasks
 
 _RESULT = Query(
     select(steps.c.result).where(
@@ -108,7 +108,10 @@ class Steps:
         return [StepRecord(step, round_, bool(done), code) for step, round_, done, code in rows]
 
     async def inherit(self, run: Run, earlier: RunId) -> None:
-        """Take the steps over that an earlier run of the task finished, with their results."""
+        """Take the steps over that an earlier run of the task finished, with their results.
+
+        What it kept for other nodes is this one's, too.
+        """
 
         def inherit(connection: Connection) -> None:
             require_run(connection, run)
@@ -116,6 +119,10 @@ class Steps:
             rows = [{**row, "run_id": run.id} for row in connection.execute(finished).mappings()]
             if rows:
                 connection.execute(insert(steps), rows)
+            theirs = update(parcels).where(
+                parcels.c.task_id == run.task_id, parcels.c.run_id == earlier
+            )
+            connection.execute(theirs.values(run_id=run.id))
             self._record.of_run(connection, run, [(EventType.RUN_RESUMED, {"from": earlier})])
 
         await self._writer.write(inherit)
@@ -152,6 +159,18 @@ class Steps:
             self._record.of_run(connection, run, [*events, told])
 
         await self._writer.write(finish)
+
+    async def forget(self, run: Run, after: int) -> None:
+        """Let what followed a round be done again; with 0, all that stands on the workspace."""
+
+        def forget(connection: Connection) -> None:
+            require_run(connection, run)
+            of_run = delete(steps).where(steps.c.run_id == run.id)
+            connection.execute(of_run.where(steps.c.round > after))
+            if after == 0:
+                connection.execute(of_run.where(steps.c.step == "set_up"))
+
+        await self._writer.write(forget)
 
     async def note(self, run: Run, changes: TaskChanges, events: Sequence[EventData] = ()) -> None:
         """Record, in the middle of a step, what has changed already and what to tell."""

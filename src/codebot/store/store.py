@@ -16,6 +16,7 @@ from codebot.store.effects import Effects
 from codebot.store.egress import Accesses
 from codebot.store.events import EventRecord, Events
 from codebot.store.jobs import Jobs, NoJobs
+from codebot.store.parcels import Parcels
 from codebot.store.pull_requests import PullRequests
 from codebot.store.request_keys import RequestKeys
 from codebot.store.runs import Runs
@@ -76,6 +77,7 @@ class Store:
         self.events = Events(writer, reader, record)
         self.logs = AgentLog(writer, reader, redact)
         self.diffs = Diffs(writer, reader, redact)
+        self.parcels = Parcels(writer, reader)
         self.egress = Accesses(writer, reader, record, redact)
         self.pull_requests = PullRequests(writer, reader, redact)
 

@@ -21,6 +21,7 @@ from codebot.store.schema import (
     egress,
     events,
     is_live,
+    parcels,
     request_keys,
     runs,
     steps,
@@ -51,7 +52,7 @@ _EXPIRED = Query(
     .limit(bindparam("limit"))
 )
 _LONG_TABLES = (agent_log, events)
-_SHORT_TABLES = (descriptions, diffs, effects, egress, request_keys, steps, runs)
+_SHORT_TABLES = (descriptions, diffs, effects, egress, parcels, request_keys, steps, runs)
 _ROWS_AT_ONCE = 500
 _NEWER_THAN_ALL = 1 << 62
 

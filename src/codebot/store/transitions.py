@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from codebot.domain.conclusion import cancelled
 from codebot.domain.event import EventType
@@ -24,7 +24,7 @@ from codebot.domain.status import (
 from codebot.store.events import EventRecord
 from codebot.store.jobs import Jobs
 from codebot.store.rows import failure_columns, time_text
-from codebot.store.schema import runs, tasks
+from codebot.store.schema import parcels, runs, tasks
 
 _TASK = select(tasks.c.status, tasks.c.started_at).where(tasks.c.id == bindparam("task"))
 _WISH = select(tasks.c.cancel_wished_by).where(tasks.c.id == bindparam("task"))
@@ -195,7 +195,7 @@ def _start_task(connection: Connection, run: Run, now: datetime) -> None:
 
 
 def _end_task(connection: Connection, run: Run, result: RunResult, now: datetime) -> None:
-    """Write down how the task ended, and when."""
+    """Write down how the task ended, and when; one that failed may go on at another node."""
     status, _ = connection.execute(_TASK, {"task": run.task_id}).one()
     check_task_transition(TaskStatus(status), result.status)
     _update_task(
@@ -208,6 +208,8 @@ def _end_task(connection: Connection, run: Run, result: RunResult, now: datetime
         cancel_wished_by=None,
         **failure_columns(result.failure),
     )
+    if result.status is not TaskStatus.FAILED:
+        connection.execute(delete(parcels).where(parcels.c.task_id == run.task_id))
 
 
 def _let_task_wait(connection: Connection, run: Run) -> None:

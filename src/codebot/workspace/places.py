@@ -133,6 +133,12 @@ class Places:
             stdin=ignored.encode(errors="surrogateescape"),
         )
 
+    async def put_at(self, task_id: TaskId, checkout: Checkout, commit: str) -> None:
+        """Put the workspace of an agent that has not begun at a commit of the task's repository."""
+        with disk_errors():
+            borrow_from(checkout.tree / ".git", checkout.mirror, checkout.repository)
+        await self._run(task_id, checkout, "place", commit, "", "", "")
+
     async def _make_own_git(self, checkout: Checkout, place: Checkout) -> None:
         """Give a place a `.git` of its own: above that of a template, where it stands on one.
 

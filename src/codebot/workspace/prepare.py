@@ -52,8 +52,11 @@ class Preparation:
     standing: Standing | None = None
     large_files: LargeFiles | None = None
 
-    async def prepare(self, base_branch: str | None) -> Checkout:
-        """Give the tree at the tip of its base branch, which the forge names if nobody did."""
+    async def prepare(self, base_branch: str | None, at: str | None = None) -> Checkout:
+        """Give the tree at the tip of its base branch, which the forge names if nobody did.
+
+        With `at` it is at that commit instead.
+        """
         self.folders.make()
         async with at_once() as group:
             refreshing = group.create_task(self._refresh())
@@ -65,7 +68,7 @@ class Preparation:
         async with at_once() as group:  # both only read
             finding = group.create_task(self._find_tip(mirror, branch))
             group.create_task(self.mirrors.check_room(mirror, self.work_branch))
-        commit = finding.result()
+        commit = at or finding.result()
         share_boundary(mirror, self.folders.tree / ".git", self.folders.repository)
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))

@@ -33,6 +33,7 @@ from codebot.workspace.large_files import PROGRAM, LargeFiles, let_git_lfs_run
 from codebot.workspace.limits import Limits
 from codebot.workspace.means import Means
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.parcel import pack_change, unpack_change
 from codebot.workspace.prepare import Preparation
 from codebot.workspace.shelf import Holds, Kept
 from codebot.workspace.standing import Standing
@@ -48,7 +49,7 @@ class Workspaces:
     secrets, and what would act, out of the messages of its commits. `authority` gives pieces of the
     certificate that boxes trust, which no change may hold either. `find_source` says which
     repository a submodule's address means; without it, no submodule is brought. `transfers` bring
-    large files, where boxes have Git LFS to work with them.
+    large files, where boxes have Git LFS to work with them. `node` is this one's name among many.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Workspaces:
         templates: Templates | None = None,
         holds: Holds | None = None,
         transfers: LargeFileTransfers = DIRECT,
+        node: str = "",
     ) -> None:
         self._git = git
         self._sandbox = sandbox
@@ -80,6 +82,7 @@ class Workspaces:
         runs_lfs = sandbox.has(PROGRAM)
         self._large_files = LargeFiles(git, transfers, limits) if runs_lfs else None
         self._means = means
+        self.node = node
         self._templates = templates
         self.holds = Holds() if holds is None else holds
         self._turns: WeakValueDictionary[TaskId, asyncio.Lock] = WeakValueDictionary()
@@ -92,15 +95,18 @@ class Workspaces:
         forge: Forge,
         *,
         work_branch: str,
+        at: str | None = None,
     ) -> Checkout:
         """Give the task a clean tree at the tip of its base branch, made anew if there was one.
 
+        With `at` it is at that commit, which was the tip before.
         Raises `CloneFailed` (with `retry_after` when the network was at fault), `BranchMissing`,
         `PushRejected` when there is no room for `work_branch`, `DiskFull`, and what the forge
         raises when it is asked for the default branch.
         """
         async with self._turn(task_id):
-            return await self._prepare(task_id, repository, base_branch, forge, work_branch)
+            checkout = await self._prepare(task_id, repository, base_branch, forge, work_branch, at)
+            return replace(checkout, node=self.node)
 
     async def _prepare(
         self,
@@ -109,6 +115,7 @@ class Workspaces:
         base_branch: str | None,
         forge: Forge,
         work_branch: str,
+        at: str | None,
     ) -> Checkout:
         await self._remove(task_id)
         folders = folders_of(self._work_dir, task_id)
@@ -119,7 +126,7 @@ class Workspaces:
             large_files=self._large_files,
         )
         try:
-            checkout = await preparation.prepare(base_branch)
+            checkout = await preparation.prepare(base_branch, at)
             with disk_errors():
                 let_git_lfs_run(self._sandbox, checkout.home, checkout.mirror)
         except CodebotError:
@@ -183,6 +190,14 @@ class Workspaces:
         if self._large_files is None:
             return None
         return LargeChanges(self._git, self._sandbox, task_id, checkout, self._limits)
+
+    async def pack(self, checkout: Checkout, change: Change) -> bytes | None:
+        """Give a collected change as another node takes it; None for one that is too large."""
+        return await pack_change(self._git, checkout, change)
+
+    async def unpack(self, checkout: Checkout, parcel: bytes) -> None:
+        """Take in a change that another node has packed, at the same base."""
+        await unpack_change(self._git, checkout, parcel)
 
     def kept_mirrors(self) -> list[Kept]:
         """Give the mirrors as what could be removed for room."""
