@@ -92,7 +92,8 @@ hostile: $(READY) ## what boxes, registries and set-ups must prevent, by root an
 
 crash: $(READY) ## kill -9 in every moment of every step and effect, and in 200 random ones
 	@$(BIN)/pytest -q -s --crash-all --crash-rounds 200 --cancels 100 \
-		tests/e2e/test_crash_matrix.py tests/e2e/test_random_crashes.py tests/e2e/test_cancel.py
+		tests/e2e/test_crash_matrix.py tests/e2e/test_random_crashes.py tests/e2e/test_cancel.py \
+		tests/e2e/test_many_cancels.py
 
 mutate: $(READY) ## take every argument of a box away, one at a time: some test must miss it
 	@PYTHONPATH=tests $(BIN)/python -m hostile.mutate

@@ -5,14 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from codebot.sandbox import marks, processes
 from fakes.github import FakeGitHub, private_key
-from fakes.service import PRELOADED, RunningService, run_service
+from fakes.service import PRELOADED, Process, RunningService, run_service, run_worker
 
 COMMAND = [sys.executable, "-m", "codebot"]
 FULL_NAME = "octo/shop"
@@ -77,6 +77,20 @@ class Shop:
     @contextmanager
     def serve(self, *arguments: str) -> Iterator[RunningService]:
         """Serve; a second time goes on with the same data."""
+        with run_service(self.command, self.folder, *arguments, env=self._given()) as service:
+            yield service
+
+    def node(self, name: str) -> "Shop":
+        """Give the shop as a further node sees it: with a folder of its own."""
+        return replace(self, folder=self.folder / name)
+
+    def work(self) -> AbstractContextManager[Process]:
+        """Work on what others take in, on the database that the settings name."""
+        self.folder.mkdir(exist_ok=True)
+        return run_worker(self.command, self.folder, env=self._given())
+
+    def _given(self) -> dict[str, str]:
+        """Give the environment of a node, with the files that it names in place."""
         (self.folder / "agent.sh").write_text(self.agent)
         env = {
             "CODEBOT_AGENT": f"command:/bin/sh {self.folder / 'agent.sh'}",
@@ -90,8 +104,7 @@ class Shop:
         if self.github.api_url != self.github.web_url:
             env["GITHUB_ENTERPRISE_URL"] = self.github.web_url
         (self.folder / "app.pem").write_text(private_key())
-        with run_service(self.command, self.folder, *arguments, env=env) as service:
-            yield service
+        return env
 
     def submit(self, service: RunningService, **fields: Any) -> str:
         """Submit a task for the repository and give its id."""
