@@ -1,4 +1,4 @@
-"""What the documents hand out to be copied works: programs, CI jobs, backups."""
+"""What the documents hand out to be copied works: programs, CI jobs."""
 
 import os
 import re
@@ -151,32 +151,6 @@ def test_a_refused_task_stops_the_jobs(environment: dict[str, str], tmp_path: Pa
         run_script([first], GITHUB_SHELL, environment, tmp_path)
     with pytest.raises(subprocess.CalledProcessError):
         run_script(whole, GITLAB_SHELL, environment, tmp_path)
-
-
-def test_a_backup_of_a_running_service_can_be_restored(
-    environment: dict[str, str], service: RunningService, repository: Path, tmp_path: Path
-) -> None:
-    submitted = submit(environment, str(repository), "Add dark mode support")
-    task_id = submitted.stdout.partition(":")[0]
-    page = (DOCS / "howto" / "upgrade-and-backup.md").read_text()
-    restored = tmp_path / "codebot_data" / "codebot.sqlite3"
-    restored.parent.mkdir()
-    back_up, check = (
-        re.sub(r"'/var/backups/[^']*'", f"'{restored}'", code).replace(
-            "/var/lib/codebot/data", str(service.folder / "codebot_data")
-        )
-        for code in re.findall(r'(?ms)python3 -c "\n(.*?)"$', page)
-    )
-    subprocess.run([sys.executable, "-c", back_up], check=True)
-    said = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True
-    ).stdout
-
-    assert re.fullmatch(r"ok\n[1-9]\d* tasks\n", said)
-    env = {"CODEBOT_AGENT": AGENT}
-    with run_service(PRELOADED, tmp_path, env=env) as anew:
-        answer = anew.http.get(f"/api/tasks/{task_id}/status").json()
-    assert answer["status"] == "completed"
 
 
 def yaml_block(page: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`codebot egress` and `codebot environments`: what is on record, and what is kept."""
+"""`codebot egress`, `codebot environments`, `codebot backup`: what is on record, and kept."""
 
 import os
 from pathlib import Path
@@ -35,4 +35,24 @@ def environments(call: Call) -> int:
         print(call.redactor(kept.environments_json(settings)))
     else:
         print(call.redactor(kept.environments_table(settings)))
+    return DONE
+
+
+def backup(call: Call) -> int:
+    """Copy the database to a file, whether a service runs or not, and say what came of it."""
+    import time
+
+    from codebot.errors import ConfigError
+    from codebot.store.sqlite.backup import back_up
+
+    database = read(call, Command.RUN).checked().database
+    if not isinstance(database, Path):
+        raise ConfigError(
+            ("CODEBOT_DATABASE_URL names a PostgreSQL database: back it up with pg_dump.",)
+        )
+    began = time.monotonic()
+    made = back_up(database, call.arguments.file)
+    size, seconds = made.size / (1 << 20), time.monotonic() - began
+    words = f"{made.file}: {made.tasks} tasks, {size:.1f} MiB, in {seconds:.1f} seconds."
+    print(call.redactor(words))
     return DONE

@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cancel(commands)
     _add_egress(commands)
     _add_environments(commands)
+    _add_backup(commands)
     return parser
 
 
@@ -160,6 +161,14 @@ def _add_environments(commands: "_Commands[argparse.ArgumentParser]") -> None:
     environments.add_argument("--all", action="store_true", help="Remove all.")
     environments.add_argument("--json", action="store_true", help="List them as JSON.")
     _add_debug(environments, argparse.SUPPRESS)
+
+
+def _add_backup(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    backup = _add_command(
+        commands, "backup", keeping.backup, "copy the database to a file, while the service runs"
+    )
+    backup.add_argument("file", metavar="FILE", type=Path, help="Where to; no file may be there.")
+    _add_debug(backup, argparse.SUPPRESS)
 
 
 def _add_flag(command: argparse.ArgumentParser, flag: str, metavar: str, warning: str = "") -> None:

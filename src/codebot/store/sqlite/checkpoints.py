@@ -114,7 +114,7 @@ class Checkpoints:
                 "store.log_held",
                 size=length,
                 detail=f"{self._wal} grows: another program has read the database for long.",
-                hint="End that program; `codebot backup` holds nothing for long.",
+                hint="End that program; after a long backup nothing need be done.",
             )
         elif self._is_held and not is_held:
             log.info("store.log_free", size=length)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from codebot.errors import StoreUnavailable
 
+_RESTORE = "Stop the service and restore the last backup: docs/howto/upgrade-and-backup.md#restore."
 _FACTS = {
     sqlite3.SQLITE_FULL: (
         "The disk that holds the database is full.",
@@ -32,17 +33,23 @@ _FACTS = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         "The database file is damaged.",
-        "Stop the service and restore CODEBOT_DATA_DIR from a backup.",
+        _RESTORE,
     ),
     sqlite3.SQLITE_NOTADB: (
         "The database file is not a database.",
-        "Stop the service and restore CODEBOT_DATA_DIR from a backup.",
+        _RESTORE,
     ),
 }
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
 _RETRY_AFTER = timedelta(seconds=10)
 _PRIMARY_CODE = 0xFF
 """An extended result code holds its family in the low byte: https://sqlite.org/rescode.html"""
+
+
+def damaged() -> StoreUnavailable:
+    """Give the error for a database that was read and is not whole."""
+    fact, hint = _FACTS[sqlite3.SQLITE_CORRUPT]
+    return StoreUnavailable(fact, hint=hint)
 
 
 def translated(error: sqlite3.Error) -> Exception:

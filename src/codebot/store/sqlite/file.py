@@ -61,15 +61,13 @@ def open_beside(path: Path) -> sqlite3.Connection:
     Raises `NotFound` where there is no database, `ConfigError` where it is of another version,
     `StoreUnavailable` where this user may not look.
     """
-    _require_database(path)
-    with store_faults():
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, **_driver(BUSY_TIMEOUT))
-        try:
+    connection = open_to_read(path)
+    try:
+        with store_faults():
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.Error:
-            connection.close()
-            raise
+    except (StoreUnavailable, sqlite3.Error):
+        connection.close()
+        raise
     if revision != REVISION:
         connection.close()
         raise ConfigError(
@@ -77,6 +75,15 @@ def open_beside(path: Path) -> sqlite3.Connection:
             hint="Use the version that serves it; a newer one takes it over when it starts.",
         )
     return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a connection that reads the database of any version; raises as `open_beside` does."""
+    _require_database(path)
+    with store_faults():
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection: sqlite3.Connection = sqlite3.connect(uri, uri=True, **_driver(BUSY_TIMEOUT))
+        return connection
 
 
 def _require_database(path: Path) -> None:
