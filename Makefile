@@ -90,7 +90,7 @@ hostile: $(READY) ## what boxes, registries and set-ups must prevent, by root an
 		tests/integration/test_sandbox_*.py tests/integration/test_registries*.py \
 		tests/integration/test_recipes.py tests/integration/test_kept_layers.py
 
-crash: $(READY) ## kill -9 in every moment of every step and effect, and in 200 random ones
+crash: $(READY) ## kill -9 in every moment of every step and effect, and at random: one node and several
 	@$(BIN)/pytest -q -s --crash-all --crash-rounds 200 --cancels 100 \
 		tests/e2e/test_crash_matrix.py tests/e2e/test_random_crashes.py tests/e2e/test_cancel.py \
 		tests/e2e/test_many_cancels.py

@@ -5,19 +5,19 @@ The points are those of a task that nobody kills: a new step or effect is among 
 
 import json
 import sqlite3
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
+import psycopg
 import pytest
 
 from codebot.domain.effect import EffectKind
 from codebot.queue.policy import MAX_CRASHES
 from e2e.github_service import Shop, events, is_over, open_shop, wait_for
+from e2e.grounds import ARMED, Ground, ManyMachines, OneMachine, ask, done_again
 from e2e.leftovers import leftovers
 from fakes import crashing
 from fakes.service import RunningService
@@ -29,41 +29,50 @@ TESTS = "grep -q mended shop.py"
 DEATHS = MAX_CRASHES - 1
 """Of one task: one more would make it poison."""
 
-SHORT = {"made"}
-"""What every run of the tests tries: all is done, and nothing written down. `--crash-all`: all."""
+SHORT = {"sqlite": {"made"}, "postgres": {"begun"}}
+"""What every run of the tests tries: all is done, and nothing written down; between machines, that
+it may have been done. `--crash-all`: all."""
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    script = str(Path(crashing.__file__))
     with open_shop(tmp_path) as shop:
-        command = [sys.executable, script, str(tmp_path)]
-        yield Shop(tmp_path, shop.github, shop.bare, AGENT, command=command)
+        yield Shop(tmp_path, shop.github, shop.bare, AGENT, {crashing.VARIABLE: str(tmp_path)})
 
 
-def test_whatever_the_service_dies_in_every_task_ends_once(
-    shop: Shop, pytestconfig: pytest.Config
+@pytest.mark.parametrize("kind", SHORT)
+def test_whatever_a_node_dies_in_every_task_ends_once(
+    shop: Shop, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    with shop.serve() as service:
-        first = shop.submit(service, test_command=TESTS)
-        wait_for(service, first, is_over)
-        points = list(points_of(shop, service, first))
-        if not pytestconfig.getoption("crash_all"):
-            points = [point for point in points if point.split()[0] in SHORT]
-        plan = {
-            shop.submit(service, test_command=TESTS): points[at : at + DEATHS]
-            for at in range(0, len(points), DEATHS)
-        }
-        (shop.folder / "plan.json").write_text(json.dumps(plan))
-        (shop.folder / "armed").touch()
-        service.process.wait(60)
-    deaths = 1 + die_and_go_on(shop, list(plan))
-    with shop.serve() as service:
-        counts = judge(shop, service, [first, *plan])
+    if kind == "postgres":
+        shop.settings["CODEBOT_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    ground: Ground = OneMachine(shop) if kind == "sqlite" else ManyMachines(shop)
+    with ground:
+        first = shop.submit(ground.service, test_command=TESTS)
+        wait_for(ground.service, first, is_over)
+        points = list(points_of(shop, ground.service, first))
+        if not request.config.getoption("crash_all"):
+            points = [point for point in points if point.split()[0] in SHORT[kind]]
+        plan = make_plan(shop, ground.service, points)
+        deaths = die_and_go_on(ground, list(plan))
+        counts = judge(shop, ground, [first, *plan])
     print(" ".join(f"{name}={count}" for name, count in counts.items()), f"rounds={deaths}")
 
     assert deaths == len(points)
     assert counts == {"lost": 0, "duplicates": 0, "rerun_steps": 0, "orphans": 0}
+
+
+def make_plan(shop: Shop, service: RunningService, points: list[str]) -> dict[str, list[str]]:
+    """Submit tasks that die at these points, and let them."""
+    (shop.folder / "hold").touch()
+    plan = {
+        shop.submit(service, test_command=TESTS): points[at : at + DEATHS]
+        for at in range(0, len(points), DEATHS)
+    }
+    (shop.folder / "plan.json").write_text(json.dumps(plan))
+    (shop.folder / ARMED).touch()
+    (shop.folder / "hold").unlink()
+    return plan
 
 
 def points_of(shop: Shop, service: RunningService, task_id: str) -> Iterator[str]:
@@ -80,53 +89,35 @@ def points_of(shop: Shop, service: RunningService, task_id: str) -> Iterator[str
 
 
 def effects_of(shop: Shop, task_id: str) -> list[str]:
+    asked = "SELECT kind FROM effects WHERE task_id = "
+    url = shop.settings.get("CODEBOT_DATABASE_URL")
+    if url is not None:
+        with psycopg.connect(url) as connection:
+            return [kind for (kind,) in connection.execute(f"{asked} %s", (task_id,))]
     database = shop.folder / "codebot_data" / "codebot.sqlite3"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT kind FROM effects WHERE task_id = ?", (task_id,))
-        return [kind for (kind,) in rows]
+        return [kind for (kind,) in connection.execute(f"{asked} ?", (task_id,))]
 
 
-def die_and_go_on(shop: Shop, tasks: list[str]) -> int:
-    """Start the service again as often as it dies; say how often that was after the first time."""
+def die_and_go_on(ground: Ground, tasks: list[str]) -> int:
+    """Start again whatever dies until every task is over; say how often that was."""
     deaths = 0
-    while True:
-        (shop.folder / "armed").unlink(missing_ok=True)
-        with shop.serve() as service:
-            (shop.folder / "armed").touch()
-            if _outlives(service, tasks):
-                return deaths
-            deaths += 1
-
-
-def _outlives(service: RunningService, tasks: list[str]) -> bool:
-    """Wait until every task is over, or the service is dead; say whether it lives."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
-        if service.process.poll() is not None:
-            return False
-        try:
-            states = [service.http.get(f"/api/tasks/{id_}/status").json() for id_ in tasks]
-        except httpx.TransportError:  # it died while it was asked
-            service.process.wait(10)
-            return False
-        if all(map(is_over, states)):
-            return True
-        time.sleep(0.05)
-    raise AssertionError(service.stderr)
+        deaths += ground.revive()
+        states = ask(ground, tasks)
+        if states is not None and all(map(is_over, states)):
+            return deaths
+        time.sleep(0.1)
+    raise AssertionError(ground.service.stderr)
 
 
-def judge(shop: Shop, service: RunningService, tasks: list[str]) -> dict[str, int]:
+def judge(shop: Shop, ground: Ground, tasks: list[str]) -> dict[str, int]:
     """Count what must not be: tasks without their end, things that are there twice, leftovers."""
-    told = {task_id: events(service, task_id) for task_id in tasks}
-    states = [service.http.get(f"/api/tasks/{task_id}/status").json() for task_id in tasks]
+    told = {task_id: events(ground.service, task_id) for task_id in tasks}
+    states = ask(ground, tasks) or []
     heads = [pull.head for pull in shop.pulls()]
     branches = [name for name in shop.git("branch").split() if name.startswith("u/codebot/")]
-    steps = [
-        (task_id, event["data"]["step"], event["data"]["round"])
-        for task_id, happened in told.items()
-        for event in happened
-        if event["type"] == "step.finished"
-    ]
     ends = [
         (task_id, event["type"])
         for task_id, happened in told.items()
@@ -138,8 +129,8 @@ def judge(shop: Shop, service: RunningService, tasks: list[str]) -> dict[str, in
         + abs(len(tasks) - len(heads))
         + abs(len(tasks) - len(branches)),
         "duplicates": sum(map(_repeated, (heads, branches, ends))),
-        "rerun_steps": _repeated(steps),
-        "orphans": len(leftovers(shop, tasks)) + len(shop.living()),
+        "rerun_steps": sum(len(done_again(each, moves=ground.moves)) for each in told.values()),
+        "orphans": sum(len(leftovers(node, tasks)) + len(node.living()) for node in ground.nodes),
     }
 
 

@@ -1,23 +1,20 @@
-"""`codebot`, killed by SIGKILL where a task reaches a point that a plan names, once for each.
+"""A node that is killed where a task reaches a point that a plan names, once for each.
 
-    python crashing.py FOLDER serve ...
-
-FOLDER/plan.json maps task ids to points, in order; FOLDER/armed lets them be fatal. A point that is
-reached before waits for that.
+`plan.json` in the folder that `arm` is given maps task ids to points, in order; `armed` lets them
+be fatal, and a point that is reached before waits for that. While there is `hold`, every task waits
+at its next point: nothing is passed before the plan is there.
 """
 
 import asyncio
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from codebot.cli import main
 from codebot.store.effects import Effects
 from codebot.store.steps import Steps
 
@@ -27,7 +24,9 @@ IN_THE_MIDST = 0.05
 """Seconds from a step's start to a death in it."""
 
 DYING: list[bool] = []
-FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+FOLDER: list[Path] = []
+VARIABLE = "CRASHING_IN"
+"""Of the environment of a node that shall be armed: the folder."""
 
 
 def die() -> None:
@@ -36,12 +35,14 @@ def die() -> None:
 
 async def reach(task_id: str, point: str, kill: Callable[[], None] = die) -> None:
     """Die here, if the plan has this as the next point of the task."""
-    plan = FOLDER / "plan.json"
+    folder = FOLDER[0]
+    while (folder / "hold").exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    plan, done = folder / "plan.json", folder / f"{task_id}.done"
     points = json.loads(plan.read_text()).get(task_id, []) if plan.exists() else []
-    done = FOLDER / f"{task_id}.done"
     past = int(done.read_text()) if done.exists() else 0
     is_next = past < len(points) and points[past] == point
-    while DYING or (is_next and not (FOLDER / "armed").exists()):  # noqa: ASYNC110
+    while DYING or (is_next and not (folder / "armed").exists()):  # noqa: ASYNC110
         await asyncio.sleep(0.01)  # a death is that of one point, or they could not be counted
     if is_next:
         done.write_text(str(past + 1))
@@ -79,9 +80,10 @@ def effect_name(effect: Any, *_: object) -> str:
     return f"effect {effect.kind.value}"
 
 
-if __name__ == "__main__":
+def arm(folder: Path) -> None:
+    """Let this process die by the plan in a folder."""
+    FOLDER.append(folder)
     Steps.start = around(Steps.start, step_name, "before", "in", soon)  # type: ignore[method-assign]
     Steps.finish = around(Steps.finish, step_name, "made", "after", die)  # type: ignore[method-assign]
     Effects.begin = around(Effects.begin, effect_name, "before", "begun", die)  # type: ignore[method-assign]
     Effects.end = around(Effects.end, effect_name, "made", "after", die)  # type: ignore[method-assign]
-    sys.exit(main(sys.argv[2:]))

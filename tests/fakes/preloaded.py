@@ -12,6 +12,8 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from types import MappingProxyType
 
+from fakes import crashing
+
 MODULES = ("codebot.cli.entry", "codebot.app.serve", "codebot.app.worker")
 """What `codebot serve` and `codebot worker` load; the rest comes when it is first used."""
 
@@ -68,6 +70,8 @@ def _run(arguments: list[str], folder: str, env: Mapping[str, str]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.argv = ["codebot", *arguments]
+    if crashing.VARIABLE in env:
+        crashing.arm(Path(env[crashing.VARIABLE]))
 
     from codebot.cli import main
 

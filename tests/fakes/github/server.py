@@ -145,6 +145,8 @@ class FakeGitHub:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         body = await _read(receive)
+        if body is None:
+            return
         self.calls.append((scope["method"], path))
         fault = next((f for f in self._faults if f.matches(scope["method"], path)), None)
         if fault is not None:
@@ -223,10 +225,13 @@ class FakeGitHub:
         return replace(answer, headers=headers)
 
 
-async def _read(receive: Any) -> bytes:
+async def _read(receive: Any) -> bytes | None:
+    """Give a request's body; None where whoever sent it died before all of it was there."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
