@@ -129,9 +129,13 @@ class ConfigError(CodebotError):
 
 
 class StoreUnavailable(CodebotError):
-    """The store cannot be written or read now (disk full, locked, broken)."""
+    """The store cannot be written or read now (disk full, locked, broken).
+
+    `is_harmless` says that nothing was written for certain, and that another try may well work.
+    """
 
     code = "store_unavailable"
+    is_harmless = False
 
 
 class ServiceUnreachable(CodebotError):

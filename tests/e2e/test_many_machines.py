@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from e2e.github_service import make_repository
 from fakes.git_http import git
+from fakes.line import line_to
+from fakes.postgres import Postgres, run_postgres, start, stop
 from fakes.service import PRELOADED, Process, RunningService, run_service, run_worker
 
 pytestmark = pytest.mark.e2e
 
 TAKEOVER = 30
 """Seconds until a run of a dead node is claimed by another."""
+
+AWAY = 5
+"""Seconds for which a database is away."""
+
+BACK_AT_WORK = 10
+"""Seconds after its return until every node works again."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +42,21 @@ class Cluster:
         folder.mkdir()
         return run_service(PRELOADED, folder, *(arguments or ("--workers", "0")), env=self._env)
 
-    def worker(self, name: str, *, nap: float = 0) -> AbstractContextManager[Process]:
-        """Work on one task at a time, with an agent that takes `nap` seconds for it."""
+    def worker(
+        self, name: str, *, nap: float = 0, url: str = ""
+    ) -> AbstractContextManager[Process]:
+        """Work on one task at a time, with an agent that takes `nap` seconds for it.
+
+        `url` is another way to the same database.
+        """
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         (folder / "agent.sh").write_text(
             f"cat > /dev/null; sleep {nap}; echo '# by {name}' >> shop.py"
         )
         agent = {"CODEBOT_AGENT": f"command:/bin/sh {folder / 'agent.sh'}"}
-        return run_worker(PRELOADED, folder, env={**self._env, **agent})
+        way = {"CODEBOT_DATABASE_URL": url or self.url}
+        return run_worker(PRELOADED, folder, env={**self._env, **agent, **way})
 
     @property
     def _env(self) -> dict[str, str]:
@@ -52,14 +67,17 @@ class Cluster:
         }
 
     def submit(self, api: RunningService, tests: str = "grep -q by shop.py") -> str:
+        answer = self.send(api, tests)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    def send(self, api: RunningService, tests: str = "grep -q by shop.py") -> httpx.Response:
         body = {
             "repository_url": str(self.folder / "origin.git"),
             "description": "Mend the shop",
             "test_command": tests,
         }
-        answer = api.http.post("/api/tasks/submit", json=body)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["task_id"])
+        return api.http.post("/api/tasks/submit", json=body)
 
     def changed(self, branch: str) -> str:
         """Give the last line of the file that agents change."""
@@ -169,6 +187,75 @@ def test_work_that_was_collected_is_tested_and_published_by_another_node(
             wait_for(lambda: completed(api, task_id), "the end", 90)
 
     assert cluster.changed(whole_branch(cluster)) == "# by doomed"
+
+
+def test_a_database_that_was_away_is_worked_with_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    make_repository(tmp_path, {"shop.py": "# a shop\n"})
+    with run_postgres() as server:
+        cluster = Cluster(tmp_path, server.url())
+        with (
+            cluster.api("api") as api,
+            cluster.worker("busy", nap=AWAY / 2) as busy,
+        ):
+            first = cluster.submit(api)
+            wait_for(lambda: is_at_work(api, first), "the agent")
+            with cluster.worker("idle") as idle:
+                stop(server)
+                time.sleep(AWAY)
+                refused = [
+                    api.http.get(f"/api/v1/tasks/{first}"),
+                    api.http.post(f"/api/v1/tasks/{first}/cancel"),
+                    cluster.send(api),
+                ]
+                again = start(server.folder, server.port)
+                try:
+                    second = cluster.submit(api)
+                    took = wait_for(lambda: "run.started" in kinds(api, second), "the idle")
+                    for task_id in (first, second):
+                        wait_for(lambda task_id=task_id: completed(api, task_id), "the end", 90)
+                    told = [kinds(api, task_id) for task_id in (first, second)]
+                finally:
+                    for node in (busy, idle, api.process):
+                        node.terminate()
+                        node.wait(40)
+                    stop(again)
+
+    assert took <= BACK_AT_WORK
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert "database server" in answer.json()["detail"]
+    for kind in ("run.started", "task.finished"):
+        assert [kinds_.count(kind) for kinds_ in told] == [1, 1]
+    assert sorted(map(cluster.changed, cluster.branches())) == ["# by busy", "# by idle"]
+    for name in ("api", "busy", "idle"):
+        assert "Traceback" not in (tmp_path / name / "stderr").read_text()
+
+
+def test_a_node_that_was_cut_off_and_comes_back_pushes_nothing(
+    cluster: Cluster, postgres: Postgres
+) -> None:
+    socket = postgres.folder / f".s.PGSQL.{postgres.port}"
+    name = cluster.url.partition("@/")[2].partition("?")[0]
+    with line_to(socket) as line, cluster.api("api") as api:
+        url = f"postgresql://postgres@127.0.0.1:{line.port}/{name}?sslmode=disable"
+        with cluster.worker("far", nap=8, url=url):
+            task_id = cluster.submit(api)
+            wait_for(lambda: is_at_work(api, task_id), "the agent of the first")
+            line.cut()
+            with cluster.worker("near"):
+                wait_for(lambda: completed(api, task_id), "the end", 60)
+                told = kinds(api, task_id)
+                tip = cluster.changed(whole_branch(cluster))
+
+                line.heal()
+                log = cluster.folder / "far" / "stderr"
+                wait_for(lambda: "run.lost" in log.read_text(), "it to notice")
+            again = cluster.submit(api)
+            wait_for(lambda: completed(api, again), "another task, by the one that came back")
+
+        assert (tip, told) == ("# by near", kinds(api, task_id))
+        assert cluster.changed(whole(api, task_id)["branch_name"]) == "# by near"
+        assert cluster.changed(whole(api, again)["branch_name"]) == "# by far"
 
 
 def whole_branch(cluster: Cluster) -> str:

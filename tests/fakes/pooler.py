@@ -1,4 +1,4 @@
-"""A pooler that hands single statements on: it cuts whoever begins a transaction."""
+"""A pooler before a server: one that hands single statements on, or one that knows few words."""
 
 import asyncio
 import struct
@@ -10,27 +10,35 @@ BEGIN = b"BEGIN"
 
 
 @asynccontextmanager
-async def statement_pooler(socket: Path) -> AsyncIterator[int]:
+async def statement_pooler(socket: Path, refused: bytes = BEGIN) -> AsyncIterator[int]:
     """Serve on loopback before the server behind a socket, as pgbouncer does with
-    pool_mode=statement; gives the port."""
+    pool_mode=statement; gives the port. It cuts whoever says what is `refused`."""
+
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        serving.add(me)
         behind, to_server = await asyncio.open_unix_connection(socket)
         back = asyncio.create_task(_copy(behind, writer))
         while data := await reader.read(65536):
-            if BEGIN in data:
-                writer.write(_fatal("transaction blocks not allowed in statement pooling mode"))
+            if refused in data:
+                writer.write(_fatal("that is not taken here"))
                 break
             to_server.write(data)
         back.cancel()
-        with suppress(ConnectionError):
-            await writer.drain()
-        writer.close()
-        to_server.close()
+        for end in (writer, to_server):
+            with suppress(ConnectionError):
+                await end.drain()
+                end.close()
+                await end.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+    if serving:
+        await asyncio.wait(serving)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -108,6 +108,21 @@ def stop(server: Postgres) -> None:
         server.process.wait(30)
 
 
+@contextmanager
+def standing_still(server: Postgres) -> Iterator[None]:
+    """Stop every process of the server for the block; its connections stay as they are."""
+    postmaster = _postmaster(server)
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    everybody = [postmaster, *map(int, children)]
+    for process in everybody:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in everybody:
+            os.kill(process, signal.SIGCONT)
+
+
 def _postmaster(server: Postgres) -> int:
     return int((server.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 

@@ -19,10 +19,13 @@ from codebot.errors import RunLost, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.egress import AccessTotal
 from codebot.store.fence import require_run
+from codebot.store.patience import patient
+from codebot.store.postgres import connections
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import START, Clock
-from fakes.postgres import Postgres, run_postgres, start, stop
+from fakes.pooler import statement_pooler
+from fakes.postgres import Postgres, run_postgres, standing_still, start, stop
 from fakes.tasks import COMPLETED, new_task, review_of
 
 LARGE = 1 << 40
@@ -263,6 +266,96 @@ async def test_a_server_that_was_restarted_is_used_on(own_postgres: Postgres) ->
     await asyncio.to_thread(stop, again)
 
 
+async def test_a_server_that_stands_still_holds_nobody_for_longer_than_the_deadline(
+    own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(own_postgres.url(), now=Clock())
+    new = await submitted(store)
+    monkeypatch.setattr(connections, "DEADLINE_SECONDS", 0.5)
+    with standing_still(own_postgres):
+        asked = asyncio.gather(
+            store.check_writable(),
+            store.tasks.get(new.id),
+            queue_of(store).submit(new_task()),
+            store.runs.claim(QueueName.TASKS, START),
+            return_exceptions=True,
+        )
+        refused = await asyncio.wait_for(asked, 20)  # psycopg itself waits ten seconds more
+
+    assert [type(each) for each in refused] == [StoreUnavailable] * 4
+    monkeypatch.undo()
+    await submitted(store)
+    assert await store.tasks.is_known(new.id)
+    await store.close()
+
+
+async def test_who_stands_still_in_a_transaction_keeps_its_rows_for_ten_seconds(
+    store: Store, postgres_url: str
+) -> None:
+    name = "idle_in_transaction_session_timeout"
+    shown = await store._writer.write(lambda c: c.execute(text(f"SHOW {name}")).scalar())
+    assert shown == "10s"
+
+    held_up = await Store.open(f"{postgres_url}&options=-c%20{name}%3D200ms", now=Clock())
+    run = await claimed(held_up)
+    tried = 0
+
+    def stand_still(connection: Connection) -> None:
+        nonlocal tried
+        tried += 1
+        require_run(connection, run)
+        if tried == 1:
+            await_only(asyncio.sleep(1))
+        require_run(connection, run)
+
+    standing = asyncio.ensure_future(held_up._writer.write(stand_still))
+    await asyncio.sleep(A_MOMENT)
+    async with asyncio.timeout(0.5):
+        await store.runs.interrupt(run)
+    with pytest.raises(RunLost):
+        await standing
+    await held_up.close()
+
+
+async def test_a_pooler_that_takes_no_bounds_is_served_without(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    socket = postgres.folder / f".s.PGSQL.{postgres.port}"
+    name = postgres_url.partition("@/")[2].partition("?")[0]
+    async with statement_pooler(socket, refused=b"statement_timeout") as port:
+        store = await Store.open(f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
+        await submitted(store)
+        await store.close()
+
+
+async def test_a_run_waits_for_a_server_that_was_restarted(own_postgres: Postgres) -> None:
+    store = await Store.open(own_postgres.url(), now=Clock())
+    run = await claimed(store)
+    await asyncio.to_thread(stop, own_postgres)
+    with patient():
+        asked = asyncio.gather(
+            store.steps.note(run, TaskChanges(branch_pushed=True)),
+            store.events.append(run.task_id, run.id, EventType.AGENT_SAID, {"text": "still here"}),
+            store.tasks.get(run.task_id),
+        )
+    await asyncio.wait([asked], timeout=A_MOMENT)
+    assert not asked.done()
+    again = await asyncio.to_thread(start, own_postgres.folder, own_postgres.port)
+
+    async with asyncio.timeout(10):
+        await asked
+
+    assert [text for _, text in await said_after(store, run, 0)] == ["still here"]
+    await asyncio.to_thread(stop, again)
+    with patient():
+        waiting = asyncio.ensure_future(store.steps.note(run, TaskChanges(branch_pushed=True)))
+    await asyncio.wait([waiting], timeout=A_MOMENT)
+    async with asyncio.timeout(5):
+        await store.close()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+
 async def test_connections_that_the_server_has_cut_are_not_used_again(
     store: Store, postgres: Postgres
 ) -> None:
@@ -286,7 +379,7 @@ from codebot.app import parts, serve
 from codebot.store.store import Store
 asyncio.run(Store.open(Path({str(tmp_path / "db")!r})))
 print(sorted(m for m in sys.modules if m.startswith(
-    ("psycopg", "sqlalchemy.ext.asyncio", "sqlalchemy.dialects.postgresql"))))
+    ("psycopg", "procrastinate", "sqlalchemy.ext.asyncio", "sqlalchemy.dialects.postgresql"))))
 """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE

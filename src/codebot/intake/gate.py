@@ -14,7 +14,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codebot.errors import BodyTooLarge, CodebotError, Unauthorized
+from codebot.errors import BodyTooLarge, CodebotError, StoreUnavailable, Unauthorized
 from codebot.intake.credentials import Headers, presented_key
 from codebot.intake.keys import ApiKeys
 from codebot.intake.problems import REQUEST_ID, internal_problem, problem_of
@@ -96,7 +96,7 @@ class Gate:
         """Answer an error. A connection ends with it when more would come than is worth reading."""
         response = problem_of(scope, error)
         if response.status_code >= 500:  # noqa: PLR2004  the server's fault, by definition
-            log.error("http.failed", request_id=exchange.request_id, exc_info=error)
+            _log_failure(exchange.request_id, error)
         if isinstance(error, Unauthorized):
             scheme = "Basic" if scope["path"].startswith(PAGES) else "Bearer"
             response.headers["WWW-Authenticate"] = f'{scheme} realm="Codebot"'
@@ -191,3 +191,11 @@ def _too_large() -> BodyTooLarge:
     return BodyTooLarge(
         f"The body is longer than {LARGEST_BODY:,} bytes.", hint="Send a shorter description."
     )
+
+
+def _log_failure(request_id: str, error: CodebotError) -> None:
+    """Say in the log why a request failed: where in the code, too, unless the store is away."""
+    if isinstance(error, StoreUnavailable):
+        log.error("http.failed", request_id=request_id, detail=error.detail, hint=error.hint)
+    else:
+        log.error("http.failed", request_id=request_id, exc_info=error)

@@ -13,6 +13,7 @@ from codebot.errors import CodebotError, RunLost, StoreUnavailable
 from codebot.queue.failures import BUG, result_of
 from codebot.queue.policy import retry_delay
 from codebot.queue.wish import UntilWished
+from codebot.store.patience import patient
 
 T = TypeVar("T")
 
@@ -97,7 +98,8 @@ class Worker:
         """Work on the run and record how that ended."""
         log.info("run.started", kind=run.kind.value, attempt=run.attempt)
         try:
-            result = await self._work_until_wished(run)
+            with patient():
+                result = await self._work_until_wished(run)
         except RunLost as error:
             log.warning("run.lost", detail=error.detail)
         except CodebotError as error:

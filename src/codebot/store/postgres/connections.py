@@ -1,7 +1,7 @@
 """The pool of connections to one PostgreSQL database, and what reads and writes through it."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from codebot.errors import StoreUnavailable
 from codebot.store.database import Bulk, Row
 from codebot.store.groups import Groups, Write, reject, resolve, run_batch
+from codebot.store.patience import patience
 from codebot.store.postgres.faults import is_lost, server_faults, state_of
 from codebot.store.postgres.place import Place
 from codebot.store.query import Query
@@ -24,6 +26,10 @@ CONNECTIONS = 8
 
 DEADLINE_SECONDS = 30
 """For one read or one transaction, the wait for a free connection included."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 4.0
+"""Seconds between two looks for a database that is away."""
 
 _TRIES = 4
 _AGAIN = {"40001", "40P01", "23505"}
@@ -52,6 +58,31 @@ def open_pool(place: Place) -> AsyncEngine:
     )
 
 
+async def waited_for(act: Callable[[], Awaitable[T]], closing: asyncio.Event | None = None) -> T:
+    """Give what `act` gives, again for as long as our patience lasts where that can do no harm.
+
+    Once the store is `closing`, nobody waits any more.
+    """
+    ends_at = asyncio.get_running_loop().time() + patience().total_seconds()
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await act()
+        except StoreUnavailable as error:
+            is_over = asyncio.get_running_loop().time() + pause > ends_at
+            if is_over or not error.is_harmless or (closing is not None and closing.is_set()):
+                raise
+        await _sleep(pause, closing)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _sleep(seconds: float, closing: asyncio.Event | None) -> None:
+    """Sleep for so long, or until the store closes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await (asyncio.Event() if closing is None else closing).wait()
+
+
 class PostgresReader:
     """Answers queries from the last commit, each on a connection of the pool."""
 
@@ -65,7 +96,10 @@ class PostgresReader:
 
     async def all(self, query: Query, parameters: Mapping[str, object]) -> Sequence[Row]:
         """Give every row."""
-        with server_faults():
+        return await waited_for(lambda: self._all(query, parameters))
+
+    async def _all(self, query: Query, parameters: Mapping[str, object]) -> Sequence[Row]:
+        with server_faults(is_harmless=True):
             async with asyncio.timeout(DEADLINE_SECONDS):
                 try:
                     return await self._ask(query, parameters)
@@ -90,31 +124,40 @@ class PostgresWriter:
         self._pool = pool
         self._groups = Groups(self._write_batch)
         self._settling: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run `work` in a transaction; the future is done once it is on the server's disk.
 
         It is written, whoever stops waiting for it.
         """
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[T] = loop.create_future()
-        settling = loop.create_task(self._settle(work, written))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
-        return written
+        return self._settled(lambda: self._transact(work))
 
     def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
         """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
-        return self._groups.add(bulk, item)
+        if not patience():
+            return self._groups.add(bulk, item)
+        return self._settled(lambda: self._groups.add(bulk, item))
 
     async def finish(self) -> None:
-        """Wait for what was asked for."""
+        """Wait for what was asked for, and for a database that is away no longer."""
+        self._closing.set()
         await self._groups.finish()
         if self._settling:
             await asyncio.wait(self._settling)
 
-    async def _settle(self, work: Callable[[Connection], T], written: asyncio.Future[T]) -> None:
-        (result,) = await asyncio.gather(self._transact(work), return_exceptions=True)
+    def _settled(self, act: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
+        """Do it whoever stops waiting for it, again for as long as our patience lasts."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[T] = loop.create_future()
+        settling = loop.create_task(self._settle(act, written))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+        return written
+
+    async def _settle(self, act: Callable[[], Awaitable[T]], written: asyncio.Future[T]) -> None:
+        waiting = waited_for(act, self._closing)
+        (result,) = await asyncio.gather(waiting, return_exceptions=True)
         if isinstance(result, BaseException):
             reject(written, result)
         else:
@@ -133,7 +176,8 @@ class PostgresWriter:
                 try:
                     return await self._attempt(work)
                 except _NothingWritten as nothing:
-                    raise nothing.error from nothing
+                    with server_faults(is_harmless=True):
+                        raise nothing.error from nothing
 
     async def _attempt(self, work: Callable[[Connection], T]) -> T:
         """Do it in one transaction; raises `_NothingWritten` where another try can do no harm.

@@ -37,7 +37,7 @@ _FACTS = {
 """By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 _LASTING = {FORBIDDEN, _NO_TABLE}
-_LOST_CLASSES = ("08", "57P")
+_LOST_CLASSES = ("08", "57P", "25P03")
 _DAMAGED_CLASS = "XX0"
 
 LOST = (
@@ -83,11 +83,21 @@ def unavailable(fact: str, hint: str, *, passes: bool = True) -> StoreUnavailabl
 
 
 @contextmanager
-def server_faults() -> Iterator[None]:
-    """Turn the driver's errors inside the block into `StoreUnavailable` where they are that."""
+def server_faults(*, is_harmless: bool = False) -> Iterator[None]:
+    """Turn the driver's errors inside the block into `StoreUnavailable` where they are that.
+
+    `is_harmless` says that the block can be done again, whatever it came to; one that passes is
+    marked so.
+    """
     try:
         yield
     except (PoolExhausted, TimeoutError) as error:
-        raise unavailable(*SLOW) from error
+        raise _marked(unavailable(*SLOW), is_harmless) from error
     except DBAPIError as error:
-        raise translated(error) from error
+        raise _marked(translated(error), is_harmless) from error
+
+
+def _marked(error: Exception, is_harmless: bool) -> Exception:  # noqa: FBT001
+    if isinstance(error, StoreUnavailable):
+        error.is_harmless = is_harmless and error.retry_after is not None
+    return error

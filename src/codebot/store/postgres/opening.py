@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
 from psycopg import AsyncConnection, Error, pq
@@ -62,22 +62,32 @@ async def describe_postgres(url: str) -> str:
 async def _reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
     """Give the pool once the server lets us in; close it again when the block fails."""
     async with AsyncExitStack() as undo:
+        place = await _come_in(place)
         pool = open_pool(place)
         undo.push_async_callback(pool.dispose)
-        await _come_in(place)
         yield pool, place
         undo.pop_all()
 
 
-async def _come_in(place: Place) -> None:
-    """Connect once, outside of any transaction; SQLAlchemy's own first steps are within one."""
+async def _come_in(place: Place) -> Place:
+    """Connect once, and give the place as it lets us in: some poolers do so without bounds only."""
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            entered = await AsyncConnection.connect(place.conninfo.reveal(), autocommit=True)
-            async with entered:
-                await entered.execute("SELECT 1")
+        await _connect_once(place)
     except (Error, TimeoutError) as error:
+        unbounded = place.without_bounds()
+        with suppress(Error, TimeoutError):
+            await _connect_once(unbounded)
+            return unbounded
         raise await _why_not(place, error) from None  # what libpq says may hold the password
+    return place
+
+
+async def _connect_once(place: Place) -> None:
+    """Come in outside of any transaction; SQLAlchemy's own first steps are within one."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        entered = await AsyncConnection.connect(place.conninfo.reveal(), autocommit=True)
+        async with entered:
+            await entered.execute("SELECT 1")
 
 
 async def _why_not(place: Place, error: Exception) -> CodebotError:

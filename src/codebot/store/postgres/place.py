@@ -1,7 +1,7 @@
 """Where a PostgreSQL database is: its URL as libpq reads it, and its name as people may see it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from psycopg import ProgrammingError
@@ -24,6 +24,17 @@ _ALIVE: Mapping[str, Any] = {
 """A server that is gone without a word is noticed within half a minute, unless the URL says
 otherwise. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
+_BOUNDS: Mapping[str, str] = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "15s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
+}
+"""For how long the server puts up with us: who stands still, or is cut off, in a transaction must
+not keep its rows from whoever takes over.
+https://www.postgresql.org/docs/current/runtime-config-client.html"""
 
 _SECRET = ("password", "sslpassword", "oauth_client_secret")
 
@@ -32,12 +43,15 @@ _SECRET = ("password", "sslpassword", "oauth_client_secret")
 class Place:
     """One database of one server, and who comes in how; shown without what is secret.
 
+    `unbounded` asks the server for no bounds on what we do: some poolers let nobody in who does.
+
     >>> place = Place.of("postgresql://me:hunter2@db.example/codebot")
     >>> f"{place} {place!r}"
     'codebot at db.example:5432 Place(codebot at db.example:5432)'
     """
 
     conninfo: Secret
+    unbounded: Secret
     name: str
     server: str
     role: str
@@ -53,13 +67,20 @@ class Place:
         except (ProgrammingError, UnicodeError):
             raise _no_url() from None
         role = str(given.get("user", ""))
+        bounds = " ".join(f"-c {name}={value}" for name, value in _BOUNDS.items())
+        bounded = {"options": f"{bounds} {given.get('options', '')}".rstrip()}
         return cls(
+            Secret(make_conninfo(**{**_ALIVE, **given, **bounded})),
             Secret(make_conninfo(**{**_ALIVE, **given})),
             str(given.get("dbname", role)),
             _server(given),
             role,
             tuple(Secret(str(given[key])) for key in _SECRET if key in given),
         )
+
+    def without_bounds(self) -> "Place":
+        """Give the same place for a pooler that takes no bounds."""
+        return replace(self, conninfo=self.unbounded)
 
     def mask(self, text: str) -> str:
         """Give a text of libpq's without the password."""
