@@ -14,6 +14,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from codebot.sandbox.deaf import ignore_alone
 
 if TYPE_CHECKING:
+    from fakes.plans import Plans
     from fakes.postgres import Postgres
 
 _OUTSIDE = re.compile(
@@ -121,12 +122,24 @@ def postgres_template(postgres: "Postgres") -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def plans() -> Iterator["Plans"]:
+    """What is sent to databases: nothing may read a whole table that grows."""
+    from fakes.plans import recorded
+
+    with recorded() as plans:
+        yield plans
+
+
 @pytest.fixture
-def postgres_url(postgres: "Postgres", postgres_template: str) -> Iterator[str]:
+def postgres_url(postgres: "Postgres", postgres_template: str, plans: "Plans") -> Iterator[str]:
     """The URL of a database of one test's own."""
     name = postgres.make_database(postgres_template)
-    yield postgres.url(name)
+    url = postgres.url(name)
+    yield url
+    scans = plans.scans_of_server(url)
     postgres.drop_database(name)
+    assert scans == []
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -22,6 +22,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.store import Store, new_uuid7, utc_now
 from codebot.web.pages import add_pages
 from fakes.at_once import at_once
+from fakes.stored import counts
 
 KEY = "secret-key-1"
 OTHER_KEY = "schlüssel-2"
@@ -49,7 +50,7 @@ class Api:
         return _client(self.app, {})
 
     def stored(self) -> int:
-        return sum(at_once(self.store.tasks.counts()).values())
+        return sum(at_once(counts(self.store)).values())
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 """What tests of a store write to it, whichever database it is, and read back."""
 
+from collections import Counter
+
 from codebot.domain.event import EventType
 from codebot.domain.outcome import Failure
 from codebot.domain.run import QueueName, Run, RunResult
@@ -21,6 +23,11 @@ async def stored(store: Store, task_id: TaskId) -> Task:
     task = await store.tasks.get(task_id)
     assert task is not None
     return task
+
+
+async def counts(store: Store) -> dict[TaskStatus, int]:
+    """Say how many tasks there are in each status; those with none are left out."""
+    return dict(Counter(task.status for task in await store.tasks.recent(None, 100_000)))
 
 
 def failed(detail: str) -> RunResult:

@@ -12,6 +12,7 @@ from codebot.domain.status import TaskStatus
 from codebot.intake.keys import ApiKeys
 from codebot.intake.request_keys import HEADER, REPLAYED
 from fakes.api import KEY, OTHER_KEY, TASK, Api, open_api, with_service
+from fakes.stored import counts
 from fakes.tasks import COMPLETED
 
 OTHERS = {"X-API-Key": OTHER_KEY.encode(), "Authorization": b""}
@@ -88,7 +89,7 @@ async def test_another_callers_task_is_not_found(api: Api) -> None:
 
     assert answer.status_code == 404
     assert "submitted with this API key" in answer.json()["detail"]
-    assert await api.store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert await counts(api.store) == {TaskStatus.PENDING: 1}
 
 
 async def test_a_task_whose_key_is_no_longer_in_use_is_everybodys(api: Api) -> None:

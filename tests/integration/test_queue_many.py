@@ -18,6 +18,7 @@ from codebot.queue.procrastinate import DEAD_AFTER, ProcrastinateQueue
 from codebot.store.postgres.nodes import Nodes
 from codebot.store.store import Store, new_uuid7, utc_now
 from fakes.postgres import Postgres
+from fakes.stored import counts
 from fakes.tasks import COMPLETED, new_task, review_of
 
 SOON = 10.0
@@ -164,7 +165,7 @@ async def test_the_run_of_a_dead_node_goes_on_at_another_and_the_dead_writes_not
         with pytest.raises(RunLost):
             await write
     await other.queue.finish(again, COMPLETED)
-    assert await other.store.tasks.counts() == {TaskStatus.COMPLETED: 1}
+    assert await counts(other.store) == {TaskStatus.COMPLETED: 1}
 
 
 async def test_of_many_who_rescue_at_once_one_does(node: Open, sql: Sql) -> None:

@@ -16,7 +16,7 @@ from codebot.errors import ConfigError, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import Clock
-from fakes.stored import tell_a_secret
+from fakes.stored import counts, tell_a_secret
 from fakes.tasks import new_task
 
 
@@ -150,7 +150,7 @@ async def test_writes_that_arrive_together_share_a_commit(
     await asyncio.gather(*(queue.submit(new_task()) for _ in range(100)))
 
     assert batches == [100]
-    assert await store.tasks.counts() == {TaskStatus.PENDING: 100}
+    assert await counts(store) == {TaskStatus.PENDING: 100}
 
 
 async def test_writes_that_arrive_during_a_commit_share_the_next(
@@ -247,7 +247,7 @@ async def test_a_locked_database_is_unavailable_and_then_goes_on(
     backup.execute("ROLLBACK")
     backup.close()
     await queue.submit(new_task())
-    assert await store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert await counts(store) == {TaskStatus.PENDING: 1}
 
 
 @pytest.mark.parametrize("by", ["nothing", "a restored backup"])
@@ -275,7 +275,7 @@ async def test_a_full_disk_is_unavailable_and_then_goes_on(
 
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
     assert await queue.size(QueueName.TASKS) == 0
-    assert await store.tasks.counts() == {}
+    assert await counts(store) == {}
     await set_room(store, pages=1_000_000)
     await queue.submit(new_task())
     assert await queue.size(QueueName.TASKS) == 1

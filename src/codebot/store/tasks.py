@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, select
+from sqlalchemy import Connection, Table, bindparam, delete, select
 
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import Task, TaskId
@@ -40,7 +40,6 @@ _NEWEST = (
 )
 _RECENT = Query(_NEWEST)
 _RECENT_BY_STATUS = Query(_NEWEST.where(tasks.c.status == bindparam("status")))
-_COUNTS = Query(select(tasks.c.status, func.count()).group_by(tasks.c.status))
 _EXPIRED = Query(
     select(tasks.c.id)
     .where(
@@ -92,10 +91,6 @@ class Tasks:
         ]
         merged = heapq.merge(*walks, key=lambda row: row[0], reverse=True)
         return [to_task(row[1:]) for row in islice(merged, limit)]
-
-    async def counts(self) -> dict[TaskStatus, int]:
-        """Say how many tasks there are in each status; those with none are left out."""
-        return {TaskStatus(status): count for status, count in await self._reader.all(_COUNTS, {})}
 
     async def expired(self, before: datetime, limit: int = 1000) -> list[TaskId]:
         """Give the tasks that ended before that moment, the oldest first, `limit` at most."""

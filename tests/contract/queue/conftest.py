@@ -1,6 +1,6 @@
 """The queues that every test of this folder runs against: one line each."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.procrastinate import ProcrastinateQueue
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import Clock
+from fakes.plans import Plans
 
 MAX_PENDING = 5
 
@@ -82,6 +83,13 @@ BACKENDS: dict[str, Callable[[Any, Any], AbstractAsyncContextManager[Backend]]] 
     "embedded": open_embedded,
     "procrastinate": open_procrastinate,
 }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_scans(plans: Plans) -> Iterator[None]:
+    """Let no statement read a whole table of SQLite; for PostgreSQL `postgres_url` does so."""
+    yield
+    assert plans.scans_of_file() == []
 
 
 @pytest.fixture(params=BACKENDS)

@@ -13,6 +13,7 @@ from codebot.domain.status import Outcome, Phase, RunStatus, TaskStatus
 from codebot.domain.task import NewTask, Task, TaskId
 from codebot.errors import Conflict, KeyReused, NotFound, QueueFull, RunLost
 from fakes.clock import START
+from fakes.stored import counts
 from fakes.tasks import COMPLETED, new_task, review_of
 
 from .conftest import MAX_PENDING, Backend
@@ -295,7 +296,7 @@ async def test_a_full_queue_says_so_and_stores_nothing(backend: Backend) -> None
         await submit(backend)
 
     assert refused.value.retry_after is not None
-    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+    assert await counts(backend.store) == {TaskStatus.PENDING: MAX_PENDING}
     await claim(backend)
     await submit(backend)
 
@@ -306,7 +307,7 @@ async def test_racing_submits_never_get_more_places_than_there_are(backend: Back
     )
 
     assert sum(isinstance(outcome, QueueFull) for outcome in outcomes) == MAX_PENDING * 3
-    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: MAX_PENDING}
+    assert await counts(backend.store) == {TaskStatus.PENDING: MAX_PENDING}
 
 
 async def test_a_branch_belongs_to_one_task_and_a_clash_takes_no_place(backend: Backend) -> None:
@@ -397,7 +398,7 @@ async def test_a_request_that_is_sent_again_gives_the_task_that_it_made(backend:
 
     assert stored == [first.id, first.id]
     assert await backend.store.tasks.get(again.id) is None
-    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert await counts(backend.store) == {TaskStatus.PENDING: 1}
     assert await backend.queue.size(QueueName.TASKS) == 1
 
 
@@ -405,7 +406,7 @@ async def test_fifty_submits_at_once_with_one_key_are_one_task(backend: Backend)
     tasks = [new_task() for _ in range(50)]
     await asyncio.gather(*(submit_in_place(backend, new) for new in tasks))
 
-    assert await backend.store.tasks.counts() == {TaskStatus.PENDING: 1}
+    assert await counts(backend.store) == {TaskStatus.PENDING: 1}
     assert await backend.queue.size(QueueName.TASKS) == 1
     assert len([await backend.queue.claim(QueueName.TASKS)]) == 1
 
