@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from codebot.domain.run import QueueName, Run
 from codebot.domain.status import TaskStatus
@@ -180,6 +182,126 @@ async def test_of_many_who_rescue_at_once_one_does(node: Open, sql: Sql) -> None
 
     assert sum(rescued) == 3
     assert [run.crashes for run in [await others[0].claim() for _ in range(3)]] == [1, 1, 1]
+
+
+async def test_who_rescues_is_alone_and_nobody_waits_for_it(
+    node: Open, sql: Sql, postgres_url: str
+) -> None:
+    dead, other = await node("dead"), await node("other")
+    await dead.queue.submit(new_task())
+    await dead.claim()
+    sql(SILENT.format(dead.nodes._jobs.worker))
+    with psycopg.connect(postgres_url) as third:  # in the midst of a rescue of its own
+        third.execute("SELECT pg_advisory_xact_lock(7161346302452)")
+        assert await asyncio.wait_for(other.rescue(), SOON) == 0
+    assert await other.rescue() == 1
+
+
+async def test_a_run_that_its_worker_is_writing_is_not_waited_for_and_not_taken(
+    node: Open, sql: Sql, postgres_url: str
+) -> None:
+    slow, other = await node("slow"), await node("other")
+    await slow.queue.submit(new_task())
+    run = await slow.claim()
+    sql(SILENT.format(slow.nodes._jobs.worker))
+    with psycopg.connect(postgres_url) as writing:
+        writing.execute("SELECT FROM runs WHERE id = %s FOR UPDATE", (run.id,))
+        assert await asyncio.wait_for(other.rescue(), SOON) == 0
+    await slow.queue.finish(run, COMPLETED)
+
+
+async def test_a_run_that_changed_hands_since_it_was_looked_for_stays_there(
+    node: Open, sql: Sql
+) -> None:
+    slow, quick, third = [await node(name) for name in ("slow", "quick", "third")]
+    await slow.queue.submit(new_task())
+    run = await slow.claim()
+    seen = [
+        {"id": job, "args": {"run_id": run.id}, "worker_id": worker}
+        for job, worker in sql("SELECT id, worker_id FROM procrastinate_jobs")
+    ]
+    await slow.queue.interrupt(run)
+    again = await quick.claim()
+
+    def put_back(connection: Connection) -> int:
+        return third.nodes._put_back(connection, seen, POISON)  # type: ignore[arg-type]
+
+    assert await third.nodes._writer.write(put_back) == 0
+    await quick.queue.finish(again, COMPLETED)
+
+
+async def test_what_a_node_leaves_behind_when_it_goes_is_anybodys_at_once(node: Open) -> None:
+    going, other = await node("going"), await node("other")
+    await going.queue.submit(new_task())
+    run = await going.claim()
+    async with going.in_touch():
+        assert await other.rescue() == 0
+
+    assert await other.rescue() == 1
+    assert (await other.claim()).id == run.id
+
+
+async def test_who_gives_a_sign_of_life_is_not_dead(node: Open, sql: Sql) -> None:
+    slow, other = await node("slow"), await node("other")
+    await slow.queue.submit(new_task())
+    run = await slow.claim()
+    sql(SILENT.format(slow.nodes._jobs.worker))
+
+    await slow.queue._beat()
+
+    assert await other.rescue() == 0
+    await slow.queue.finish(run, COMPLETED)
+
+
+async def test_a_wish_at_one_node_is_heard_at_once_by_who_works_at_another(
+    node: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procrastinate, "LONGEST_NAP", 60.0)
+    one, two = await node("one"), await node("two")
+    new = new_task()
+    await one.queue.submit(new)
+    run = await two.claim()
+    async with two.in_touch():
+        hearing = asyncio.create_task(two.queue.wait_for_cancel(run))
+        await asyncio.wait([hearing], timeout=0.3)
+
+        await one.queue.cancel(new.id, "somebody")
+
+        assert await asyncio.wait_for(hearing, SOON) == "somebody"
+
+
+async def test_a_wish_that_nobody_was_told_of_costs_a_second(node: Open) -> None:
+    one, deaf = await node("one"), await node("deaf")
+    new = new_task()
+    await one.queue.submit(new)
+    run = await deaf.claim()
+    hearing = asyncio.create_task(deaf.queue.wait_for_cancel(run))
+    await asyncio.wait([hearing], timeout=0.3)
+
+    await one.queue.cancel(new.id, "somebody")
+
+    assert await asyncio.wait_for(hearing, SOON) == "somebody"
+
+
+async def test_who_lost_a_run_hears_of_that_soon(node: Open, sql: Sql) -> None:
+    slow, other = await node("slow"), await node("other")
+    await slow.queue.submit(new_task())
+    hearing = asyncio.create_task(slow.queue.wait_for_cancel(await slow.claim()))
+    sql(SILENT.format(slow.nodes._jobs.worker))
+
+    assert await other.rescue() == 1
+
+    with pytest.raises(RunLost):
+        await asyncio.wait_for(hearing, SOON)
+
+
+async def test_the_names_of_the_dead_are_forgotten(node: Open, sql: Sql) -> None:
+    dead, other = await node("dead"), await node("other")
+    sql(SILENT.format(dead.nodes._jobs.worker))
+
+    await other.rescue()
+
+    assert sql("SELECT name FROM nodes") == [("other",)]
 
 
 async def test_a_node_that_was_taken_for_dead_comes_in_anew(node: Open, sql: Sql) -> None:
