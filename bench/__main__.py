@@ -8,7 +8,20 @@ from pathlib import Path
 
 import structlog
 
-from bench import box, budget, demo, idle, lists, load, memory, registries, way, workers, workspaces
+from bench import (
+    box,
+    budget,
+    demo,
+    idle,
+    lists,
+    load,
+    memory,
+    registries,
+    size,
+    way,
+    workers,
+    workspaces,
+)
 from bench.measure import Figure, Figures, describe_machine
 
 GROUPS: Mapping[str, Callable[[Path], Figures]] = {
@@ -16,6 +29,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "single": load.measure_single,
     "status": load.measure_status,
     "list": lists.measure,
+    "size": size.measure,
     "box": box.measure,
     "workspaces": workspaces.measure,
     "registries": registries.measure,
