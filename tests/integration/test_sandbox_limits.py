@@ -13,9 +13,9 @@ import pytest
 
 from codebot.domain.box import Bound, BoxLimits, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.task import TaskId
-from codebot.sandbox import watch
+from codebot.sandbox import disk, watch
 from codebot.sandbox.bubblewrap import BubblewrapSandbox
-from codebot.sandbox.disk import PER_FILE
+from codebot.sandbox.disk import PER_FILE, disk_of
 from codebot.sandbox.limiting import NICENESS
 from codebot.sandbox.memory import Use, use_of
 from codebot.sandbox.program import find_bubblewrap
@@ -227,6 +227,50 @@ async def test_a_box_is_measured_when_that_is_due_or_much_of_the_disk_is_gone_an
     free[:] = [(PLENTY[0] - taken[0], PLENTY[1] - taken[1]), PLENTY, PLENTY]
     await place.run("sh", "-c", f"sleep {4 * watch.PAUSE}")
     assert len(measured) == 1
+
+
+def test_a_tree_is_measured_as_du_does_it(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"folder {number}").mkdir()
+        (tmp_path / f"folder {number}" / "a\nfile").write_bytes(bytes(5000))
+    os.link(tmp_path / "folder 1" / "a\nfile", tmp_path / "the same")
+    (tmp_path / "outside").symlink_to("/usr")
+
+    used, files = (_du(tmp_path, "--block-size=1"), _du(tmp_path, "--inodes"))
+    assert disk_of([tmp_path], 1 << 40, find_bubblewrap(), os.environ) == used + files * PER_FILE
+
+
+def _du(folder: Path, unit: str) -> int:
+    said = subprocess.run(["du", "-s", unit, folder], capture_output=True, check=True).stdout
+    return int(said.split()[0])
+
+
+def test_a_tree_that_grows_as_it_is_measured_is_too_large_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = tmp_path / "find"
+    endless.write_text("#!/bin/sh\nexec yes 8\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(disk, "_FIND", str(endless))
+    monkeypatch.setattr(disk, "_LONGEST_MEASURE", 5)
+
+    size = disk_of([tmp_path], LIMITS.disk, find_bubblewrap(), os.environ)
+    assert size is not None
+    assert size > LIMITS.disk
+
+
+def test_what_cannot_be_measured_in_time_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "_FIND", "/bin/false")
+    assert disk_of([tmp_path], LIMITS.disk, find_bubblewrap(), os.environ) is None
+
+    slow = tmp_path / "find"
+    slow.write_text("#!/bin/sh\necho 8\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(disk, "_FIND", str(slow))
+    monkeypatch.setattr(disk, "_LONGEST_MEASURE", 0.5)
+    assert disk_of([tmp_path], LIMITS.disk, find_bubblewrap(), os.environ) is None
 
 
 async def test_many_empty_files_are_disk_as_well(place: Place) -> None:

@@ -3,9 +3,11 @@
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, cast
 
 import structlog
 
@@ -17,7 +19,9 @@ log = structlog.get_logger(__name__)
 PER_FILE = 4096
 """Bytes that a file counts besides its blocks: a million empty files fill a disk's table, too."""
 
-_DU = "/usr/bin/du"
+_FIND = "/usr/bin/find"
+_BLOCK = 512
+_PIECE = 1 << 16
 _LONGEST_MEASURE = 60
 _ENDLESS = 1 << 62
 
@@ -32,18 +36,22 @@ def free_space(folder: Path) -> tuple[int, int]:
     return seen.f_bavail * seen.f_frsize, files
 
 
-def disk_of(folders: Iterable[Path], bwrap: str, env: Mapping[str, str]) -> int | None:
+def disk_of(folders: Iterable[Path], limit: int, bwrap: str, env: Mapping[str, str]) -> int | None:
     """Measure what folders hold, whatever their modes; None where that cannot be told in time.
 
-    `du` gets to any depth and follows no link. `bwrap` is the program that makes it root of its own
-    files, unless it is root: a box can close a folder even to the user that owns it (mode 0), and
-    what lay in there would count as nothing. `env` is what it is found by, should it be left.
+    Nothing is looked at once it is more than `limit`: a tree that grows as fast as it is read has
+    no end. `find` gets to any depth and follows no link. `bwrap` is the program that makes it root
+    of its own files, unless it is root: a box can close a folder even to the user that owns it
+    (mode 0), and what lay in there would count as nothing. `env` is what it is found by, should it
+    be left.
     """
-    places = [str(folder) for folder in folders]
     opened = [] if os.geteuid() == 0 else [bwrap, *_ROOT_OF_ITS_OWN]
-    sizes = [_sum_of([*opened, _DU, "-scx", unit, "--", *places], env) for unit in _UNITS]
-    blocks, count = sizes
-    return None if blocks is None or count is None else blocks + count * PER_FILE
+    command = [*opened, _FIND, *map(str, folders), "-xdev", *_SIZES]
+    try:
+        return _sum_of(command, limit, {**env, "LC_ALL": "C"})
+    except (OSError, ValueError) as error:
+        log.warning("box.disk_not_measured", error=type(error).__name__)
+        return None
 
 
 def deleted_files_of(first: int, folder: Path) -> int:
@@ -69,24 +77,52 @@ def _disks_of(*places: Path | str) -> Iterator[int]:
             yield os.stat(place).st_dev  # noqa: PTH116
 
 
-_UNITS = ("--block-size=1", "--inodes")
+_SIZES = (
+    *("(", "-type", "d", "-o", "-links", "1", ")", "-printf", "%b\n"),
+    *("-o", "-printf", "%b %D:%i\n"),
+)
+"""Its blocks for each file; where it has more than one name, with its number: it counts once."""
+
 _ROOT_OF_ITS_OWN = (
     *("--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "CAP_DAC_READ_SEARCH"),
     *("--ro-bind", "/", "/", "--die-with-parent", "--"),
 )
 
 
-def _sum_of(measuring: list[str], env: Mapping[str, str]) -> int | None:
-    """Run `du` and give its last line's number; what vanished meanwhile is no failure."""
+def _sum_of(command: list[str], limit: int, env: Mapping[str, str]) -> int | None:
+    """Add up what is listed, to its end or to the limit; what vanished meanwhile is no failure."""
+    total, linked = 0, set[bytes]()
+    with _listing(command, env) as (lines, is_late):
+        while total <= limit and (some := lines.readlines(_PIECE)):
+            further = {line for line in some if b" " in line} - linked
+            linked |= further
+            blocks = [line for line in some if b" " not in line]
+            blocks += [line.split()[0] for line in further]
+            total += sum(map(int, blocks)) * _BLOCK + len(blocks) * PER_FILE
+    is_whole = total > 0 and not is_late.is_set()  # a folder counts itself at the least
+    return total if is_whole or total > limit else None
+
+
+@contextmanager
+def _listing(
+    command: list[str], env: Mapping[str, str]
+) -> Iterator[tuple[IO[bytes], threading.Event]]:
+    """Run a program and give its lines; it ends with the block, or when it takes too long."""
+    is_late = threading.Event()
+    program = subprocess.Popen(  # noqa: S603 - a program of the system, on folders of our own
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
+    )
+
+    def end() -> None:
+        is_late.set()
+        program.kill()
+
+    clock = threading.Timer(_LONGEST_MEASURE, end)
+    clock.start()
     try:
-        done = subprocess.run(  # noqa: S603 - a program of the system, on folders of our own
-            measuring,
-            capture_output=True,
-            env={**env, "LC_ALL": "C"},
-            timeout=_LONGEST_MEASURE,
-            check=False,
-        )
-        return int(done.stdout.splitlines()[-1].split()[0])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        log.warning("box.disk_not_measured", error=type(error).__name__)
-        return None
+        with program, cast("IO[bytes]", program.stdout) as lines:
+            yield lines, is_late
+            clock.cancel()
+            program.kill()
+    finally:
+        clock.cancel()

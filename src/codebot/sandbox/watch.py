@@ -145,7 +145,8 @@ class Watch:
     def _measure(self, watched: _Watched) -> int:
         """Give what a box has on disk; what cannot be told now is as it was."""
         held = deleted_files_of(watched.first, watched.folders[0])
-        named = disk_of(watched.folders, self._bwrap, self._guard.environment)
+        most = self._limits.disk
+        named = disk_of(watched.folders, most, self._bwrap, self._guard.environment)
         return watched.disk if named is None else named + held
 
 
