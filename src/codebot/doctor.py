@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from codebot.domain.ports import Finding
@@ -17,6 +18,8 @@ from codebot.store.upgrade import REVISION
 
 OLDEST_GIT = (2, 34)
 LEAST_DISK = 2 * 1024**3
+LARGEST_CLOCK_DIFFERENCE = 2.0
+"""Seconds between our clock and the database server's; who is alive is told by its clock alone."""
 _GIT_TIMEOUT = 10
 
 CheckParts = Callable[[Settings], Awaitable[Sequence[Finding]]]
@@ -38,7 +41,7 @@ async def examine(reading: Reading, check_parts: CheckParts) -> list[Finding]:
         _forge(settings),
         _api_keys(settings),
         _webhooks(settings),
-        await _store(settings.database),
+        *await _store(settings),
         _folder("data directory", settings.data_dir),
         _folder("work directory", settings.work_dir),
         _disk(settings.work_dir),
@@ -121,19 +124,55 @@ def _webhooks(settings: Settings) -> Finding:
     return Finding("webhooks", ok=False, detail=detail, remedy=remedy, required=False)
 
 
-async def _store(database: Path | Secret) -> Finding:
-    return _file(database) if isinstance(database, Path) else await _server(database)
+async def _store(settings: Settings) -> list[Finding]:
+    if isinstance(settings.database, Path):
+        return [_file(settings.database)]
+    return await _server(settings.database, settings.database_direct or settings.database)
 
 
-async def _server(url: Secret) -> Finding:
+async def _server(url: Secret, direct: Secret) -> list[Finding]:
     """Look whether the database of a server could hold the store; nothing is made there."""
-    from codebot.store.postgres.opening import describe_postgres
+    from codebot.store.postgres.probing import can_listen, examine_postgres
 
     try:
-        found = await describe_postgres(url.reveal())
+        found = await examine_postgres(url.reveal())
+        hears = await can_listen(direct.reveal())
     except CodebotError as error:
-        return Finding("store", ok=False, detail=error.detail, remedy=error.hint)
-    return Finding("store", ok=True, detail=found)
+        return [Finding("store", ok=False, detail=error.detail, remedy=error.hint)]
+    plan = found.plan
+    tables = f"revision {plan.revision}" if plan.revision else "its tables are still to be made"
+    detail = f"{found.database}, PostgreSQL {found.version}, {tables}"
+    return [
+        Finding("store", ok=True, detail=detail),
+        Finding(
+            "schema",
+            ok=not (plan.before or plan.after),
+            detail=f"{len(plan.before)} steps to add, {len(plan.after)} to take away",
+            remedy="The first start adds what is missing; `codebot migrate --plan` names all.",
+            required=False,
+        ),
+        _clock(found.clock_ahead),
+        Finding(
+            "wake-ups",
+            ok=hears,
+            detail="a connection stays the same" if hears else "no connection stays the same",
+            remedy="A pooler in transaction mode: workers look for tasks every second instead."
+            " Set CODEBOT_DATABASE_DIRECT_URL to the server itself.",
+            required=False,
+        ),
+    ]
+
+
+def _clock(ahead: timedelta) -> Finding:
+    seconds = ahead.total_seconds()
+    word = "ahead" if seconds > 0 else "behind"
+    return Finding(
+        "clock",
+        ok=abs(seconds) <= LARGEST_CLOCK_DIFFERENCE,
+        detail=f"the database server's is {abs(seconds):.1f} s {word}",
+        remedy="Let both follow the same time (NTP): times in events and lists are of either.",
+        required=False,
+    )
 
 
 def _file(file: Path) -> Finding:

@@ -27,9 +27,9 @@ def environment(folder: Path, url: str) -> Mapping[str, str]:
     }
 
 
-def run(command: str, folder: Path, url: str) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [CODEBOT, command], env=environment(folder, url), cwd=folder,
+        [CODEBOT, command, *words], env=environment(folder, url), cwd=folder,
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
 
@@ -43,6 +43,21 @@ def test_a_good_database_is_served_and_doctor_says_so(tmp_path: Path, postgres: 
     doctor = run("doctor", tmp_path, url)
     assert "ok    store: test_" in doctor.stdout
     assert "PostgreSQL 18" in doctor.stdout
+    for name in ("schema", "clock", "wake-ups"):
+        assert f"ok    {name}: " in doctor.stdout
+
+
+def test_migrate_says_what_it_does(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.url_with(PASSWORD)
+    assert "does not let the role in" in run("migrate", tmp_path, url, "--plan").stderr
+    url = postgres.url(postgres.make_database())
+
+    said = [run("migrate", tmp_path, url, step).stdout for step in ("--plan", "--pre", "--post")]
+
+    assert "has no tables yet" in said[0]
+    assert "added 0001_first_tables" in said[1]
+    assert "there is nothing to take away" in said[2]
+    assert "Nothing to do" in run("migrate", tmp_path, "", "--pre").stdout
 
 
 def test_a_wrong_password_is_exit_78_and_shown_nowhere(tmp_path: Path, postgres: Postgres) -> None:

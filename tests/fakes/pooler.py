@@ -41,6 +41,55 @@ async def statement_pooler(socket: Path, refused: bytes = BEGIN) -> AsyncIterato
         await asyncio.wait(serving)
 
 
+@asynccontextmanager
+async def transaction_pooler(socket: Path) -> AsyncIterator[int]:
+    """Serve on loopback before the server behind a socket; gives the port.
+
+    Each simple query of a client goes to a connection of its own, as may happen behind pgbouncer
+    with pool_mode=transaction.
+    """
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        serving.add(me)
+        hello = await reader.read(65536)
+        await _ask(socket, hello, b"", writer)
+        while (data := await reader.read(65536)).startswith(b"Q"):
+            await _ask(socket, hello, data, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    if serving:
+        await asyncio.wait(serving)
+
+
+async def _ask(socket: Path, hello: bytes, query: bytes, writer: asyncio.StreamWriter) -> None:
+    """Hand the answer to a query on, or to the greeting where there is none."""
+    behind, to_server = await asyncio.open_unix_connection(socket)
+    to_server.write(hello)
+    answer = await _until_ready(behind)
+    if query:
+        to_server.write(query)
+        answer = await _until_ready(behind)
+    writer.write(answer)
+    to_server.close()
+    await to_server.wait_closed()
+
+
+async def _until_ready(reader: asyncio.StreamReader) -> bytes:
+    """Read messages up to ReadyForQuery."""
+    answer = b""
+    while True:
+        head = await reader.readexactly(5)
+        answer += head + await reader.readexactly(struct.unpack("!i", head[1:])[0] - 4)
+        if head.startswith(b"Z"):
+            return answer
+
+
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):
         writer.write(data)

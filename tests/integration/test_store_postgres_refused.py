@@ -10,8 +10,8 @@ import pytest
 from codebot.errors import CodebotError, ConfigError, StoreUnavailable
 from codebot.store.egress import read_egress
 from codebot.store.postgres.fitness import Fitness, require_fit
-from codebot.store.postgres.opening import describe_postgres
 from codebot.store.postgres.place import Place
+from codebot.store.postgres.probing import examine_postgres
 from codebot.store.store import Store
 from fakes.pooler import statement_pooler
 from fakes.postgres import Postgres
@@ -206,7 +206,8 @@ def test_a_server_that_is_too_old_is_refused_and_a_standby_waited_for() -> None:
 async def test_looking_changes_nothing(postgres: Postgres, empty: str) -> None:
     url = postgres.url(empty)
 
-    assert "PostgreSQL 18" in await describe_postgres(url)
+    examined = await examine_postgres(url)
+    assert (examined.version, examined.plan.revision) == (18, None)
     with pytest.raises(ConfigError, match="another version"):
         await read_egress(url, "any")
     assert postgres.run("SELECT * FROM pg_tables WHERE schemaname = 'public'", database=empty) == []

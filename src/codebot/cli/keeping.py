@@ -1,11 +1,16 @@
-"""`codebot egress`, `codebot environments`, `codebot backup`: what is on record, and kept."""
+"""`codebot egress`, `environments`, `backup`, `migrate`: what is on record, and kept."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codebot.cli.call import DONE, Call, read
 from codebot.domain.task import TaskId
 from codebot.settings import Command
+
+if TYPE_CHECKING:
+    from codebot.store.postgres.migrating import Plan
 
 
 def egress(call: Call) -> int:
@@ -56,3 +61,55 @@ def backup(call: Call) -> int:
     words = f"{made.file}: {made.tasks} tasks, {size:.1f} MiB, in {seconds:.1f} seconds."
     print(call.redactor(words))
     return DONE
+
+
+def migrate(call: Call) -> int:
+    """Bring a database that nodes share to this version, a step at a time; say what was done."""
+    settings = read(call, Command.RUN).checked()
+    if isinstance(settings.database, Path):
+        print("Nothing to do: a SQLite database is brought up to date by the next start.")
+        return DONE
+    import asyncio
+
+    from codebot.store.postgres import migrating
+
+    url = (settings.database_direct or settings.database).reveal()
+    if call.arguments.plan:
+        words = _planned(asyncio.run(migrating.plan_migration(url)))
+    elif call.arguments.pre:
+        words = _added(asyncio.run(migrating.migrate_before(url)))
+    else:
+        words = _taken_away(asyncio.run(migrating.migrate_after(url)))
+    print(call.redactor(words))
+    return DONE
+
+
+def _planned(plan: "Plan") -> str:
+    stands = "has no tables yet" if plan.revision is None else f"is at revision {plan.revision}"
+    return "\n".join(
+        [
+            f"{plan.database} {stands}.",
+            f"--pre adds, before the first node of this version starts: {_listed(plan.before)}",
+            f"--post takes away, once every node is of this version: {_listed(plan.after)}",
+        ]
+    )
+
+
+def _added(plan: "Plan") -> str:
+    if not plan.before:
+        return f"{plan.database} has all that this version needs."
+    left = " Run `codebot migrate --post` once every node is of this version." if plan.after else ""
+    return (
+        f"{plan.database}: added {_listed(plan.before)}. Nodes of the version before that run go"
+        f" on; none of them can start any more.{left}"
+    )
+
+
+def _taken_away(plan: "Plan") -> str:
+    if not plan.after:
+        return f"{plan.database}: there is nothing to take away."
+    return f"{plan.database}: done {_listed(plan.after)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_egress(commands)
     _add_environments(commands)
     _add_backup(commands)
+    _add_migrate(commands)
     return parser
 
 
@@ -169,6 +170,23 @@ def _add_backup(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     backup.add_argument("file", metavar="FILE", type=Path, help="Where to; no file may be there.")
     _add_debug(backup, argparse.SUPPRESS)
+
+
+def _add_migrate(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    migrate = _add_command(
+        commands,
+        "migrate",
+        keeping.migrate,
+        "bring a database that many machines share to this version, while they work",
+    )
+    step = migrate.add_mutually_exclusive_group(required=True)
+    for flag, help_ in (
+        ("--plan", "Say what is to be done; change nothing."),
+        ("--pre", "Add what this version needs; nodes of the version before go on meanwhile."),
+        ("--post", "Take away what only the version before needed, once its last node has ended."),
+    ):
+        step.add_argument(flag, action="store_true", help=help_)
+    _add_debug(migrate, argparse.SUPPRESS)
 
 
 def _add_flag(command: argparse.ArgumentParser, flag: str, metavar: str, warning: str = "") -> None:

@@ -22,6 +22,7 @@ REVISION = "0007"
 
 VERSION_TABLE = "alembic_version"
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _OURS = re.compile(r"\d{4}")
 
 
@@ -58,6 +59,16 @@ def _not_ours(database: str, sign: str) -> ConfigError:
     )
 
 
+def migrations_after(revision: str | None) -> list[str]:
+    """Name the migrations that tables at a revision still need, in their order.
+
+    >>> migrations_after(REVISION)
+    []
+    """
+    names = sorted(file.stem for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    return [name for name in names if revision is None or name.partition("_")[0] > revision]
+
+
 def make_tables(connection: Connection) -> None:
     """Give an empty database the newest tables at once.
 
@@ -83,7 +94,7 @@ def migrate(connection: Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -11,6 +11,7 @@ from codebot.errors import StoreUnavailable
 
 _RETRY_AFTER = timedelta(seconds=10)
 FORBIDDEN = "42501"
+LOCKED = "55P03"
 _NO_TABLE = "42P01"
 _FACTS = {
     "53100": ("The disk of the database server is full.", "Free some space there."),
@@ -31,7 +32,7 @@ _FACTS = {
         "A table of the database is gone.",
         "Restore the database from a backup, and restart the service.",
     ),
-    "55P03": ("A table of the database is locked by another program.", "End what holds the lock."),
+    LOCKED: ("A table of the database is locked by another program.", "End what holds the lock."),
     "57014": ("The database server gave a statement up: it took too long.", "Look at its load."),
 }
 """By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html"""

@@ -1,6 +1,7 @@
 """How a PostgreSQL database is opened: each thing that may be wrong with it has its own words."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
@@ -10,9 +11,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from codebot.errors import CodebotError, ConfigError
+from codebot.errors import CodebotError, ConfigError, StoreUnavailable
 from codebot.store.postgres.connections import DEADLINE_SECONDS, open_pool
-from codebot.store.postgres.faults import FORBIDDEN, is_lost, server_faults, state_of, unavailable
+from codebot.store.postgres.faults import (
+    FORBIDDEN,
+    LOCKED,
+    is_lost,
+    server_faults,
+    state_of,
+    unavailable,
+)
 from codebot.store.postgres.fitness import Fitness, look, require_fit, require_room
 from codebot.store.postgres.place import Place
 from codebot.store.postgres.scripts import apply, is_for_afterwards, is_new, pending
@@ -23,7 +31,12 @@ T = TypeVar("T")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7161346302451)")
 """Of several nodes that start on a new version one migrates; the number is ours by chance."""
 
-_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '10s'")
+_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '2s'")
+"""Whoever waits for the lock of a table has everybody else wait behind him."""
+
+_NO_STATEMENT_TIMEOUT = text("SET LOCAL statement_timeout = 0")
+_LOCK_TRIES = 10
+_LOCK_PAUSE = 1.0
 _LONGEST_SAYING = 300
 
 
@@ -33,8 +46,8 @@ async def open_postgres(url: str) -> AsyncEngine:
     Raises `ConfigError` for what a person has to mend, `StoreUnavailable` for what may pass by
     itself: a server that cannot be reached, starts or is a standby.
     """
-    async with _reached(Place.of(url)) as (pool, place):
-        await _in_transaction(pool, place, lambda connection: _bring_up_to_date(connection, place))
+    async with reached(Place.of(url)) as (pool, place):
+        await with_retries(pool, place, lambda connection: bring_up_to_date(connection, place))
         return pool
 
 
@@ -43,23 +56,13 @@ async def open_postgres_beside(url: str) -> AsyncEngine:
 
     Raises as `open_postgres` does, and `ConfigError` for tables of another version.
     """
-    async with _reached(Place.of(url)) as (pool, place):
-        await _in_transaction(pool, place, lambda connection: _require_current(connection, place))
+    async with reached(Place.of(url)) as (pool, place):
+        await in_transaction(pool, place, lambda connection: _require_current(connection, place))
         return pool
 
 
-async def describe_postgres(url: str) -> str:
-    """Say what the database is that a URL names; raises as `open_postgres`, and changes nothing."""
-    async with _reached(Place.of(url)) as (pool, place):
-        found = await _in_transaction(
-            pool, place, lambda connection: _examine(connection, place)[0]
-        )
-        await pool.dispose()
-        return f"{place}, PostgreSQL {found.major}"
-
-
 @asynccontextmanager
-async def _reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
+async def reached(place: Place) -> AsyncIterator[tuple[AsyncEngine, Place]]:
     """Give the pool once the server lets us in; close it again when the block fails."""
     async with AsyncExitStack() as undo:
         place = await _come_in(place)
@@ -110,7 +113,31 @@ async def _why_not(place: Place, error: Exception) -> CodebotError:
     )
 
 
-async def _in_transaction(pool: AsyncEngine, place: Place, work: Callable[[Connection], T]) -> T:
+async def with_retries(pool: AsyncEngine, place: Place, work: Callable[[Connection], T]) -> T:
+    """As `in_transaction`, again where another one holds a lock, and for as long as it takes."""
+
+    def bounded(connection: Connection) -> T:
+        connection.execute(_LOCK_TIMEOUT)
+        connection.execute(_NO_STATEMENT_TIMEOUT)
+        return work(connection)
+
+    for _ in range(_LOCK_TRIES - 1):
+        try:
+            return await in_transaction(pool, place, bounded, deadline=None)
+        except StoreUnavailable as error:
+            if error.__cause__ is None or state_of(error.__cause__) != LOCKED:
+                raise
+        await asyncio.sleep(_LOCK_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311
+    return await in_transaction(pool, place, bounded, deadline=None)
+
+
+async def in_transaction(
+    pool: AsyncEngine,
+    place: Place,
+    work: Callable[[Connection], T],
+    *,
+    deadline: float | None = DEADLINE_SECONDS,
+) -> T:
     """Give what `work` gives in a transaction, which is committed.
 
     Whoever lets statements in, but no transaction, is a pooler that hands each statement on alone.
@@ -118,7 +145,7 @@ async def _in_transaction(pool: AsyncEngine, place: Place, work: Callable[[Conne
     has_begun = False
     with server_faults():
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS), pool.begin() as connection:
+            async with asyncio.timeout(deadline), pool.begin() as connection:
                 await connection.execute(text("SELECT 1"))
                 has_begun = True
                 return await connection.run_sync(work)
@@ -142,19 +169,23 @@ def _not_the_owner(place: Place) -> ConfigError:
     )
 
 
-def _bring_up_to_date(connection: Connection, place: Place) -> None:
+def bring_up_to_date(connection: Connection, place: Place) -> None:
     """Make what is missing; of several nodes that start at once, one does so."""
-    _, revision = _examine(connection, place)
+    _, revision = examine(connection, place)
     if revision == REVISION and not _scripts_due(connection, place):
         return
-    connection.execute(_LOCK_TIMEOUT)
-    connection.execute(_ONE_AT_A_TIME)
+    take_the_turn(connection)
     revision = known_revision(connection, str(place))
     if revision is None:
         make_tables(connection)
     elif revision != REVISION:
         migrate(connection)
     apply(connection, _scripts_due(connection, place))
+
+
+def take_the_turn(connection: Connection) -> None:
+    """Be the only one who changes the tables, until the transaction ends."""
+    connection.execute(_ONE_AT_A_TIME)
 
 
 def _scripts_due(connection: Connection, place: Place) -> list[str]:
@@ -168,7 +199,7 @@ def _scripts_due(connection: Connection, place: Place) -> list[str]:
 
 
 def _require_current(connection: Connection, place: Place) -> None:
-    _, revision = _examine(connection, place)
+    _, revision = examine(connection, place)
     if revision != REVISION:
         raise ConfigError(
             (f"The database {place} belongs to another version of Codebot.",),
@@ -176,7 +207,7 @@ def _require_current(connection: Connection, place: Place) -> None:
         )
 
 
-def _examine(connection: Connection, place: Place) -> tuple[Fitness, str | None]:
+def examine(connection: Connection, place: Place) -> tuple[Fitness, str | None]:
     """Give what the database is, and its revision; raises where it cannot hold the store."""
     found = look(connection)
     require_fit(found, place)
