@@ -61,7 +61,7 @@ class Relay(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._turns: dict[str, asyncio.Future[T]] = {}
+        self._turns: dict[str, asyncio.Task[T]] = {}
 
     async def join(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
         """Wait for the work that is done under `key`, or do it; result and error are everyone's."""
@@ -69,16 +69,10 @@ class Relay(Generic[T]):
             await asyncio.wait([turn])
             if not turn.cancelled():
                 return turn.result()
-        turn = self._turns[key] = asyncio.get_running_loop().create_future()
-        try:
-            result = await start()
-        except Exception as error:
-            turn.set_exception(error)
-            turn.exception()  # there need not be anybody who waits for it
-            raise
-        else:
-            turn.set_result(result)
-            return result
-        finally:
-            turn.cancel()  # does nothing when it is done
-            del self._turns[key]
+        turn = self._turns[key] = asyncio.create_task(_do(start))
+        turn.add_done_callback(lambda _: self._turns.pop(key))  # before anybody who waits goes on
+        return await turn  # whose cancellation is that of the work
+
+
+async def _do(start: Callable[[], Awaitable[T]]) -> T:
+    return await start()
