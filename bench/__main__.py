@@ -42,11 +42,14 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "demo": demo.measure,
 }
 
+ON_DEMAND = {"size"}
+"""Only measured when named: to fill it takes minutes, and gigabytes of the temporary folder."""
+
 
 def main() -> None:
     arguments = _parser().parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    chosen = arguments.groups or list(GROUPS)
+    chosen = arguments.groups or [name for name in GROUPS if name not in ON_DEMAND]
     figures = [figure for name in chosen for figure in _measure(name, GROUPS[name])]
     if arguments.fresh:
         figures += _measure("fresh", demo.measure_fresh)
@@ -60,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure Codebot; all of it takes about ten minutes."
     )
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
+    named = ", ".join(GROUPS)
+    alone = ", ".join(ON_DEMAND)
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"{named}; only when named: {alone}"
+    )
     parser.add_argument(
         "--fresh",
         action="store_true",
