@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from e2e.github_service import FULL_NAME, Shop, events, is_over, open_shop, wait_for
+from e2e.github_service import (
+    COMMAND,
+    FULL_NAME,
+    Shop,
+    events,
+    is_over,
+    open_shop,
+    wait_for,
+)
 from fakes.github import private_key
 from fakes.service import KEY, RunningService
 from fakes.tokens import HINTS, PROOF
@@ -50,6 +58,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 @pytest.mark.parametrize("sandbox", ["auto", "none"])
 def test_the_agent_is_given_no_secret(shop: Shop, sandbox: str) -> None:
     shop.agent = SPY
+    shop.command = COMMAND  # a process whose own words are there to be seen
     shop.settings["CODEBOT_SANDBOX"] = sandbox
     with shop.serve() as service:
         assert wait_for(service, shop.submit(service), is_over)["status"] == "completed"

@@ -322,7 +322,7 @@ async def test_a_pooler_that_takes_no_bounds_is_served_without(
 ) -> None:
     socket = postgres.folder / f".s.PGSQL.{postgres.port}"
     name = postgres_url.partition("@/")[2].partition("?")[0]
-    async with statement_pooler(socket, refused=b"statement_timeout") as port:
+    async with statement_pooler(socket, refused=b"-c statement_timeout") as port:
         store = await Store.open(f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
         await submitted(store)
         await store.close()
