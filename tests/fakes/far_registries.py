@@ -6,13 +6,14 @@ authority that only the test's own service trusts. `asked` is what came in.
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from codebot.gateway.registries.authority import open_authority
+from fakes.connection import answering
 
 
 @dataclass
@@ -28,31 +29,23 @@ class FarRegistries:
         self._authority = open_authority(self.folder / "world.pem", lambda: datetime.now(UTC))
         self.certificate_file = self.folder / "world-certificate.pem"
         self.certificate_file.write_bytes(self._authority.pem)
-        self._serving: set[asyncio.Task[None]] = set()
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = "http://{}:{}".format(*self._server.sockets[0].getsockname())
+        port = await self._open.enter_async_context(answering(self._serve))
+        self.url = f"http://127.0.0.1:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._open.aclose()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            host = head.split(b" ")[1].decode().removesuffix(":443")
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            await writer.start_tls(self._authority.context(host))
-            while True:
-                await self._answer(host, reader, writer)
-        writer.close()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        host = head.split(b" ")[1].decode().removesuffix(":443")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.start_tls(self._authority.context(host))
+        while True:
+            await self._answer(host, reader, writer)
 
     async def _answer(
         self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

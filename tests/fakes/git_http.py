@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from urllib.parse import unquote
 
 from codebot.domain.repository import ForgeKind, RemoteAccess, Repository
 from codebot.domain.secret import Secret
+from fakes.connection import answering
 from fakes.large_files import LargeFileShelf, is_about_large_files
 
 Service = Literal["fetch", "push"]
@@ -80,13 +82,13 @@ class GitServer:
 
     large_files: LargeFileShelf = field(default_factory=LargeFileShelf)
     requests_for_large_files: list[Request] = field(default_factory=list)
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     # --- what tests look at ------------------------------------------------------------------
 
     @property
     def host(self) -> str:
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"{host}:{port}"
+        return f"127.0.0.1:{self._port}"
 
     def url(self, owner: str, name: str) -> str:
         return f"http://{self.host}/{owner}/{name}.git"
@@ -172,8 +174,7 @@ class GitServer:
 
     async def __aenter__(self) -> Self:
         self.root.mkdir(parents=True, exist_ok=True)
-        self._talks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self._port = await self._open.enter_async_context(answering(self._talk))
         return self
 
     async def __aexit__(
@@ -182,27 +183,15 @@ class GitServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
+        await self._open.aclose()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None
-        self._talks.add(talk)
-        try:
-            while (request := await _read_request(reader, writer)) is not None:
-                answer = await self._answer(request)
-                if answer is None:
-                    break
-                writer.write(answer)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-            self._talks.discard(talk)
+        while (request := await _read_request(reader, writer)) is not None:
+            answer = await self._answer(request)
+            if answer is None:
+                break
+            writer.write(answer)
+            await writer.drain()
 
     async def _answer(self, request: Request) -> bytes | None:
         """Give the response's bytes, or None for a connection that is cut."""

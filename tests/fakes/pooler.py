@@ -3,8 +3,10 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from fakes.connection import answering, let_go
 
 BEGIN = b"BEGIN"
 
@@ -14,31 +16,21 @@ async def statement_pooler(socket: Path, refused: bytes = BEGIN) -> AsyncIterato
     """Serve on loopback before the server behind a socket, as pgbouncer does with
     pool_mode=statement; gives the port. It cuts whoever says what is `refused`."""
 
-    serving: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-        serving.add(me)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind, to_server = await asyncio.open_unix_connection(socket)
         back = asyncio.create_task(_copy(behind, writer))
-        while data := await reader.read(65536):
-            if refused in data:
-                writer.write(_fatal("that is not taken here"))
-                break
-            to_server.write(data)
-        back.cancel()
-        for end in (writer, to_server):
-            with suppress(ConnectionError):
-                await end.drain()
-                end.close()
-                await end.wait_closed()
+        try:
+            while data := await reader.read(65536):
+                if refused in data:
+                    writer.write(_fatal("that is not taken here"))
+                    break
+                to_server.write(data)
+        finally:
+            back.cancel()
+            await let_go(to_server)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-    if serving:
-        await asyncio.wait(serving)
+    async with answering(answer) as port:
+        yield port
 
 
 @asynccontextmanager
@@ -48,36 +40,29 @@ async def transaction_pooler(socket: Path) -> AsyncIterator[int]:
     Each simple query of a client goes to a connection of its own, as may happen behind pgbouncer
     with pool_mode=transaction.
     """
-    serving: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-        serving.add(me)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hello = await reader.read(65536)
         await _ask(socket, hello, b"", writer)
         while (data := await reader.read(65536)).startswith(b"Q"):
             await _ask(socket, hello, data, writer)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-    if serving:
-        await asyncio.wait(serving)
+    async with answering(answer) as port:
+        yield port
 
 
 async def _ask(socket: Path, hello: bytes, query: bytes, writer: asyncio.StreamWriter) -> None:
     """Hand the answer to a query on, or to the greeting where there is none."""
     behind, to_server = await asyncio.open_unix_connection(socket)
-    to_server.write(hello)
-    answer = await _until_ready(behind)
-    if query:
-        to_server.write(query)
+    try:
+        to_server.write(hello)
         answer = await _until_ready(behind)
-    writer.write(answer)
-    to_server.close()
-    await to_server.wait_closed()
+        if query:
+            to_server.write(query)
+            answer = await _until_ready(behind)
+        writer.write(answer)
+    finally:
+        await let_go(to_server)
 
 
 async def _until_ready(reader: asyncio.StreamReader) -> bytes:

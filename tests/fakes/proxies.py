@@ -3,8 +3,10 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from fakes.connection import answering, let_go
 
 USER, PASSWORD = "me", "p#@%/:w"
 
@@ -24,25 +26,12 @@ async def proxy(kind: str) -> AsyncIterator[Proxy]:
     """Run a proxy: `http` (CONNECT, and plain requests) or `socks5`."""
     running = Proxy()
     serve = {"http": _serve_http, "socks5": _serve_socks}[kind]
-    tasks: set[asyncio.Task[None]] = set()
 
-    async def accept(reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await serve(running, reader, writer)
-        writer.close()
+    async def answer(reader: Reader, writer: Writer) -> None:
+        await serve(running, reader, writer)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    running.port = server.sockets[0].getsockname()[1]
-    try:
+    async with answering(answer) as running.port:
         yield running
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _serve_http(running: Proxy, reader: Reader, writer: Writer) -> None:
@@ -102,4 +91,4 @@ async def _both_ways(reader: Reader, writer: Writer, out: Reader, into: Writer) 
     try:
         await asyncio.gather(pump(reader, into), pump(out, writer))
     finally:
-        into.close()
+        await let_go(into)

@@ -36,6 +36,7 @@ from codebot.gateway.registries.fetch import Fetcher, Gate
 from codebot.gateway.registries.library import Library
 from codebot.gateway.registries.table import NPM, PYTHON_FILES, PYTHON_INDEX
 from codebot.gateway.registries.upstreams import Registry
+from fakes.connection import answering
 from fakes.registry import FakeRegistry
 
 TASK = TaskId("task-1")
@@ -230,23 +231,18 @@ async def tls_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
         body = await reader.readexactly(size)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 5))
         writer.write(b"hello" + body)
-        await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
     really = asyncio.open_connection
 
     async def open_connection(host: str, asked: int) -> dial.Streams:
         return await really(host, port if asked == 443 else asked)
 
-    monkeypatch.setattr(dial.asyncio, "open_connection", open_connection)
-    try:
-        yield
-    finally:
-        monkeypatch.setattr(dial.asyncio, "open_connection", really)
-        server.close()
-        await server.wait_closed()
+    async with answering(answer, context) as port:
+        monkeypatch.setattr(dial.asyncio, "open_connection", open_connection)
+        try:
+            yield
+        finally:
+            monkeypatch.setattr(dial.asyncio, "open_connection", really)
 
 
 def client_hello(name: str | None) -> bytes:

@@ -11,6 +11,7 @@ from codebot.client.service import ServiceClient
 from codebot.domain.secret import Secret
 from codebot.errors import Conflict, NotFound, ServiceUnreachable, Unauthorized
 from fakes.api import KEY, OTHER_KEY, TASK, Api, open_api, serve
+from fakes.connection import answering
 from fakes.service import free_port
 
 
@@ -71,12 +72,8 @@ async def test_what_is_no_codebot_is_said_so() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
-        writer.close()
-        await writer.wait_closed()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with answering(answer) as port:
         client = ServiceClient(f"http://127.0.0.1:{port}", [Secret(KEY)])
         with pytest.raises(ServiceUnreachable, match="is no Codebot"):
             await asyncio.to_thread(client.act, "x", "cancel")

@@ -14,6 +14,7 @@ import pytest
 from codebot.gateway.registries import upstreams
 from codebot.gateway.registries.fetch import Fetcher, Gate, Unfetchable
 from codebot.gateway.registries.upstreams import Registry, ask_npm, ask_pip
+from fakes.connection import answering
 from fakes.registry import FakeRegistry
 from fakes.way_out import HOST, client_hello, outside
 
@@ -111,13 +112,9 @@ async def company_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]
         writer.write(answer)
         await reader.read()
         writer.write(b"from outside")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://me:p%40w@127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
-    finally:
-        server.close()
+    async with answering(serve) as port:
+        yield f"http://me:p%40w@127.0.0.1:{port}", heads
 
 
 CONNECT = f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode()

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -17,7 +17,7 @@ from codebot.gateway.egress.dial import Dialler
 from codebot.gateway.egress.doorman import Connections
 from codebot.gateway.egress.service import MOST_CONNECTIONS
 from codebot.gateway.registries import reader as registry_reader
-from fakes.connection import let_go
+from fakes.connection import Answer, let_go, until_answered
 from fakes.registry import HTML, PROJECT, FakeRegistry
 from fakes.way_out import HOST, INDEX, PACKAGES, Outside, client_hello, client_of, outside, trusting
 
@@ -231,17 +231,17 @@ def _long_page() -> str:
 # --- CONNECT ---------------------------------------------------------------------------------
 
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
 def lead_everybody_to(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every CONNECT that was allowed arrive at `answer`."""
 
     async def dial(_: object, __: object) -> object:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         opened = await asyncio.open_connection(*server.sockets[0].getsockname())
         server.close()
         return opened
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await until_answered(answer, reader, writer)
 
     monkeypatch.setattr(Dialler, "open", dial)
 
@@ -252,10 +252,8 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     arrived: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            arrived.append(await reader.read())
-            writer.write(b"bye")
-        writer.close()
+        arrived.append(await reader.read())
+        writer.write(b"bye")
 
     lead_everybody_to(answer, monkeypatch)
     return arrived
@@ -322,12 +320,10 @@ async def test_a_host_is_read_no_faster_than_the_box_reads(
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        with suppress(OSError):
-            while sent < HUGE:
-                writer.write(bytes(100_000))
-                await writer.drain()
-                sent += 100_000
-        writer.close()
+        while sent < HUGE:
+            writer.write(bytes(100_000))
+            await writer.drain()
+            sent += 100_000
 
     lead_everybody_to(flood, monkeypatch)
     async with asyncio.timeout(20), outside() as place:
@@ -336,7 +332,7 @@ async def test_a_host_is_read_no_faster_than_the_box_reads(
         await reader.readexactly(len(CONNECTED) + 1000)
         await asyncio.sleep(0.5)
         assert sent < HUGE / 2
-        writer.close()
+        await let_go(writer)
 
 
 async def test_a_box_with_all_its_connections_in_use_gets_one_back_when_one_ends() -> None:

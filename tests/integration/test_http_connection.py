@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fakes.api import KEY, TASK, Api, open_api, serve
+from fakes.connection import let_go
 
 MEGABYTE = 1024 * 1024
 BEARER = f"Authorization: Bearer {KEY}\r\n"
@@ -67,7 +68,7 @@ async def wire(api: Api) -> AsyncIterator[Wire]:
     async with serve(api.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         yield Wire(reader, writer)
-        writer.close()
+        await let_go(writer)
 
 
 def length(body: bytes) -> str:

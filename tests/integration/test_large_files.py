@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from codebot.publish.branch import push_branch
 from codebot.workspace.limits import Limits
 from codebot.workspace.means import Means
 from codebot.workspace.places import Places
+from fakes.connection import answering
 from fakes.git_http import git
 from fakes.large_files import TICKET, pointer_to
 from fakes.permits import a_permit
@@ -317,19 +317,16 @@ async def test_a_large_file_that_comes_in_drops_is_asked_for_again_later(
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        with suppress(OSError):
-            while not writer.is_closing():
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.02)
-        writer.close()
+        while not writer.is_closing():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
 
-    async with await asyncio.start_server(drip, "127.0.0.1", 0) as dripping:
-        url = "http://{}:{}".format(*dripping.sockets[0].getsockname())
+    async with answering(drip) as port:
+        url = f"http://127.0.0.1:{port}"
         async with Server(RemoteAccess(url), lambda _: None) as server:
             with pytest.raises(ServerFailed, match="did not answer in time") as failed:
                 [_ async for _ in server.get(Action(href=f"{url}/x"))]
-        await asyncio.sleep(0.2)  # until the other end has noticed
     assert failed.value.retry_after is not None
 
 

@@ -19,16 +19,15 @@ from codebot.gateway.registries.fetch import Fetcher, Gate, Unfetchable
 from codebot.gateway.registries.upstreams import Registry
 from codebot.gateway.upstream import MESSAGES, Call
 from codebot.git.git import Git
+from codebot.network.client import open_client
 from codebot.settings import Command, Settings, load_settings
 from codebot.settings.proxy import proxy_for
 from codebot.store.store import utc_now
 from codebot.telemetry.redaction import Redactor
+from fakes.connection import answering, let_go
 from fakes.git_http import GitServer
 from fakes.proxies import PASSWORD, USER, Proxy, proxy
 from fakes.way_out import make_certificate
-
-# A handshake that fails leaves asyncio's own transport to the garbage.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CALL = Call(MESSAGES, "", {"content-type": "application/json"}, b"{}")
 
@@ -46,17 +45,13 @@ async def server(answer: bytes, certificate: Path | None = None) -> AsyncIterato
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         writer.write(answer)
-        writer.close()
 
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-    running = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield running.sockets[0].getsockname()[1]
-    finally:
-        running.close()
+    async with answering(serve, context) as port:
+        yield port
 
 
 USER_FOUND = b'{"id": 1, "login": "octo"}'
@@ -164,7 +159,7 @@ async def _dial(port: int, proxies: dict[str, str]) -> bytes:
     reader, writer = await dialler.open(Target("files.example.com", port))
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
     said = await reader.read()
-    writer.close()
+    await let_go(writer)
     return said.rpartition(b"\r\n\r\n")[2]
 
 
@@ -182,6 +177,35 @@ async def test_a_proxy_that_wants_another_password_is_named_without_the_one_it_g
             with pytest.raises(NotLetOut, match="asks for another user and password"):
                 await _dial(443, proxies)
     assert (running.asked, socks.asked) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+async def test_a_proxy_that_says_no_again_and_again_costs_no_open_file(
+    kind: str, tmp_path: Path
+) -> None:
+    async with proxy(kind) as running:
+        address = f"{kind}://me:canary@127.0.0.1:{running.port}"
+        proxies = dict(settings_with(tmp_path, ALL_PROXY=address).proxies)
+        async with open_client(
+            certificate_file=None, proxy=proxy_for("https://model.example", proxies)
+        ) as client:
+            for _ in range(5):
+                with pytest.raises(httpx.ProxyError):
+                    await client.get("https://model.example")
+            async with asyncio.timeout(5):
+                while connections_to(running.port):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+
+def connections_to(port: int) -> int:
+    """Count the open connections of this process to a port of loopback."""
+    inodes = {
+        entry[9]
+        for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+        if (entry := line.split())[2] == f"0100007F:{port:04X}"
+    }
+    files = {str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
+    return sum(f"socket:[{inode}]" in files for inode in inodes)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from codebot.domain.egress import AccessVerdict
 from codebot.gateway.registries import copying
-from fakes.connection import let_go
+from fakes.connection import answering, let_go
 from fakes.registry import HTML, JSON, PROJECT, FakeRegistry
 from fakes.way_out import FILES, HOST, INDEX, PACKAGES, client_of, in_box, outside, run, trusting
 
@@ -303,13 +303,9 @@ async def broken_registry(answer: bytes) -> AsyncIterator[SimpleNamespace]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield SimpleNamespace(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    finally:
-        server.close()
+    async with answering(serve) as port:
+        yield SimpleNamespace(url=f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

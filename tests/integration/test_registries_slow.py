@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import httpx
@@ -10,6 +10,7 @@ import pytest
 
 from codebot.gateway.registries import exchange
 from codebot.network import pace
+from fakes.connection import answering
 from fakes.registry import PROJECT, FakeRegistry
 from fakes.way_out import INDEX, PACKAGES, Outside, client_of, outside
 
@@ -26,30 +27,19 @@ async def drip(first: bytes, then: Sequence[bytes], pause: float) -> AsyncIterat
     """Give a registry that says something, then one piece after the other; it counts questions."""
     asked: list[bytes] = []
     told = SimpleNamespace(asked=asked, said=0)
-    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            asked.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(first)
-            for piece in then:
-                await asyncio.sleep(pause)
-                writer.write(piece)
-                await writer.drain()
-                told.said += 1
-        writer.close()
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(first)
+        for piece in then:
+            await asyncio.sleep(pause)
+            writer.write(piece)
+            await writer.drain()
+            told.said += 1
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    told.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with answering(serve) as port:
+        told.url = f"http://127.0.0.1:{port}"
         yield told
-    finally:
-        server.close()
-        running = [task for task in serving if task]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running)
 
 
 def slow(registry: SimpleNamespace) -> FakeRegistry:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from codebot.errors import ConfigError
 from codebot.intake.server import Server, listen
+from fakes.connection import let_go
 
 PATIENCE = 10.0
 
@@ -113,7 +114,7 @@ async def test_what_is_no_http_is_a_problem_like_any_other(sent: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
         writer.write(sent)
         answer = await reader.read()
-        writer.close()
+        await let_go(writer)
         server.handle_exit(signal.SIGTERM, None)
     head, body = answer.split(b"\r\n\r\n")
     told = json.loads(body)

@@ -3,8 +3,11 @@
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+
+from codebot.network.streams import SocksNetwork
 
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -27,9 +30,18 @@ def open_client(
     the proxy too. `proxy` is an address as `settings.proxy` gives it.
     """
     trust = trust_in(certificate_file)
-    return httpx.AsyncClient(
-        verify=trust, proxy=_proxy(proxy, trust), trust_env=False, follow_redirects=False, **options
+    socks = proxy if proxy and urlsplit(proxy).scheme.startswith("socks") else None
+    client = httpx.AsyncClient(
+        verify=trust,
+        proxy=None if socks else _proxy(proxy, trust),
+        trust_env=False,
+        follow_redirects=False,
+        **options,
     )
+    if socks:
+        pool = client._transport._pool  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
+        pool._network_backend = SocksNetwork(socks, trust)  # noqa: SLF001
+    return client
 
 
 def trust_in(certificate_file: Path | None) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from signal import Signals
+from signal import SIGKILL, Signals
 from uuid import uuid4
 
 from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
@@ -25,7 +25,7 @@ from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
 from codebot.sandbox.held_folder import held_folder
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark, variable
-from codebot.sandbox.processes import Family, kill, sweep
+from codebot.sandbox.processes import Family, send, sweep
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.spawn import Process, spawn
 from codebot.sandbox.surroundings import variables
@@ -121,7 +121,7 @@ class _Marked:
         (os.killpg if group else os.kill)(self._pid, signal)
 
     def kill(self) -> None:
-        kill(self._family.living())
+        send(SIGKILL, self._family.look().living)
 
     async def sweep(self) -> None:
         await sweep(self._family)

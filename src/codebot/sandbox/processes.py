@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGSTOP, Signals
 
 import structlog
 
@@ -19,14 +19,20 @@ log = structlog.get_logger(__name__)
 
 PROC = Path("/proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-KERNEL_THREADS = 2
-"""The process that is the parent of all kernel threads; they have no environment."""
+KERNEL_THREAD = 0x0020_0000
+"""The flag of a thread of the kernel's own (`PF_KTHREAD` in its include/linux/sched.h)."""
 
 LONGEST_SWEEP = 10.0
 """A process that SIGKILL does not end in so many seconds hangs in the kernel: no use waiting."""
 
+LONGEST_EXEC = 2.0
+"""A process without a command line for so many seconds is not in its `exec`: it removed it."""
+
+MOST_STOPS = 50
+"""So many looks find all of a tree whose stopped processes fork no more, or it is no use."""
+
 QUIET_LOOKS = 2
-"""In the midst of its `exec` a process shows no environment; the second look finds it."""
+"""A process that was born behind a reader of /proc, who goes by pid, is found by the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,8 @@ class Process:
     """One line of the process table. `started` counts clock ticks since the machine's start.
 
     `resident` is the memory it has in use, in bytes, with what it shares; `threads` counts the
-    first one, too.
+    first one, too. `is_kernel` tells the kernel's own threads, which have no environment; in a
+    container nobody has that process 2 which is their parent elsewhere.
     """
 
     pid: int
@@ -42,6 +49,7 @@ class Process:
     session: int
     started: int
     is_alive: bool
+    is_kernel: bool
     resident: int
     threads: int
 
@@ -62,6 +70,7 @@ def read_process(pid: int) -> Process | None:
         session=int(fields[3]),
         started=int(fields[19]),
         is_alive=fields[0] not in b"ZX",
+        is_kernel=bool(int(fields[6]) & KERNEL_THREAD),
         resident=int(fields[21]) * PAGE,
         threads=int(fields[17]),
     )
@@ -96,17 +105,32 @@ def open_files(family: Iterable[Process]) -> Iterator["os.DirEntry[str]"]:
             yield from entries
 
 
+def is_in_its_exec(pid: int) -> bool:
+    """Say whether a process is being made another program, and shows no environment meanwhile.
+
+    Nor a command line: Linux gives both from the moment on at which both are complete, and lets
+    nobody start a program without a first argument (`get_mm_cmdline` and `environ_read` in
+    https://git.kernel.org/pub/scm/linux/kernel/git/stable/linux.git/tree/fs/proc/base.c?h=v6.1).
+    """
+    return _read(pid, "cmdline") == b""
+
+
 def has_in_environment(pid: int, text: bytes) -> bool:
     r"""Say whether the environment a process was started with holds `text`.
 
     `text` begins with a NUL and is compared with the environment after a NUL of its own, so
     `b"\0NAME=value\0"` matches a whole variable and `b"\0NAME=va"` the beginning of one.
     """
+    return text in b"\0" + (_read(pid, "environ") or b"")
+
+
+def _read(pid: int, name: str) -> bytes | None:
+    """Give what the kernel tells of a process, None when the process is gone or is not ours."""
     try:
-        with open(f"{PROC}/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
-            return text in b"\0" + file.readall()
+        with open(f"{PROC}/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+            return file.readall()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
+        return None
 
 
 class Family:
@@ -124,43 +148,72 @@ class Family:
         self._since = first.started if first else 0
         self._sessions = {first.pid} if first else set()
 
-    def living(self) -> set[int]:
-        """Give the pids of the family that can still run."""
+    def look(self) -> "Look":
+        """Tell who of the family can still run, and whether that is all."""
         table = [
             p for p in process_table() if p.started >= self._since and p.pid not in self._spared
         ]
+        # Asked first: who is in it now may be through when its environment is read.
+        in_exec = {p.pid for p in table if p.is_alive and is_in_its_exec(p.pid)}
         family = {p.pid for p in table if has_in_environment(p.pid, self._mark)}
         size = -1
         while size != len(family):
             size = len(family)
             self._sessions |= {p.session for p in table if p.pid in family} - {os.getsid(0)}
             family |= {p.pid for p in table if p.parent in family or p.session in self._sessions}
-        return {p.pid for p in table if p.pid in family and p.is_alive}
+        living = {p.pid for p in table if p.pid in family and p.is_alive}
+        return Look(living, is_sure=not in_exec - family)
 
 
-def kill(pids: set[int]) -> None:
-    """Send SIGKILL to each; those that are gone already are no error."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a family saw: who lives, and whether everybody could be told."""
+
+    living: set[int]
+    is_sure: bool
+
+
+def send(signal: Signals, pids: set[int]) -> None:
+    """Send a signal to each; those that are gone already are no error."""
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, SIGKILL)
+            os.kill(pid, signal)
 
 
 async def sweep(family: Family) -> int:
     """Kill until nothing of the family is left; say how many processes there were."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + LONGEST_SWEEP
+    deadline, last_doubt = clock() + LONGEST_SWEEP, clock() + LONGEST_EXEC
     ended: set[int] = set()
     quiet_looks = 0
     while quiet_looks < QUIET_LOOKS:
-        found = await asyncio.to_thread(family.living)
-        quiet_looks = 0 if found else quiet_looks + 1
-        ended |= found
-        kill(found)
-        if found and clock() > deadline:
-            log.error("box.survived", pids=sorted(found))
+        look = await asyncio.to_thread(_stop, family)
+        is_quiet = not look.living and (look.is_sure or clock() > last_doubt)
+        quiet_looks = quiet_looks + 1 if is_quiet else 0
+        if look.living:
+            ended, last_doubt = ended | look.living, clock() + LONGEST_EXEC
+            send(SIGKILL, look.living)
+        if look.living and clock() > deadline:
+            log.error("box.survived", pids=sorted(look.living))
             break
         await asyncio.sleep(0.002)
     return len(ended)
+
+
+def _stop(family: Family) -> Look:
+    """Let nobody of the family go on, and tell who they are: then all can be killed at once.
+
+    Killed one by one, a process that got a session of its own and a child after it was seen would
+    leave that child without any sign of where it comes from.
+    """
+    look, stopped = family.look(), set[int]()
+    for _ in range(MOST_STOPS):
+        if look.living <= stopped:
+            break
+        send(SIGSTOP, look.living - stopped)
+        stopped |= look.living
+        look = family.look()
+    return look
 
 
 def _lineage() -> set[int]:
@@ -177,5 +230,5 @@ def process_table() -> Iterator[Process]:
     """Give every process of this machine but the kernel's own."""
     for name in os.listdir(PROC):  # noqa: PTH208 - only the names, thousands of them
         process = read_process(int(name)) if name.isdecimal() else None
-        if process is not None and process.parent != KERNEL_THREADS:
+        if process is not None and not process.is_kernel:
             yield process
