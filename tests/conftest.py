@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
+from hypothesis import HealthCheck, settings
 
 from codebot.sandbox.deaf import ignore_alone
 
@@ -44,9 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell of a failure when it happens: a run that is cut off has no summary.
 
     And pass on no signal that whoever started the tests ignores, as every command of Codebot does:
-    make has the C library's own ignored.
+    make has the C library's own ignored. No example of a property is timed: machines differ.
     """
     ignore_alone()
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=slow)
+    settings.load_profile("untimed")
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         config.pluginmanager.register(_Failures(terminal))

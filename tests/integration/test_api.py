@@ -584,7 +584,7 @@ async def test_no_input_makes_a_500_or_spoils_the_list(tmp_path: Path) -> None:
             ]
             assert (await api.client.get("/api/tasks", params=safe)).status_code in {200, 400}
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=150, suppress_health_check=list(HealthCheck))
         @given(BODIES, QUERIES)
         def fuzz(body: bytes, query: list[tuple[str, str]]) -> None:
             asyncio.run_coroutine_threadsafe(try_one(body, query), loop).result(10)

@@ -19,7 +19,7 @@ def git_takes(branch: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.none() | TICKETS, st.none() | st.text(max_size=80), st.text(max_size=80))
 def test_git_takes_every_branch_that_a_task_gets(
     ticket: str | None, summary: str | None, description: str
@@ -29,7 +29,7 @@ def test_git_takes_every_branch_that_a_task_gets(
     assert is_valid_branch(branch)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BRANCHES)
 def test_git_takes_every_branch_that_the_rule_lets_through(branch: str) -> None:
     assert not is_valid_branch(branch) or git_takes(branch)

@@ -33,7 +33,7 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(PARTS, min_size=1, max_size=4).map("/".join))
 def test_what_git_matches_is_protected(repository: Path, pattern: str) -> None:
     matched = git(

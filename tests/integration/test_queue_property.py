@@ -138,5 +138,5 @@ class QueueLife(RuleBasedStateMachine):
             assert (task.completed_at is None) == (task.status not in FINAL_TASK)
 
 
-QueueLife.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+QueueLife.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestQueueLife = QueueLife.TestCase

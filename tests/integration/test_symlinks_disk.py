@@ -16,7 +16,7 @@ DEPTH = "a/b/c/d/a/b/c/d/a/b/c/d/top"
 """As deep as any target goes up: from outside of the top no name leads back in."""
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.dictionaries(PATH, TARGET.map("/".join), max_size=6), st.sets(PATH, max_size=3))
 def test_a_link_leaves_where_the_disk_says_so(links: dict[str, str], folders: set[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
