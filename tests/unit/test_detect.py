@@ -206,6 +206,8 @@ BOTH = {"package.json": PACKAGE, "package-lock.json": ""}
         ({**BOTH, "uv.lock": "", "test_a.py": ""}, "uv run --frozen pytest && npm test"),
         ({**BOTH, "manage.py": ""}, "python manage.py test && npm test"),
         ({**BOTH, "tox.ini": "[tox]\n"}, "tox && npm test"),
+        ({**BOTH, "setup.py": "['pytest']", "tests/test_a.py": ""}, "pytest && npm test"),
+        ({**BOTH, "setup.py": "['nose']", "tests/test_a.py": ""}, "npm test"),
         ({"package.json": PACKAGE, "pytest.ini": ""}, "pytest"),
         ({**BOTH, "package.json": PLACEHOLDER, "pytest.ini": ""}, "pytest"),
         ({**BOTH, "Makefile": "test:\n\tpytest\n"}, "make test"),
@@ -217,6 +219,14 @@ def test_a_frontend_beside_python_is_tested_with_it(
     found = find_test_command(None, tree(files))
     assert found is not None
     assert found.command == command
+
+
+@pytest.mark.parametrize("more", [{}, {"scripts": {"test": "npm run build && ava", "build": "b"}}])
+def test_what_is_built_before_both_hides_no_failure_of_the_first(more: dict[str, object]) -> None:
+    files = {**entry(main="dist/a.js", **more), "package-lock.json": "", "pytest.ini": ""}
+    found = find_test_command(None, tree(files))
+    assert found is not None
+    assert found.command == f"npm run build || {NOT_BUILT}; pytest && npm test"
 
 
 @pytest.mark.parametrize(

@@ -415,8 +415,9 @@ def test_what_is_locked_and_not_to_be_had_is_installed_unlocked_by_the_same_mana
     lock: dict[str, str], install: str
 ) -> None:
     found = recipes({"package.json": package(), **lock})
-    assert [recipe.source for recipe in found][:2] == [*lock, "package.json"]
-    assert install in found[1].setup
+    bare = [f"{name} (no install scripts)" for name in lock]
+    assert [recipe.source for recipe in found][:3] == [*lock, *bare, "package.json"]
+    assert install in found[2].setup
 
 
 def test_a_version_of_a_manager_that_is_not_to_be_had_gives_way_to_its_next_of_kin() -> None:
@@ -428,25 +429,27 @@ def test_a_version_of_a_manager_that_is_not_to_be_had_gives_way_to_its_next_of_k
 
 
 @pytest.mark.parametrize(
-    ("files", "install"),
+    ("files", "install", "scripts"),
     [
-        ({}, "npm install --no-package-lock --ignore-scripts"),
-        ({"package-lock.json": ""}, "npm ci --ignore-scripts"),
-        ({"pnpm-lock.yaml": ""}, "pnpm install --frozen-lockfile --ignore-scripts"),
-        ({"yarn.lock": ""}, "yarn install --frozen-lockfile --ignore-scripts"),
+        ({}, "npm install --no-package-lock --ignore-scripts", "npm rebuild"),
+        ({"package-lock.json": ""}, "npm ci --ignore-scripts", "npm rebuild"),
+        ({"pnpm-lock.yaml": ""}, "pnpm install --frozen-lockfile --ignore-scripts", "pnpm rebuild"),
+        ({"yarn.lock": ""}, "yarn install --frozen-lockfile --ignore-scripts", "npm rebuild"),
         (
             {"yarn.lock": "__metadata:\n  version: 8\n"},
             "yarn install --immutable --mode=skip-build",
+            "yarn rebuild",
         ),
     ],
 )
-def test_a_script_of_a_package_that_fails_keeps_the_others_from_nothing(
-    files: dict[str, str], install: str
+def test_a_script_that_fails_keeps_the_other_packages_and_scripts_from_nothing(
+    files: dict[str, str], install: str, scripts: str
 ) -> None:
-    *_, last = recipes({"package.json": package(), **files})
-    assert last.source == "package.json (no install scripts)"
-    assert install in last.setup
-    assert set(files) <= set(last.keys)
+    found = recipes({"package.json": package(), **files})[1]
+    assert found.source == f"{next(iter(files), 'package.json')} (no install scripts)"
+    assert install in found.setup
+    assert f"\n{scripts} || echo " in found.setup
+    assert set(files) <= set(found.keys)
 
 
 def test_a_failed_lock_leads_to_the_manifest_and_its_own_way_of_running_tests() -> None:
@@ -588,6 +591,41 @@ def test_what_runs_the_tests_is_set_up_first_and_the_other_may_fail() -> None:
     assert node.programs == ("npm",)
 
 
+@pytest.mark.parametrize("manifest", ["package-lock.json", "pnpm-lock.yaml", "yarn.lock"])
+def test_of_a_python_project_and_its_frontend_both_are_set_up_for_the_tests_of_both(
+    manifest: str,
+) -> None:
+    files = {"setup.py": "", "pytest.ini": "", "package.json": package(), manifest: ""}
+    found = recipes(files)
+    assert {recipe.source for recipe in found} == {"setup.py"}
+    assert f"|| echo 'Not set up: {manifest}. " in found[0].setup
+    made = "test:\n\tpytest\n\tnpx mocha\n"
+    unlocked = first({"setup.py": "", "package.json": package(), "Makefile": made})
+    assert unlocked.source == "setup.py"
+    assert "npm install" in unlocked.setup
+
+
+@pytest.mark.parametrize(
+    ("folder", "test"), [("tests", None), ("pkg/test_e2e", None), ("web", "cd web && pytest")]
+)
+def test_what_is_locked_in_the_folder_of_the_tests_is_set_up_there(
+    folder: str, test: str | None
+) -> None:
+    node = {f"{folder}/package.json": package(), f"{folder}/package-lock.json": ""}
+    files = {"setup.py": "", "test_a.py": "", **node}
+    python = first(files, test)
+    assert f"sh -ec 'cd {folder}\n" in python.setup
+    assert f"|| echo 'Not set up: {folder}/package-lock.json. " in python.setup
+    assert set(node) <= {*python.keys}
+    assert "node_modules/.bin" not in python.bin
+
+
+@pytest.mark.parametrize("folder", ["docs/tests", "web", "a/b/tests", "latest"])
+def test_what_is_locked_elsewhere_is_nothing_that_tests_call(folder: str) -> None:
+    node = {f"{folder}/package.json": package(), f"{folder}/package-lock.json": ""}
+    assert "npm" not in first({"setup.py": "", "test_a.py": "", **node}).setup
+
+
 def test_a_makefile_says_whose_tools_it_calls() -> None:
     both = {"uv.lock": "", "package.json": package(), "package-lock.json": ""}
     assert first({**both, "Makefile": "test:\n\t@npm test\n"}).source == "package-lock.json"
@@ -707,8 +745,8 @@ def test_what_is_known_better_is_tried_first() -> None:
         ".cursor/environment.json",
         ".openhands/setup.sh",
         "package-lock.json",
+        "package-lock.json (no install scripts)",
         "package.json",
-        "package.json (no install scripts)",
         ".devcontainer/devcontainer.json",
     ]
 

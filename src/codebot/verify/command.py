@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from codebot.domain.environment import GIVEN, Recipe, TestCommand
 from codebot.domain.tree import DOTNET_PROJECTS, Tree
-from codebot.verify.node_command import node_part_that_tests, node_test, read_manifest
+from codebot.verify.node_command import (
+    node_part_that_tests,
+    node_test,
+    node_tests_after,
+    read_manifest,
+)
 from codebot.verify.uv_workspace import tests_of_each
 
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
@@ -34,6 +39,8 @@ ASKS_OTHERS = re.compile(r"(?:^|[\s;&@+-])pre-commit +(?:run|install)\b")
 """A line that has pre-commit fetch linters from their own hosts, which no box may reach."""
 
 PYTHON_CLUE = re.compile(r"(?:pytest\.ini|\.py|pyproject\.toml|setup\.cfg|tox\.(?:ini|toml))$")
+PYTHON_MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg")
+PYTEST_NAMED = re.compile(r"\bpytest\b")
 NODE_LOCKS = {"package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"}
 """Beside Python, a frontend that has tests of its own is set up only where it is locked."""
 
@@ -95,11 +102,10 @@ def _through(found: tuple[str, str], tree: Tree, recipe: Recipe | None) -> TestC
     if of_each:
         return TestCommand(of_each, f"detected from {clue}", command)
     alone = _part_that_tests(found, tree, recipe)
-    other = _node(tree) if PYTHON_CLUE.search(clue) and NODE_LOCKS & tree.paths else None
-    if other is not None:
-        return TestCommand(
-            f"{command} && {other[0]}", f"detected from {clue} and {other[1]}", command
-        )
+    has_frontend = PYTHON_CLUE.search(clue) and NODE_LOCKS & tree.paths
+    both = node_tests_after(tree, command) if has_frontend else ""
+    if both:
+        return TestCommand(both, f"detected from {clue} and package.json", command)
     return TestCommand(command, f"detected from {clue}", alone)
 
 
@@ -219,6 +225,12 @@ def _pytest_of_lock(tree: Tree) -> Found:
     return None if PYTHON_RUNNERS.keys().isdisjoint(tree.paths) else _pytest_unsaid(tree)
 
 
+def _pytest_of_project(tree: Tree) -> Found:
+    """Go by test files where a Python project names pytest: what lies beside it is its frontend."""
+    names_it = any(PYTEST_NAMED.search(_text(tree, path)) for path in PYTHON_MANIFESTS)
+    return _pytest_unsaid(tree) if names_it else None
+
+
 def _tox(tree: Tree) -> Found:
     for name, section in TOX_SECTIONS:
         if _has_section(tree, name, section):
@@ -299,6 +311,7 @@ DETECTORS: tuple[Callable[[Tree], Found], ...] = (
     _pytest_of_lock,
     _tox,
     _nox,
+    _pytest_of_project,
     _node,
     _go,
     _cargo,

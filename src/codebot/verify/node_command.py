@@ -44,6 +44,8 @@ NOT_BUILT = "echo 'Not built. The tests may do without.'"
 SCRIPTS = (".js", ".mjs", ".cjs")
 MOST_TEXTS = 200
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|turbo|nx |tshy|unbuild")
+AT_SET_UP = ("prepare", "postinstall")
+BEFORE_TESTS = ("test", "pretest", *AT_SET_UP)
 LERNA = "npx lerna run test"
 
 
@@ -52,9 +54,20 @@ def node_test(tree: Tree) -> str:
     manifest = read_manifest(tree, "package.json")
     if manifest is None:
         return ""
-    runner = _runner(tree)
-    test = runner.one if _has_test(manifest) else _of_packages(tree, manifest, runner)
-    return _built_before(tree, manifest, test)
+    return _built_before(tree, manifest, _test(tree, manifest))
+
+
+def node_tests_after(tree: Tree, command: str) -> str:
+    """Give a command with the Node project's tests after it, "" where there are none of those.
+
+    What the packages are built of is built before both: no failure of the first may be lost in what
+    the second does without, and the first may import the same files.
+    """
+    manifest = read_manifest(tree, "package.json")
+    test = "" if manifest is None else _test(tree, manifest)
+    if manifest is None or not test:
+        return ""
+    return _built_before(tree, manifest, f"{command} && {test}", by=AT_SET_UP)
 
 
 def node_part_that_tests(tree: Tree) -> str:
@@ -80,6 +93,11 @@ def read_manifest(tree: Tree, path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _test(tree: Tree, manifest: dict[str, Any]) -> str:
+    runner = _runner(tree)
+    return runner.one if _has_test(manifest) else _of_packages(tree, manifest, runner)
+
+
 def _of_packages(tree: Tree, manifest: dict[str, Any], runner: Runner) -> str:
     """Give the command for the tests of all packages, "" where none has any."""
     if not any(_has_test(read_manifest(tree, path)) for path in _members(tree)):
@@ -93,23 +111,27 @@ def _is_workspace(tree: Tree, manifest: dict[str, Any]) -> bool:
     return "pnpm-workspace.yaml" in tree.paths or bool(manifest.get("workspaces"))
 
 
-def _built_before(tree: Tree, manifest: dict[str, Any], test: str) -> str:
-    """Give a command with what builds the packages before it, where nothing else does."""
+def _built_before(
+    tree: Tree, manifest: dict[str, Any], test: str, by: tuple[str, ...] = BEFORE_TESTS
+) -> str:
+    """Give a command with what builds the packages before it, where none of these scripts does."""
     paths = _members(tree) if _is_workspace(tree, manifest) else ()
     packages = {"package.json": manifest, **{path: read_manifest(tree, path) for path in paths}}
-    if test and _must_be_built(tree, manifest, packages):
+    if test and _must_be_built(tree, manifest, packages, by):
         return f"{_runner(tree).build} || {NOT_BUILT}; {test}"
     return test
 
 
 def _must_be_built(
-    tree: Tree, manifest: dict[str, Any], packages: Mapping[str, dict[str, Any] | None]
+    tree: Tree,
+    manifest: dict[str, Any],
+    packages: Mapping[str, dict[str, Any] | None],
+    by: tuple[str, ...],
 ) -> bool:
-    """Say whether a script makes what tests may import, and nothing else runs it before them."""
+    """Say whether a script makes what tests may import, and none of those `by` which it may be."""
     if not _script(manifest, "build"):
         return False
-    before = (_script(manifest, name) for name in ("test", "pretest", "prepare", "postinstall"))
-    if any(_BUILDS.search(script) for script in before):
+    if any(_BUILDS.search(_script(manifest, name)) for name in by):
         return False
     return any(_is_unbuilt(tree, path, package or {}) for path, package in packages.items())
 

@@ -26,6 +26,7 @@ from codebot.environment.recipes.copilot import copilot
 from codebot.environment.recipes.cursor import cursor
 from codebot.environment.recipes.devcontainer import devcontainer
 from codebot.environment.recipes.guess import Family, Guess, beside, families_of
+from codebot.environment.recipes.node_below import below_tests
 from codebot.environment.recipes.only_project import only_project
 from codebot.environment.recipes.openhands import openhands
 from codebot.environment.recipes.written import TASK, Written
@@ -136,11 +137,20 @@ def _guessed(clues: Clues) -> Iterator[Recipe]:
     if not guesses:
         return
     wanted = _families(clues)
-    first = next((guess for guess in guesses if guess.family in wanted), guesses[0]).family
-    others = _first_of_each(guess for guess in guesses if guess.is_locked and guess.family != first)
+    first = _first(guesses, wanted)
+    needed = (guess for guess in guesses if guess.is_locked or guess.family in wanted)
+    others = _first_of_each(guess for guess in needed if guess.family is not first)
+    if Family.NODE not in {first, *(other.family for other in others)}:
+        others += below_tests(clues)
     for guess in guesses:
         if guess.family is first:
             yield beside(guess, others)
+
+
+def _first(guesses: list[Guess], wanted: frozenset[Family]) -> Family:
+    """Say whose guesses come first: of several that tests run by, Python's, before its frontend."""
+    running = [guess.family for guess in guesses if guess.family in wanted]
+    return Family.PYTHON if Family.PYTHON in running else (*running, guesses[0].family)[0]
 
 
 def _families(clues: Clues) -> frozenset[Family]:

@@ -61,8 +61,14 @@ _YARN_OF_LOCK = {"4": "2", "5": "3", "6": "3"}
 
 
 NO_SCRIPTS = "--ignore-scripts"
-"""For want of anything better: a script of one package that fails, since what it downloads is not
-to be had, keeps all others from being installed."""
+"""A script of one package that fails, since what it downloads is not to be had, keeps all others
+from being installed: they are installed without, and then each script is run as far as it works.
+That goes before leaving the lock file: to resolve all of it anew takes minutes."""
+
+SKIPPED = "echo 'Not every install script ended well. The tests may do without.'"
+SCRIPTS_OF_NPM = ("npm rebuild", "npm run prepare --if-present")
+SCRIPTS_OF_PNPM = ("pnpm rebuild", "pnpm run --if-present prepare")
+SCRIPTS_OF_YARN = ("yarn rebuild",)
 
 
 def npm(clues: Clues) -> Iterator[Guess]:
@@ -75,11 +81,13 @@ def npm(clues: Clues) -> Iterator[Guess]:
     locks = clues.those("package-lock.json", "npm-shrinkwrap.json")
     if locks:
         yield _node(clues, locks[0], _whatever_peers_say("npm ci"), is_locked=True)
+        yield _without_scripts(clues, locks[0], _whatever_peers_say(f"npm ci {NO_SCRIPTS}"))
     if clues.has("package.json"):
         unlocked = "npm install --no-package-lock"
         yield _node(clues, "package.json", _whatever_peers_say(unlocked))
-        bare = f"{'npm ci' if locks else unlocked} {NO_SCRIPTS}"
-        yield _without_scripts(clues, _whatever_peers_say(bare))
+        if not locks:
+            bare = _whatever_peers_say(f"{unlocked} {NO_SCRIPTS}")
+            yield _without_scripts(clues, "package.json", bare)
 
 
 def pnpm(clues: Clues) -> Iterator[Guess]:
@@ -94,8 +102,8 @@ def pnpm(clues: Clues) -> Iterator[Guess]:
     install = f"{tool}\npnpm install --frozen-lockfile"
     for guessed in (
         _node(clues, "pnpm-lock.yaml", install, is_locked=True),
+        _without_scripts(clues, "pnpm-lock.yaml", f"{install} {NO_SCRIPTS}", SCRIPTS_OF_PNPM),
         _node(clues, "package.json", f"{tool}\npnpm install --no-lockfile"),
-        _without_scripts(clues, f"{install} {NO_SCRIPTS}"),
     ):
         recipe = guessed.recipe
         yield replace(guessed, recipe=replace(recipe, env={**recipe.env, **PNPM_ENV}))
@@ -110,15 +118,15 @@ def yarn(clues: Clues) -> Iterator[Guess]:
         tool = _tool(f"yarn@{version}")
         install = f"{tool}\nyarn install --frozen-lockfile"
         yield _node(clues, "yarn.lock", install, is_locked=True)
-        unlocked = f"{tool}\nyarn install --no-lockfile"
-        yield _node(clues, "package.json", unlocked)
-        yield _without_scripts(clues, f"{install} {NO_SCRIPTS}")
+        yield _without_scripts(clues, "yarn.lock", f"{install} {NO_SCRIPTS}")
+        yield _node(clues, "package.json", f"{tool}\nyarn install --no-lockfile")
     else:
         tool = _tool(f"@yarnpkg/cli-dist@{version}")
         install = f"{tool}\nyarn install --immutable"
         yield _node(clues, "yarn.lock", install, is_locked=True)
+        bare = f"{install} --mode=skip-build"
+        yield _without_scripts(clues, "yarn.lock", bare, SCRIPTS_OF_YARN)
         yield _node(clues, "package.json", f"{tool}\n{KEEP_YARN_LOCK}\nyarn install --no-immutable")
-        yield _without_scripts(clues, f"{install} --mode=skip-build")
 
 
 def bun(clues: Clues) -> Iterator[Guess]:
@@ -165,9 +173,12 @@ def _members(clues: Clues) -> list[str]:
     return sorted(path for path in found if "node_modules" not in path.split("/"))[:MOST_MEMBERS]
 
 
-def _without_scripts(clues: Clues, setup: str) -> Guess:
-    """Guess of the last resort."""
-    return _node(clues, "package.json (no install scripts)", setup)
+def _without_scripts(
+    clues: Clues, source: str, install: str, scripts: tuple[str, ...] = SCRIPTS_OF_NPM
+) -> Guess:
+    """Guess that nothing but the install scripts is in the way."""
+    setup = "\n".join((install, *(f"{script} || {SKIPPED}" for script in scripts)))
+    return _node(clues, f"{source} (no install scripts)", setup)
 
 
 def _builds(clues: Clues) -> bool:
