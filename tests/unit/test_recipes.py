@@ -8,6 +8,7 @@ import pytest
 from codebot.domain.environment import Environment, Recipe, RecipeOrigin, SetUpState
 from codebot.domain.tree import Tree
 from codebot.environment.recipes import Said, find_recipes, written_for
+from codebot.environment.recipes.python_plain import PIP
 from codebot.verify.command import find_test_command
 
 PYTEST = "[tool.pytest.ini_options]\n"
@@ -241,6 +242,31 @@ def test_uv_installs_the_extras_that_tests_are_named_after_else_all() -> None:
     other = {"uv.lock": "", "pyproject.toml": PYTEST + PROJECT + extras.format("postgres")}
     assert first(named).setup.startswith("uv sync --frozen --all-groups --extra test")
     assert first(other).setup.startswith("uv sync --frozen --all-groups --all-extras ||\nuv sync")
+
+
+EXTRAS = "[project.optional-dependencies]\n"
+
+
+@pytest.mark.parametrize(
+    ("extras", "installed"),
+    [
+        ("docs = []\ntest-suite = []\nall = []\n", "-e '.[test-suite]' || {"),
+        ("test = []\ntest_gpu = []\n", "-e '.[test]'\n"),
+        ("docs = []\ncomplete = []\n", "-e '.[complete]' || {"),
+        ("docs = []\nlatest = []\n", "-e .\n"),
+    ],
+)
+def test_where_no_extra_is_plainly_the_tests_the_next_best_name_is_taken(
+    extras: str, installed: str
+) -> None:
+    setup = first({"pyproject.toml": PYTEST + PROJECT + EXTRAS + extras}).setup
+    assert installed in setup
+
+
+def test_what_extras_at_a_guess_need_is_no_condition_for_the_project_itself() -> None:
+    files = {"pyproject.toml": PYTEST + PROJECT + EXTRAS + "all = []\n", "requirements.txt": ""}
+    setup = first(files).setup
+    assert f"|| {{ {PIP} -e . -r requirements.txt; echo 'Not installed: " in setup
 
 
 def test_settings_of_tools_alone_are_no_package() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 TEST_NAMES = frozenset({"test", "tests", "testing", "dev"})
 _SPLIT = re.compile(r"[-_.]+")
+_ALL_NAMES = frozenset({"all", "complete", "everything", "full"})
 _DEVELOPERS = frozenset({"dev", "devel", "develop", "development"})
 _NATIVE = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f90", ".f")
 _PLACES = frozenset({"", "requirements", "reqs", "requires"})
@@ -21,6 +22,17 @@ def test_names(given: Iterable[str]) -> tuple[str, ...]:
 
 
 test_names.__test__ = False  # type: ignore[attr-defined]
+
+
+def next_best_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Give the names that say it in more words, else those that say "all there is".
+
+    >>> next_best_names(["docs", "tests_unit", "all", "latest"]), next_best_names(["x", "Complete"])
+    (('tests_unit',), ('Complete',))
+    """
+    words = {name: {*_SPLIT.split(name.lower())} for name in given}
+    said = tuple(name for name, each in words.items() if each & (TEST_NAMES | _DEVELOPERS))
+    return said or tuple(name for name in words if name.lower() in _ALL_NAMES)
 
 
 def requirement_files(paths: Iterable[str], named: tuple[str, ...] = ()) -> tuple[str, ...]:

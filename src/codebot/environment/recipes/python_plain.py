@@ -12,6 +12,7 @@ from codebot.environment.recipes.python_names import (
     deciding_files,
     has_native_sources,
     is_for_developers,
+    next_best_names,
     requirement_files,
     test_names,
 )
@@ -22,6 +23,7 @@ PYTHON = '"$HOME/venv/bin/python"'
 PIP = f"uv pip install --quiet --python {PYTHON}"
 PREPARE = 'uv venv --quiet --seed --clear "$HOME/venv"'
 VENV = "~/venv/bin"
+PROJECT = "."
 FROM_MANIFEST = ["-r", "pyproject.toml"]
 SEE_MODULES = (
     f'printf \'%s\\n\' "$PWD/src" "$PWD" >'
@@ -86,7 +88,7 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
         yield f'test -e {folder} || ln -s "$HOME/venv" {folder}'
     what = [*project, *(f"-r {quote(path)}" for path in files), *_groups(clues)]
     if what:
-        yield _install(what, [path for path in files if is_for_developers(path)])
+        yield _install(what, _needed(clues, what, files))
     if what[:2] == FROM_MANIFEST:
         yield SEE_MODULES
     further = [*usable_requirements(hatch_dependencies(clues)), *runner_needs(clues).requirements]
@@ -104,15 +106,24 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
             yield f"{install_tool(tool)} || true"
 
 
-def _install(what: list[str], optional: list[str]) -> str:
-    """Give the line that installs it all, or all but what only developers need."""
+def _needed(clues: Clues, what: list[str], files: tuple[str, ...]) -> list[str]:
+    """Give what of it must be installed: not what only developers need, nor extras at a guess."""
+    optional = {f"-r {quote(path)}" for path in files if is_for_developers(path)}
+    needed = [item for item in what if item not in optional]
+    return (
+        needed if tuple(_extras(clues)) else [PROJECT if "[" in item else item for item in needed]
+    )
+
+
+def _install(what: list[str], needed: list[str]) -> str:
+    """Give the line that installs it all, or at least what is needed of it."""
     line = f"{PIP} {' '.join(what)}"
-    needed = [item for item in what if item not in {f"-r {quote(path)}" for path in optional}]
     if needed == what:
         return line
-    skipped = f"Not installed: {' '.join(optional)}. The tests may do without."
+    left_out = (item.removeprefix("-r ") for item in what if item not in needed)
     fallback = f"{PIP} {' '.join(needed)}" if needed else "true"
-    return f"{line} || {{ {fallback}; echo {quote(skipped)}; }}"  # `&&` would hide its failure
+    told = quote(f"Not installed: {' '.join(left_out)}. The tests may do without.")
+    return f"{line} || {{ {fallback}; echo {told}; }}"  # `&&` would hide its failure
 
 
 def _dependencies(clues: Clues) -> list[str]:
@@ -124,8 +135,8 @@ def _project(clues: Clues) -> list[str]:
     """Say how the project itself is installed, with the extras that tests are named after."""
     if not _is_package(clues):
         return []
-    extras = ",".join(dict.fromkeys(_extras(clues)))
-    return ["-e", quote(f".[{extras}]" if extras else ".")]
+    extras = ",".join(dict.fromkeys(_extras(clues)) or next_best_names(_given_extras(clues)))
+    return ["-e", quote(f".[{extras}]") if extras else PROJECT]
 
 
 def _is_package(clues: Clues) -> bool:
@@ -136,11 +147,15 @@ def _is_package(clues: Clues) -> bool:
     return bool(at(table, "project") or at(table, "build-system"))
 
 
+def _given_extras(clues: Clues) -> tuple[str, ...]:
+    manifest = names(clues.toml("pyproject.toml", "project", "optional-dependencies"))
+    return (*manifest, *clues.ini("setup.cfg", "options.extras_require"))
+
+
 def _extras(clues: Clues) -> Iterator[str]:
-    yield from test_names(names(clues.toml("pyproject.toml", "project", "optional-dependencies")))
+    yield from test_names(_given_extras(clues))
     yield from hatch_extras(clues)
     yield from runner_needs(clues).extras
-    yield from test_names(clues.ini("setup.cfg", "options.extras_require"))
     script = clues.text("setup.py")
     start = script.find("extras_require")
     if start >= 0:  # one that is not there after all costs only a warning
