@@ -60,7 +60,7 @@ class Host:
 def allowed_paths() -> list[str]:
     """Give what every box may see of the host, as far as there is such a thing here."""
     further = [Path(path) for path in ("/bin/sh", "/sbin", "/lib", "/lib64", "/usr/bin/env")]
-    return [str(path) for path in (*surroundings.host_paths(), *further) if path.exists()]
+    return [*surroundings.host_paths(), *(str(path) for path in further if path.exists())]
 
 
 @contextmanager

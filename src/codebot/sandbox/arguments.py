@@ -78,8 +78,8 @@ def box_parts(view: View) -> list[Part]:
 
 def can_cover(path: str) -> bool:
     """Say whether a box can be given its own file here: not where a shown folder lacks it."""
-    shown = (Path("/usr"), *host_paths())
-    return Path(path).exists() or not any(map(Path(path).is_relative_to, shown))
+    shown = ("/usr", *host_paths())
+    return Path(path).exists() or not any(path.startswith(f"{top}/") for top in shown)
 
 
 def words(parts: Iterable[Part]) -> list[str]:
@@ -150,4 +150,4 @@ def _tmpfs(target: str, size: int, *, mode: str) -> tuple[str, ...]:
 
 def _of_the_host() -> Iterator[str]:
     for path in host_paths():
-        yield from ("--ro-bind-try", str(path), str(path))
+        yield from ("--ro-bind-try", path, path)
