@@ -164,6 +164,12 @@ def test_untested_work_says_so_at_the_top_and_is_a_draft() -> None:
     assert not wording.pull_request(ready, base="main", redact=str).draft
 
 
+def test_a_reason_of_several_sentences_is_told_to_its_end() -> None:
+    tried = "; ".join(f"set-up from number {n} failed: it was not to be had" for n in range(9))
+    missing = replace(PASSED, state=VerdictState.ENVIRONMENT, reason=f"{tried}. Mend this.")
+    assert "Mend this." in wording.body(replace(WORK, verdict=missing), str)
+
+
 def test_what_could_not_run_is_told_with_what_it_said() -> None:
     missing = replace(
         PASSED,

@@ -48,6 +48,9 @@ _MOST_FAILURES = 3
 _MOST_HOSTS = 10
 _MOST_GAPS = 20
 _LONGEST_REASON = 200
+_LONGEST_CAUSE = 1_000
+"""Of an untested change: where several things were tried, the last is often the one to mend."""
+
 _LONGEST_PATH = 150
 _LONGEST_HOST = 100
 _LONGEST_COMMAND = 300
@@ -160,7 +163,7 @@ def _notice(work: Work, redact: Callable[[str], str]) -> str:
     if not work.verdict.holds:
         return "**Not ready:** the tests do not pass, see the evidence below."
     if work.verdict.reason:
-        reason = line(redact(work.verdict.reason), _LONGEST_REASON)
+        reason = line(redact(work.verdict.reason), _LONGEST_CAUSE)
         return f"**Not tested:** {reason} {work.verdict.remedy}".rstrip()
     if not work.verdict.is_proof:
         return (
