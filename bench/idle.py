@@ -24,7 +24,7 @@ def measure(folder: Path) -> Figures:
         time.sleep(SETTLING_SECONDS)
         pid = service.process.pid
         memory = memory_of(pid)
-        shares = [_cpu_share(pid) for _ in range(ROUNDS)]
+        shares = [cpu_share(pid) for _ in range(ROUNDS)]
     note = f"Pss {memory['Pss']:.0f} MB"
     yield Figure("idle service: resident memory", [memory["Rss"]], 110, "MB", note=note)
     yield Figure(f"idle service: CPU over {IDLE_SECONDS} s", shares, 1, "%")
@@ -44,7 +44,7 @@ def measure_start(folder: Path) -> Figures:
     yield Figure("serve until /health answers, again", seconds, 1.2, "s")
 
 
-def _cpu_share(pid: int) -> float:
+def cpu_share(pid: int) -> float:
     """Give the share of one core, in percent, that the process uses for a while."""
     before = cpu_seconds_of(pid)
     time.sleep(IDLE_SECONDS)

@@ -55,8 +55,8 @@ class Pair:
 def measure_submit(folder: Path) -> Figures:
     """Let 32 clients submit, each task on disk before its answer."""
     with _pair(folder) as pair:
-        rounds = list(_rounds(pair, pair.submit(), expect=202))
-    yield from _against_bare("submit, 32 clients", rounds, target=0.4)
+        rounds = list(take_turns(pair, pair.submit(), expect=202))
+    yield from against_bare("submit, 32 clients", rounds, target=0.4)
 
 
 def measure_single(folder: Path) -> Figures:
@@ -75,20 +75,23 @@ def measure_status(folder: Path) -> Figures:
     """Let 32 clients ask for the status of a task among thousands."""
     with _pair(folder) as pair:
         _load(pair.ours, pair.submit(), 202, requests=WARM_UP)
-        rounds = list(_rounds(pair, pair.status(), expect=200))
-    yield from _against_bare("status, 32 clients", rounds, target=0.45)
+        rounds = list(take_turns(pair, pair.status(), expect=200))
+    yield from against_bare("status, 32 clients", rounds, target=0.45)
 
 
-def _rounds(pair: Pair, what: bytes, *, expect: int) -> Iterator[tuple[Load, Load]]:
+def take_turns(
+    pair: Pair, what: bytes, *, expect: int, warm_up: int = WARM_UP, requests: int = REQUESTS
+) -> Iterator[tuple[Load, Load]]:
     """Give the loads of the service and of the bare endpoint, round by round."""
     for port in (pair.ours, pair.bare):
-        _load(port, what, expect, requests=WARM_UP)
+        _load(port, what, expect, requests=warm_up)
     for _ in range(ROUNDS):
-        bare = _load(pair.bare, what, expect)
-        yield _load(pair.ours, what, expect), bare
+        bare = _load(pair.bare, what, expect, requests=requests)
+        yield _load(pair.ours, what, expect, requests=requests), bare
 
 
-def _against_bare(name: str, rounds: list[tuple[Load, Load]], *, target: float) -> Figures:
+def against_bare(name: str, rounds: list[tuple[Load, Load]], *, target: float) -> Figures:
+    """Judge the loads of both, round by round."""
     rates = [ours.per_second / bare.per_second for ours, bare in rounds]
     tails = [ours.percentile(99) / bare.percentile(99) for ours, bare in rounds]
     errors = [float(ours.errors) for ours, _ in rounds]
@@ -117,7 +120,7 @@ def _pair(folder: Path) -> Iterator[Pair]:
     }
     repository = make_repository(folder / "repository.git")
     serving = run_service(SERVE, folder, "--workers", "1", "--drain-timeout", "0", env=env)
-    with serving as service, _bare() as bare:
+    with serving as service, serve_bare() as bare:
         task_id = _occupy(service, repository)
         yield Pair(service.http.base_url.port or 0, bare, task_id)
 
@@ -135,7 +138,7 @@ def _occupy(service: RunningService, repository: Path) -> str:
 
 
 @contextmanager
-def _bare() -> Iterator[int]:
+def serve_bare() -> Iterator[int]:
     """Serve the bare endpoint in a process of its own, and give its port."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)])

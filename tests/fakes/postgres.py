@@ -69,14 +69,14 @@ class Postgres:
 
 
 @contextmanager
-def run_postgres() -> Iterator[Postgres]:
-    """Serve a new cluster until the end of the block."""
+def run_postgres(**settings: str) -> Iterator[Postgres]:
+    """Serve a new cluster until the end of the block, with `settings` before those of tests."""
     folder = Path(tempfile.mkdtemp(prefix="codebot-pg-"))
     data = folder / "data"
     try:
         _call("initdb", "-D", data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         (data / "pg_hba.conf").write_text(KNOWN)
-        server = start(folder, free_port())
+        server = start(folder, free_port(), **settings)
         try:
             yield server
         finally:
@@ -85,10 +85,11 @@ def run_postgres() -> Iterator[Postgres]:
         shutil.rmtree(folder)
 
 
-def start(folder: Path, port: int) -> Postgres:
+def start(folder: Path, port: int, **settings: str) -> Postgres:
     """Start a server on a cluster that is there, and wait until it answers."""
-    settings = {**SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    place = {"port": str(port), "unix_socket_directories": str(folder)}
+    chosen = {**SETTINGS, **settings, **place}
+    options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
     with (folder / "log").open("ab") as log:
         command = _as_nobody("postgres", "-D", folder / "data", *options)
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -141,6 +142,26 @@ async def test_a_wake_up_that_is_lost_costs_a_second(node: Open) -> None:
     assert time.monotonic() - began < 3
 
 
+def naps() -> int:
+    """Say how often this thread has gone to sleep so far."""
+    told = Path("/proc/thread-self/status").read_text()
+    return int(told.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+async def test_who_listens_and_hears_nothing_sleeps(node: Open) -> None:
+    one, listens = await node("one"), asyncio.Event()
+    listener = asyncio.create_task(one.nodes.listener({}, listens.set).keep_listening())
+    await asyncio.wait_for(listens.wait(), SOON)
+
+    before = naps()
+    await asyncio.sleep(1)
+    slept = naps() - before
+
+    listener.cancel()
+    await asyncio.wait([listener])
+    assert slept <= 4
+
+
 @pytest.mark.parametrize("order", ["silent", "forgotten"])
 async def test_the_run_of_a_dead_node_goes_on_at_another_and_the_dead_writes_nothing(
     node: Open, sql: Sql, order: str
@@ -149,13 +170,13 @@ async def test_the_run_of_a_dead_node_goes_on_at_another_and_the_dead_writes_not
     new = new_task()
     await dead.queue.submit(new)
     lost = await dead.claim()
-    assert await other.rescue() == 0
+    assert (await other.nodes.has_dead(DEAD_AFTER), await other.rescue()) == (False, 0)
     if order == "silent":
         sql(SILENT.format(dead.nodes._jobs.worker))
     else:
         sql(f"DELETE FROM procrastinate_workers WHERE id = {dead.nodes._jobs.worker}")
 
-    assert await other.rescue() == 1
+    assert (await other.nodes.has_dead(DEAD_AFTER), await other.rescue()) == (True, 1)
 
     again = await other.claim()
     assert (again.id, again.attempt, again.crashes) == (lost.id, 2, 1)

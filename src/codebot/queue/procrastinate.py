@@ -95,8 +95,7 @@ class ProcrastinateQueue:
                 if run is not None:
                     self._held.add(run.id)
                     return run
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(line.awake.wait(), _jittered(LONGEST_NAP))
+                await self._wait_for_due(queue, line)
 
     async def finish(self, run: Run, result: RunResult) -> None:
         """End the run and, with it, the task; raises `RunLost`."""
@@ -172,6 +171,15 @@ class ProcrastinateQueue:
                 async with asyncio.timeout(LEAVING):
                     await self._nodes.leave()
 
+    async def _wait_for_due(self, queue: QueueName, line: "_Line") -> None:
+        """Wait until somebody says that a run is due, or a look finds that one may be."""
+        while not line.awake.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(line.awake.wait(), _jittered(LONGEST_NAP))
+                return
+            if await self._nodes.has_due(queue):
+                return
+
     def _wake_all(self) -> None:
         """Let everybody look: nobody knows what was said while nobody listened."""
         for line in self._lines.values():
@@ -195,7 +203,7 @@ class ProcrastinateQueue:
     async def _beat(self) -> None:
         await self._put_unheld_back(await self._nodes.beat())
         self._pulse.beat()
-        if self._pulse.steady_for(DEAD_AFTER):
+        if self._pulse.steady_for(DEAD_AFTER) and await self._nodes.has_dead(DEAD_AFTER):
             rescued = await self._nodes.rescue(DEAD_AFTER, POISON)
             if rescued:
                 log.warning("node.dead", runs_put_back=rescued)

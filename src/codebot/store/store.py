@@ -145,14 +145,14 @@ async def _open_server(url: str, direct: str, now: Callable[[], datetime]) -> Op
     from codebot.store.postgres.place import Place
 
     pool = await open_postgres(url)
-    writer, jobs = PostgresWriter(pool), ProcrastinateJobs(now)
+    writer, reader, jobs = PostgresWriter(pool), PostgresReader(pool), ProcrastinateJobs(now)
 
     async def close() -> None:
         await writer.finish()
         await pool.dispose()
 
-    nodes = partial(Nodes, writer, jobs, Place.of(direct))
-    return Opened(writer, PostgresReader(pool), jobs, close, nodes)
+    nodes = partial(Nodes, writer, reader, jobs, Place.of(direct))
+    return Opened(writer, reader, jobs, close, nodes)
 
 
 def _touch(connection: Connection) -> None:

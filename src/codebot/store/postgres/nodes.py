@@ -5,16 +5,18 @@ All is measured by the server's clock: that of a node may be wrong.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from procrastinate.sql import queries
-from sqlalchemy import Connection, RowMapping, bindparam, select, text
+from sqlalchemy import Connection, RowMapping, Select, bindparam, literal_column, select, text
 
-from codebot.domain.run import Run
+from codebot.domain.run import QueueName, Run
 from codebot.domain.status import RunStatus
-from codebot.store.database import Writer
+from codebot.store.database import Reader, Writer
 from codebot.store.postgres.jobs import ProcrastinateJobs
 from codebot.store.postgres.listener import Listener
 from codebot.store.postgres.place import Place
+from codebot.store.query import Query
 from codebot.store.rows import RUN_COLUMNS, to_run
 from codebot.store.schema import runs
 from codebot.store.transitions import Poison, Transitions
@@ -32,8 +34,35 @@ _STILL = text("""
     SELECT true FROM procrastinate_jobs
     WHERE id = :id AND status = 'doing' AND worker_id IS NOT DISTINCT FROM :worker
 """)
-_IS_KNOWN = text("SELECT true FROM procrastinate_workers WHERE id = :worker")
+_BEAT = text("""
+    UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = :worker RETURNING true
+""")
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(7161346302452)")
+_YES: Select[Any] = select(literal_column("true"))
+_HAS_DUE = Query(
+    _YES.where(
+        text("""
+        EXISTS (
+            SELECT FROM procrastinate_jobs WHERE status = 'todo' AND queue_name = :queue
+            AND (scheduled_at IS NULL OR scheduled_at <= now())
+        )
+    """)
+    )
+)
+_HAS_DEAD = Query(
+    _YES.where(
+        text("""
+        EXISTS (
+            SELECT FROM procrastinate_workers
+            WHERE last_heartbeat < now() - make_interval(secs => :seconds)
+        )
+        OR EXISTS (
+            SELECT FROM procrastinate_jobs WHERE status = 'doing' AND worker_id IS NULL
+        )
+    """)
+    )
+)
+_FORGET_ME = text("DELETE FROM nodes WHERE worker_id = :worker")
 _FORGET = text("DELETE FROM nodes WHERE worker_id NOT IN (SELECT id FROM procrastinate_workers)")
 _MINE = select(*RUN_COLUMNS).where(
     text("""
@@ -56,12 +85,14 @@ class Nodes:
     def __init__(
         self,
         writer: Writer,
+        reader: Reader,
         jobs: ProcrastinateJobs,
         place: Place,
         transitions: Transitions,
         now: Callable[[], datetime],
     ) -> None:
         self._writer = writer
+        self._reader = reader
         self._jobs = jobs
         self._place = place
         self._transitions = transitions
@@ -102,13 +133,21 @@ class Nodes:
         worker = self._jobs.worker
 
         def beat(connection: Connection) -> tuple[int, list[Run]]:
-            if worker is None or not connection.execute(_IS_KNOWN, {"worker": worker}).scalar():
+            if worker is None or not connection.execute(_BEAT, {"worker": worker}).scalar():
                 return _register(connection), []
-            _run(connection, "update_heartbeat", worker_id=worker)
             return worker, [to_run(row) for row in connection.execute(_MINE, {"worker": worker})]
 
         self._jobs.worker, mine = await self._writer.write(beat)
         return mine
+
+    async def has_due(self, queue: QueueName) -> bool:
+        """Say whether a run of the queue may be due: a third of what it costs to claim none."""
+        return await self._reader.first(_HAS_DUE, {"queue": queue.value}) is not None
+
+    async def has_dead(self, dead_after: timedelta) -> bool:
+        """Say whether there is anybody whose runs have to be put back."""
+        silent = {"seconds": dead_after.total_seconds()}
+        return await self._reader.first(_HAS_DEAD, silent) is not None
 
     async def rescue(self, dead_after: timedelta, poison: Poison) -> int:
         """Put back the runs of the dead; say how many. Of several who try at once, one does."""
@@ -129,9 +168,12 @@ class Nodes:
     async def leave(self) -> None:
         """Go; what could not be put back is anybody's at once."""
         worker = self._jobs.worker
-        await self._writer.write(
-            lambda connection: _run(connection, "unregister_worker", worker_id=worker)
-        )
+
+        def leave(connection: Connection) -> None:
+            connection.execute(_FORGET_ME, {"worker": worker})
+            _run(connection, "unregister_worker", worker_id=worker)
+
+        await self._writer.write(leave)
 
     def _put_back(self, connection: Connection, jobs: Iterable[RowMapping], poison: Poison) -> int:
         """Put back the runs of these jobs, as far as they are still what the jobs say."""
