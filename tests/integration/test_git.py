@@ -304,3 +304,25 @@ async def test_git_in_a_folder_that_is_gone_fails_by_its_name(
 async def test_nobody_pushes_without_a_permit(host_git: Git, folder: Path) -> None:
     with pytest.raises(TypeError, match="permit"):
         await host_git.run("push", "--", str(folder), "main:x", cwd=folder / ".git")
+
+
+@pytest.mark.parametrize("bare", [True, False])
+async def test_a_new_repository_is_what_git_init_makes(
+    host_git: Git, tmp_path: Path, *, bare: bool
+) -> None:
+    end = "" if bare else "/.git"
+    for name in ("one", "two"):
+        await host_git.init(tmp_path / f"{name}{end}", bare=bare, branch="ünï/x#1")
+    kind = ["--bare"] if bare else []
+    init = ("init", "-q", "--template=", "--initial-branch=ünï/x#1")
+    as_a_person(*init, *kind, str(tmp_path / "real"))
+    expected = content_of(tmp_path / "real")
+    assert content_of(tmp_path / "one") == content_of(tmp_path / "two") == expected
+    assert list((tmp_path / "git-home").iterdir()) == [], "nothing is left in the service's folder"
+
+
+def content_of(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }

@@ -16,6 +16,7 @@ from codebot.errors import ConfigError, DiskFull, GitFailed
 from codebot.git.environment import Setting, environment
 from codebot.git.handover import hand_over
 from codebot.git.process import Completed, Ending, run_program
+from codebot.git.skeleton import Skeletons
 from codebot.git.trouble import Trouble, telling_words, trouble_in
 
 log = structlog.get_logger(__name__)
@@ -80,6 +81,15 @@ class Git:
             ) from exc
         self._certificate_file = certificate_file
         self._proxies = dict(proxies or {})
+        self._skeletons = Skeletons(self.run, self._home)
+
+    async def init(self, place: Path, *, bare: bool = True, branch: str | None = None) -> None:
+        """Make a repository at `place`: its own folder, or the `.git` in a tree.
+
+        It is on `branch`, else on the one that git chooses. Raises `GitFailed`, and `OSError` where
+        nothing can be written.
+        """
+        await self._skeletons.make(place, bare=bare, branch=branch)
 
     async def run(
         self,

@@ -20,8 +20,8 @@ from codebot.workspace.listings import (
     REGULAR,
     is_attributes,
     read_attributes,
-    read_staged_files,
 )
+from codebot.workspace.staged import list_staged
 
 EXCEPTIONS = Path("info", "attributes")
 """Below the folder of a repository."""
@@ -82,8 +82,7 @@ class _Checkout:
         Without a `.gitattributes` that is one listing. Else only what could be meant is hashed:
         2,087 files under `* text=auto` take 80 ms to be searched, and 280 ms to be hashed.
         """
-        listed = await self._run("ls-files", "--stage", "-z")
-        files = list(read_staged_files(listed))
+        files = await list_staged(self._git, self._tree)
         if not any(is_attributes(file.path) for file in files):
             return []
         committed = {file.path: file.object_id for file in files if file.mode in REGULAR}

@@ -3,6 +3,7 @@
 A ref is looked up by its whole name. Git's patterns match what lies below a name, too
 (`for-each-ref refs/heads/release` gives `release/2026.4`), and `rev-parse` goes on to tags and
 remotes; `show-ref --verify` does neither. https://git-scm.com/docs/git-show-ref
+Nor does a pattern with a backslash in it, which no name holds: it can only match as a pattern.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from codebot.domain.repository import RemoteAccess
 from codebot.errors import BranchMissing, CloneFailed, GitFailed, PushRejected
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble
-from codebot.workspace.at_once import at_once
 
 MOST_NAMED = 5
 """Branches that are shown where a base branch is not there."""
@@ -64,12 +64,13 @@ async def require_room(git: Git, repository: Path, branch: str) -> None:
     Git keeps a branch where a file could be, so that no other can lie below it. Raises
     `PushRejected`: the remote would say no, after everything that the work has cost.
     """
-    above = _above(branch)
-    async with at_once() as group:
-        looking = [group.create_task(find_branch(git, repository, name)) for name in above]
-    for name, found in zip(above, looking, strict=True):
-        if found.result() is not None:
-            raise _in_the_way(name, branch)
+    exactly = [f"refs/heads/{name[:-1]}\\{name[-1]}" for name in _above(branch)]
+    if not exactly:
+        return
+    listing = ("for-each-ref", "--count=1", "--format=%(refname:lstrip=2)")
+    found = await git.run(*listing, *exactly, cwd=repository)
+    if found.text:
+        raise _in_the_way(found.text, branch)
 
 
 async def require_room_there(git: Git, access: RemoteAccess, branch: str) -> None:

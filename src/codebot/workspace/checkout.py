@@ -36,14 +36,14 @@ async def make_repositories(git: Git, folders: TaskFolders, *, mirror: Path, bra
     """Make the agent's `.git`, on `branch`, and the service's own bare repository, both empty."""
     async with at_once() as group:
         group.create_task(make_own_git(git, folders.tree, branch, mirror))
-        group.create_task(_init(git, "--bare", str(folders.repository)))
+        group.create_task(_init(git, folders.repository, bare=True))
     with disk_errors():
         borrow_from(folders.repository, mirror)
 
 
 async def make_own_git(git: Git, tree: Path, branch: str, *lenders: Path) -> None:
     """Make a `.git` for whoever works in `tree`, on `branch`, that borrows from these."""
-    await _init(git, f"--initial-branch={branch}", str(tree))
+    await _init(git, tree / ".git", bare=False, branch=branch)
     with disk_errors():
         borrow_from(tree / ".git", *lenders)
         with (tree / ".git" / "config").open("a") as config:
@@ -93,8 +93,9 @@ def mirror_of(repository: Path) -> Path | None:
     return Path(objects.rstrip("\n")).parent
 
 
-async def _init(git: Git, *args: str) -> None:
-    await git.run("init", "--quiet", "--template=", *args)
+async def _init(git: Git, place: Path, *, bare: bool, branch: str | None = None) -> None:
+    with disk_errors():
+        await git.init(place, bare=bare, branch=branch)
 
 
 def borrow_from(repository: Path, *lenders: Path) -> None:

@@ -20,7 +20,6 @@ from codebot.workspace.listings import (
     Touch,
     is_attributes,
     read_attributes,
-    read_staged_files,
     read_tree_listing,
 )
 from codebot.workspace.new_objects import list_new_objects
@@ -33,11 +32,12 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]")
 _NO_FILTER = frozenset({"unspecified", "unset"})
 
 
-async def list_filtered(git: Git, tree: Path) -> dict[str, list[StagedFile]]:
+async def list_filtered(
+    git: Git, tree: Path, staged: Iterable[StagedFile]
+) -> dict[str, list[StagedFile]]:
     """Give the files of `tree`, a checkout that nobody has touched, by the filter that each has."""
     own = tree / ".git"
-    listed = await git.run("ls-files", "--stage", "-z", cwd=own, work_tree=tree)
-    files = {one.path: one for one in read_staged_files(listed.stdout) if one.mode in REGULAR}
+    files = {one.path: one for one in staged if one.mode in REGULAR}
     if not any(map(is_attributes, files)):
         return {}
     told = await git.run(*_ASK_FILTER, cwd=own, work_tree=tree, stdin=_joined(files))

@@ -194,7 +194,8 @@ class Mirrors:
         new = mirror.with_suffix(".new")
         await asyncio.to_thread(delete_folder, new)
         make_private(new)
-        await self._git.run("init", "--quiet", "--bare", "--template=", "--", str(new))
+        with disk_errors():
+            await self._git.init(new)
         fetched = await self._fetch(way, new, repository, forge)
         if fetched.code == 0:
             await self._git.run("pack-refs", "--all", cwd=new)  # a file for each is slow to read

@@ -6,6 +6,7 @@ what the mirror knows already, and moved on in the rare case that there was news
 there is nothing to fill but on the first task of a commit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,9 @@ from codebot.workspace.filters import LFS, list_filtered, tell_filtered
 from codebot.workspace.folders import TaskFolders
 from codebot.workspace.kept_submodules import keep_submodules
 from codebot.workspace.large_files import LargeFiles
+from codebot.workspace.listings import StagedFile
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.staged import list_staged
 from codebot.workspace.standing import Standing
 from codebot.workspace.submodules import FindSource, Submodules
 from codebot.workspace.tags import bring_tags
@@ -77,9 +80,10 @@ class Preparation:
         layers = filling.result()
         files = next(iter(layers), self.folders.tree)
         submodules = Submodules(self.git, self.mirrors, self.forge, self.find_source)
+        staged = await list_staged(self.git, files)
         async with at_once() as group:
-            filtering = group.create_task(self._fill_filtered(files, mirror))
-            group.create_task(submodules.fill(files, self.repository, commit))
+            filtering = group.create_task(self._fill_filtered(files, staged, mirror))
+            group.create_task(submodules.fill(files, self.repository, commit, staged))
         await keep_submodules(self.folders, submodules.paths)
         return Checkout(
             tree=self.folders.tree,
@@ -93,9 +97,11 @@ class Preparation:
             layers=layers,
         )
 
-    async def _fill_filtered(self, tree: Path, mirror: Path) -> list[Gap]:
+    async def _fill_filtered(
+        self, tree: Path, staged: Sequence[StagedFile], mirror: Path
+    ) -> list[Gap]:
         """Bring what can be had of files that go through a filter; tell of the others."""
-        filtered = await list_filtered(self.git, tree)
+        filtered = await list_filtered(self.git, tree, staged)
         large = filtered.pop(LFS, []) if self.large_files else []
         gaps: list[Gap] = []
         if self.large_files and large:

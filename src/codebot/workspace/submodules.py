@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,8 +26,9 @@ from codebot.errors import CloneFailed
 from codebot.git.git import Git
 from codebot.workspace.at_once import at_once
 from codebot.workspace.folders import disk_errors
-from codebot.workspace.listings import EXACT, GITLINK, read_staged_files
+from codebot.workspace.listings import EXACT, GITLINK, StagedFile
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.staged import list_staged
 
 MOST_SUBMODULES = 200
 """In all of a task's tree; Boost has 160."""
@@ -102,24 +103,23 @@ class Submodules:
     _seen: int = 0
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    async def fill(self, tree: Path, repository: Repository, commit: str) -> None:
-        """Bring what `tree`, a checkout that nobody has touched, records at `commit`.
+    async def fill(
+        self, tree: Path, repository: Repository, commit: str, staged: Iterable[StagedFile]
+    ) -> None:
+        """Bring what `tree`, a checkout that nobody has touched, records at `commit` (`staged`).
 
         Raises what a network that fails raises, so that the whole is tried again later; what this
         forge does not have, or does not show, is a gap.
         """
-        await self._fill(_Parent(repository, tree, tree / ".git", commit))
+        await self._fill(_Parent(repository, tree, tree / ".git", commit), staged)
 
-    async def _fill(self, parent: _Parent) -> None:
+    async def _fill(self, parent: _Parent, staged: Iterable[StagedFile]) -> None:
         async with at_once() as group:
-            for one in await self._list(parent):
+            for one in await self._list(parent, staged):
                 group.create_task(self._bring(parent, one))
 
-    async def _list(self, parent: _Parent) -> list[_Submodule]:
-        listed = await self.git.run(
-            "ls-files", "--stage", "-z", cwd=parent.own, work_tree=parent.tree
-        )
-        links = [one for one in read_staged_files(listed.stdout) if one.mode == GITLINK]
+    async def _list(self, parent: _Parent, staged: Iterable[StagedFile]) -> list[_Submodule]:
+        links = [one for one in staged if one.mode == GITLINK]
         if not links:
             return []
         told = await self.git.run(
@@ -144,16 +144,9 @@ class Submodules:
             self.gaps.append(Gap(path, reason))
             return
         self.paths.append(path)
-        await self._fill(
-            _Parent(
-                source.repository,
-                parent.tree / one.path,
-                _own_folder(parent, one),
-                one.commit,
-                f"{path}/",
-                parent.depth + 1,
-            )
-        )
+        own, tree = _own_folder(parent, one), parent.tree / one.path
+        below = _Parent(source.repository, tree, own, one.commit, f"{path}/", parent.depth + 1)
+        await self._fill(below, await list_staged(self.git, tree, own))
 
     def _why_not(self, parent: _Parent, one: _Submodule, source: Source | None) -> str:
         """Say why a submodule is not even asked for; "" when it is."""
@@ -194,7 +187,8 @@ async def put_in_place(git: Git, mirror: Path, commit: str, *, tree: Path, own: 
 
     It holds the objects of that commit alone, so that nothing else need be shown to a box.
     """
-    await git.run("init", "--quiet", "--bare", "--template=", "--", str(own))
+    with disk_errors():
+        await git.init(own)
     listed = await git.run("rev-list", "--objects", "--no-walk", commit, cwd=mirror)
     ids = b"".join(line.partition(b" ")[0] + b"\n" for line in listed.stdout.split(b"\n") if line)
     await git.run(

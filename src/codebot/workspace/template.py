@@ -18,9 +18,10 @@ from codebot.git.git import Git
 from codebot.workspace.checkout import check_out, make_repositories, share_boundary
 from codebot.workspace.filters import LFS, list_filtered
 from codebot.workspace.folders import PRIVATE, TaskFolders, disk_errors
-from codebot.workspace.listings import GITLINK, read_staged_files
+from codebot.workspace.listings import GITLINK
 from codebot.workspace.mirror import check_tree
 from codebot.workspace.shelf import Hold, Shelf, about_of
+from codebot.workspace.staged import list_staged
 
 FORMAT = "2"
 """To be changed when a template of before would not do any more."""
@@ -33,9 +34,6 @@ INDEX_SETTINGS = """\
 """Who owns a file, and its number, differ above a template: git would read every file again."""
 
 SUBMODULES, LARGE_FILES = "submodules", "large files"
-
-MOST_NAMES = 256 * 1024**2
-"""Bytes of the names of all files: those of two million."""
 
 AGE = 2
 """Seconds that files are made older than the index that knows them. Git reads what is as young as
@@ -70,25 +68,24 @@ class Templates:
         share_boundary(mirror, folders.tree / ".git", folders.repository)
         await check_tree(self.git, mirror, commit, folders.repository)
         await check_out(self.git, folders, commit)
+        staged = await list_staged(self.git, folders.tree)
+        await self._age(folders.tree)
+        filtered = await list_filtered(self.git, folders.tree, staged)
         return {
             "mirror": str(mirror),
             "branch": branch,
             "commit": commit,
-            SUBMODULES: str(await self._age(folders.tree)),
-            LARGE_FILES: str(len((await list_filtered(self.git, folders.tree)).get(LFS, ()))),
+            SUBMODULES: str(sum(file.mode == GITLINK for file in staged)),
+            LARGE_FILES: str(len(filtered.get(LFS, ()))),
         }
 
-    async def _age(self, tree: Path) -> int:
-        """Make the files older than the index, and the index know it; count the submodules."""
+    async def _age(self, tree: Path) -> None:
+        """Make the files older than the index, and the index know it."""
         own = tree / ".git"
-        listed = await self.git.run(
-            "ls-files", "--stage", "-z", cwd=own, work_tree=tree, max_output=MOST_NAMES
-        )
         with disk_errors():
             await asyncio.to_thread(_make_older, tree, time.time() - AGE)
         refreshing = ("update-index", "-q", "--refresh")
         await self.git.run(*refreshing, cwd=own, work_tree=tree, check=False)
-        return sum(file.mode == GITLINK for file in read_staged_files(listed.stdout))
 
 
 def has_submodules(template: Hold) -> bool:
