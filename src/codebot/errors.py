@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+WAIT_FOR_ROOM = timedelta(minutes=1)
+"""After a full disk: nobody makes room sooner, and to look costs a try."""
+
 
 class CodebotError(Exception):
     """An error that Codebot understands; anything else is a bug."""
@@ -207,9 +210,16 @@ class PushRejected(WorkspaceError):
 
 
 class DiskFull(WorkspaceError):
-    """There is no room left for the workspace."""
+    """There is no room left for the workspace; a run is tried again, as somebody may make some."""
 
     code = "disk_full"
+    default_hint = (
+        "Free some space there. A task goes on by itself for some minutes, and later by a retry."
+    )
+
+    def __init__(self, place: object) -> None:
+        """Name the folder, or the file, whose disk it is."""
+        super().__init__(f"The disk of {place} is full.", retry_after=WAIT_FOR_ROOM)
 
 
 class ChangeRefused(WorkspaceError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from types import MappingProxyType
 
-from fakes import crashing
+from fakes import crashing, small_disk
 
 MODULES = ("codebot.cli.entry", "codebot.app.serve", "codebot.app.worker")
 """What `codebot serve` and `codebot worker` load; the rest comes when it is first used."""
@@ -27,7 +27,7 @@ class Preloaded:
     def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         """Have it forked: it works in `folder`, prints into the files stdout and stderr there."""
         self.args = list(arguments)
-        self._process = _SERVER.Process(target=_run, args=(self.args, str(folder), dict(env)))
+        self._process = SERVER.Process(target=_run, args=(self.args, str(folder), dict(env)))
         self._process.start()
 
     @property
@@ -70,6 +70,8 @@ def _run(arguments: list[str], folder: str, env: Mapping[str, str]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.argv = ["codebot", *arguments]
+    if small_disk.VARIABLE in env:
+        small_disk.mount(*map(Path, env[small_disk.VARIABLE].split(":")))
     if crashing.VARIABLE in env:
         crashing.arm(Path(env[crashing.VARIABLE]))
 
@@ -79,5 +81,5 @@ def _run(arguments: list[str], folder: str, env: Mapping[str, str]) -> None:
 
 
 _STREAMS = MappingProxyType({"stdout": 1, "stderr": 2})
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["__main__", *MODULES])
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["__main__", *MODULES])

@@ -115,7 +115,7 @@ async def test_what_another_process_holds_is_not_removed_until_it_is_dead(shelf:
 async def test_what_failed_leaves_nothing_and_can_be_tried_again(shelf: Shelf) -> None:
     async def fail(folder: Path) -> Mapping[str, str]:
         (folder / "half").write_text("x")
-        with disk_errors():
+        with disk_errors(shelf.folder):
             raise OSError(28, "No space left on device", str(folder))
 
     with pytest.raises(DiskFull):

@@ -14,6 +14,7 @@ from codebot.domain.run import QueueName
 from codebot.domain.status import TaskStatus
 from codebot.errors import ConfigError, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
+from codebot.store.patience import patient
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import Clock
 from fakes.stored import counts, tell_a_secret
@@ -279,6 +280,32 @@ async def test_a_full_disk_is_unavailable_and_then_goes_on(
     await set_room(store, pages=1_000_000)
     await queue.submit(new_task())
     assert await queue.size(QueueName.TASKS) == 1
+
+
+async def test_what_a_run_writes_waits_for_room(store: Store, queue: EmbeddedQueue) -> None:
+    await set_room(store, pages=1)
+    with patient():
+        waiting = [asyncio.ensure_future(queue.submit(new_task("x" * 50_000))) for _ in range(3)]
+    with pytest.raises(StoreUnavailable):
+        await queue.submit(new_task("x" * 50_000))
+    await set_room(store, pages=1_000_000)
+
+    await asyncio.gather(*waiting)
+    assert await counts(store) == {TaskStatus.PENDING: 3}
+
+
+async def test_a_store_that_closes_waits_for_no_room(path: Path, clock: Clock) -> None:
+    store = await Store.open(path)
+    queue = EmbeddedQueue(store, max_pending=10, now=clock, new_id=new_uuid7)
+    await set_room(store, pages=1)
+    with patient():
+        waiting = asyncio.ensure_future(queue.submit(new_task("x" * 50_000)))
+    await asyncio.sleep(0)
+
+    await store.close()
+
+    with pytest.raises(StoreUnavailable):
+        await waiting
 
 
 async def set_room(store: Store, *, pages: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR
 from uuid import uuid4
 
-from codebot.errors import SandboxError
+from codebot.sandbox.room import not_written
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -24,7 +24,8 @@ def write_files(home: Path, files: Mapping[str, str]) -> None:
         for name, content in files.items():
             _write(home, PurePosixPath(name), content.encode(errors="replace"))
     except OSError as exc:
-        raise SandboxError(f"The agent's HOME cannot be written: {exc.strerror}.") from exc
+        words = f"The agent's HOME cannot be written: {exc.strerror}."
+        raise not_written(exc, home, words) from exc
 
 
 def has_session(home: Path, pattern: str) -> bool:

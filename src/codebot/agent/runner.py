@@ -21,6 +21,7 @@ from codebot.domain.outcome import AgentReport
 from codebot.domain.ports import Agent, AgentJob, Box, Ended, Launch, Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import AgentMissing
+from codebot.sandbox.room import on_room
 from codebot.telemetry.lines import LineMasker
 
 OnEvent = Callable[[AgentEvent], Awaitable[None]]
@@ -62,7 +63,8 @@ async def run_agent(
     `on_event` hears all that the agent does, in order; `on_stop` that it is asked to stop, which
     takes a while. `redact` masks secrets in its output before anything is cut from it: half a
     secret is still one. A session that is there is resumed, one that is lost is started anew with
-    `job.opening` before the prompt, whatever `job.resume` expected.
+    `job.opening` before the prompt, whatever `job.resume` expected. Raises `DiskFull` where the
+    agent has no room to work, or failed when there was none left.
     """
     checkout = workplace.checkout
 
@@ -75,12 +77,13 @@ async def run_agent(
     pattern = agent.session(job)
     resumable = await asyncio.to_thread(has_session, checkout.home, pattern)
     job = _continued(job) if resumable else _anew(job)
-    ended = await launch(job)
-    if job.resume and _ended_before_it_started(ended):
-        await asyncio.to_thread(forget_session, checkout.home, pattern)
-        job = _anew(job)
+    with on_room(sandbox, checkout.tree):
         ended = await launch(job)
-    return agent.judge(job, ended)
+        if job.resume and _ended_before_it_started(ended):
+            await asyncio.to_thread(forget_session, checkout.home, pattern)
+            job = _anew(job)
+            ended = await launch(job)
+        return agent.judge(job, ended)
 
 
 def _continued(job: AgentJob) -> AgentJob:

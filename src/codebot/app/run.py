@@ -125,7 +125,7 @@ def for_one_task(settings: Settings, folder: Path) -> Settings:
 async def _keep_words(parts: Parts, task: Task, folder: Path) -> Ended:
     """Write down what the agent did, and what the tests printed in the last round."""
     agent, tests = await parts.store.logs.text(task.id), await _last_output(parts, task.id)
-    with disk_errors():
+    with disk_errors(folder):
         make_private(folder)
         (folder / AGENT_LOG).write_text(agent)
         (folder / TESTS_LOG).write_text(tests)

@@ -24,7 +24,7 @@ SUFFIX = ".unfinished"
 def unfinished(work_dir: Path, task_id: TaskId) -> Iterator[None]:
     """Mark a task for the block. The mark stays where that ends early and leaves a folder."""
     mark = work_dir / f"{task_id}{SUFFIX}"
-    with disk_errors():
+    with disk_errors(work_dir):
         make_private(work_dir)
         lock = None
         while lock is None:  # somebody may take it for a leftover before it is locked

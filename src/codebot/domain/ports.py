@@ -96,6 +96,10 @@ class Sandbox(Protocol):
         """Give the program of this name that commands find on their PATH, None where none is."""
         ...
 
+    def has_room(self, folder: Path) -> bool:
+        """Say whether commands have room to write on the disk of a folder."""
+        ...
+
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
         ...

@@ -149,7 +149,7 @@ class Git:
         elapsed = round((time.monotonic() - started) * 1000)
         log.debug("git.ran", command=_verb(args), code=result.code, ms=elapsed)
         if result.trouble is Trouble.DISK_FULL:
-            raise DiskFull("The disk is full: Git cannot write.", hint="Free some space.")
+            raise DiskFull(where[1] or where[0] or args[-1])  # where it makes a repository
         if check and (result.code != 0 or result.truncated):
             raise _failure(args, result, timeout)
         return result

@@ -16,6 +16,9 @@ TRIES = 3
 STALE = "stale info"
 """Git's words for a branch that is not where the lease says."""
 
+NOT_STORED = "unpacker error"
+"""Git's words for a remote that could not write down what it was sent."""
+
 _REFUSED_CREDENTIAL: dict[Trouble, type[CodebotError]] = {
     Trouble.UNAUTHORIZED: ForgeUnauthorized,
     Trouble.FORBIDDEN: ForgeForbidden,
@@ -150,6 +153,12 @@ class _Push:
                 hint="They are left alone. Rename or delete the branch, then retry.",
             )
         said = "\n".join(filter(None, (reason, pushed.words)))
+        if reason == NOT_STORED:
+            return PushRejected(
+                f"{url} could not store the branch {branch}: {said}",
+                hint="Its disk may be full. The branch is pushed again by itself for a while.",
+                retry_after=SOON,
+            )
         return PushRejected(
             f"{url} does not take the branch {branch}: {said}",
             hint="A rule or a hook there is in the way, or a branch whose name is the beginning "

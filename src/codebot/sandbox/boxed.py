@@ -6,12 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
-from codebot.domain.box import BoxPaths, BoxSpec, Exit, Network
+from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Sandbox
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
 from codebot.sandbox.output import keep_tail
+from codebot.sandbox.room import on_room, require_room
+
+SUCCESS = Exit(ExitReason.EXITED, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Boxed:
         """Run one command; nothing of it is left when this returns or is cancelled.
 
         Besides the mirror and the task's own repository it can read `read_only`. Raises
-        `SandboxError` when it cannot even be started.
+        `SandboxError` when it cannot even be started, and `DiskFull` where it has no room: what
+        ends badly on a full disk tells nothing.
         """
         spec = BoxSpec(
             task_id=self.task_id,
@@ -74,10 +78,17 @@ class Boxed:
             stdin=stdin,
             in_background=self.in_background,
         )
+        with on_room(self.sandbox, self.checkout.tree):
+            ended = await self._to_its_end(spec)
+        if ended.exit != SUCCESS:
+            require_room(self.sandbox, self.checkout.tree)
+        return ended
+
+    async def _to_its_end(self, spec: BoxSpec) -> Ended:
         try:
             box = await self.sandbox.start(spec)
         except FileNotFoundError as exc:
-            raise SandboxError(f"There is no {argv[0]} where commands run.") from exc
+            raise SandboxError(f"There is no {spec.argv[0]} where commands run.") from exc
         try:
             tail, cut = await keep_tail(box.stdout())
             return Ended(await box.wait(), tail, cut, box.stderr_tail())

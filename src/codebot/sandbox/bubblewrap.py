@@ -33,6 +33,7 @@ from codebot.errors import SandboxError
 from codebot.sandbox import arguments
 from codebot.sandbox.arguments import SHIM, Part, Shown, View, box_parts, can_cover
 from codebot.sandbox.cgroup import Cgroups, Group
+from codebot.sandbox.disk import FEWEST_FILES, has_room
 from codebot.sandbox.fork_server import ForkServer, Order
 from codebot.sandbox.guarded import Guard
 from codebot.sandbox.identity import box_user
@@ -127,6 +128,10 @@ class BubblewrapSandbox:
         """Give the program of this name that commands find on their PATH, None where none is."""
         found = shutil.which(program, path=self._path)
         return self._tools.get(program) if found is None else Path(found)
+
+    def has_room(self, folder: Path) -> bool:
+        """Say whether boxes may write there: where they may not, the largest one is ended."""
+        return has_room(folder, space=self._limits.free_disk, files=FEWEST_FILES)
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""

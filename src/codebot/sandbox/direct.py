@@ -23,12 +23,17 @@ from codebot.domain.box import BoxPaths, BoxSpec, Exit, ExitReason, Network
 from codebot.domain.ports import Box, Finding
 from codebot.domain.task import TaskId
 from codebot.errors import SandboxError
+from codebot.sandbox.disk import has_room
 from codebot.sandbox.held_folder import held_folder
 from codebot.sandbox.marks import MARK, mark_of, reap_marked, short_mark, variable
 from codebot.sandbox.processes import Family, send, sweep
+from codebot.sandbox.room import not_written
 from codebot.sandbox.running import RunningBox
 from codebot.sandbox.spawn import Process, spawn
 from codebot.sandbox.surroundings import variables
+
+LEAST_SPACE, LEAST_FILES = 1024**2, 100
+"""Bytes and files: with less, a disk is full to whoever writes."""
 
 CANARY = "env; setsid sleep 60 </dev/null >/dev/null 2>&1 & echo started"
 
@@ -60,6 +65,10 @@ class DirectSandbox:
         """Give the program of this name that commands find on their PATH, None where none is."""
         found = shutil.which(program, path=self._path)
         return None if found is None else Path(found)
+
+    def has_room(self, folder: Path) -> bool:
+        """Say whether there is any room: nothing bounds what commands take of it."""
+        return has_room(folder, space=LEAST_SPACE, files=LEAST_FILES)
 
     async def start(self, spec: BoxSpec) -> Box:
         """Start the command; raises `SandboxError`, or `FileNotFoundError` for its program."""
@@ -147,4 +156,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise SandboxError(f"{folder} cannot be made: {exc.strerror}.") from exc
+        raise not_written(exc, folder, f"{folder} cannot be made: {exc.strerror}.") from exc

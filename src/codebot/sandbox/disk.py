@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 PER_FILE = 4096
 """Bytes that a file counts besides its blocks: a million empty files fill a disk's table, too."""
 
+FEWEST_FILES = 10_000
+"""As with bytes: what must stay free for everybody else."""
+
 _FIND = "/usr/bin/find"
 _BLOCK = 512
 _PIECE = 1 << 16
@@ -34,6 +37,12 @@ def free_space(folder: Path) -> tuple[int, int]:
         return _ENDLESS, _ENDLESS
     files = seen.f_favail if seen.f_files else _ENDLESS
     return seen.f_bavail * seen.f_frsize, files
+
+
+def has_room(folder: Path, *, space: int, files: int) -> bool:
+    """Say whether so many bytes and so many files still have room where a folder lies."""
+    free, files_free = free_space(folder)
+    return free >= space and files_free >= files
 
 
 def disk_of(folders: Iterable[Path], limit: int, bwrap: str, env: Mapping[str, str]) -> int | None:

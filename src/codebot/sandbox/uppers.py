@@ -13,6 +13,7 @@ from pathlib import Path
 from codebot.domain.box import BoxSpec
 from codebot.errors import SandboxError
 from codebot.sandbox.locks import let_go, try_to_lock
+from codebot.sandbox.room import not_written
 
 _UNFIT = frozenset(",:\\")
 """What separates the options of a mount."""
@@ -49,7 +50,7 @@ class Uppers:
     """The upper folders of one box: held until it has ended, by a lock that ends with us, too."""
 
     def __init__(self, uppers: Iterable[Path]) -> None:
-        """Take them, each with an empty scratch folder; raises `SandboxError`.
+        """Take them, each with an empty scratch folder; raises `SandboxError` and `DiskFull`.
 
         Two overlays at once that write into one folder are undefined, says the kernel.
         """
@@ -59,7 +60,8 @@ class Uppers:
                 self._take(upper)
         except OSError as error:
             self.release()
-            raise SandboxError(f"{error.filename} cannot be used: {error.strerror}.") from error
+            place = Path(str(error.filename))
+            raise not_written(error, place, f"{place} cannot be used: {error.strerror}.") from error
         except SandboxError:
             self.release()
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from codebot.domain.box import Bound, BoxLimits, BoxSpec, ExitReason
-from codebot.sandbox.disk import PER_FILE, deleted_files_of, disk_of, free_space
+from codebot.sandbox.disk import FEWEST_FILES, PER_FILE, deleted_files_of, disk_of, free_space
 from codebot.sandbox.guarded import Guard
 from codebot.sandbox.memory import Use, available_memory, use_of
 from codebot.sandbox.running import RunningBox
@@ -126,7 +126,7 @@ class Watch:
         now = asyncio.get_running_loop().time
         for watched in boxes:
             free, files_free = free_space(watched.folders[0])
-            is_full = free < self._limits.free_disk or files_free < _FEWEST_FILES
+            is_full = free < self._limits.free_disk or files_free < FEWEST_FILES
             room = _room(free, files_free)
             grown = watched.room_then - room > max(0, self._limits.disk - watched.disk)
             if not (is_full or grown or now() >= watched.measure_at):
@@ -155,7 +155,6 @@ def _room(free: int, files_free: int) -> int:
     return free + files_free * PER_FILE
 
 
-_FEWEST_FILES = 10_000
 _background: set[asyncio.Task[None]] = set()
 
 

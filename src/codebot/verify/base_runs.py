@@ -37,8 +37,11 @@ class BaseRuns:
         with suppress(OSError):  # it would be found out again
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = self.folder / f".{uuid4().hex}"
-            temporary.write_bytes(_codec().dump_json(run))
-            temporary.replace(self._file(key))
+            try:
+                temporary.write_bytes(_codec().dump_json(run))
+                temporary.replace(self._file(key))
+            finally:
+                temporary.unlink(missing_ok=True)
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:

@@ -45,7 +45,7 @@ async def keep_as_committed(git: Git, tree: Path, repository: Path) -> None:
     paths = await _Checkout(git, tree).find_rewritten()
     if not paths:
         return
-    with disk_errors():
+    with disk_errors(tree):
         for place in _places(tree, repository):
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(_INTRODUCTION + b"".join(map(_exception, paths)))
@@ -56,7 +56,7 @@ async def keep_as_committed(git: Git, tree: Path, repository: Path) -> None:
 
 def share_exceptions(repository: Path, own: Path) -> None:
     """Except the same in another checkout's `.git`; fine when nothing was excepted."""
-    with disk_errors():
+    with disk_errors(own):
         if (repository / EXCEPTIONS).exists():
             (own / EXCEPTIONS).parent.mkdir(exist_ok=True)
             shutil.copyfile(repository / EXCEPTIONS, own / EXCEPTIONS)
@@ -64,7 +64,7 @@ def share_exceptions(repository: Path, own: Path) -> None:
 
 def forget_exceptions(tree: Path, repository: Path) -> None:
     """Take back what was excepted; fine when nothing was."""
-    with disk_errors():
+    with disk_errors(tree):
         for place in _places(tree, repository):
             place.unlink(missing_ok=True)
 

@@ -93,7 +93,7 @@ class Border:
             if not inherited:
                 raise
             skipped = self.checkout.repository / INHERITED
-            with disk_errors():
+            with disk_errors(skipped):
                 skipped.write_text("".join(f"{name}\n" for name in inherited))
             os.lseek(pack.fileno(), start, os.SEEK_SET)
             await self._index_strictly(pack, f"--strict=skiplist={INHERITED}")

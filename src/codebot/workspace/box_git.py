@@ -8,7 +8,6 @@ GIT_DIR enters nested repositories. In the box it may run what it likes.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from importlib.resources import files
 from typing import BinaryIO
 
@@ -19,6 +18,7 @@ from codebot.domain.task import TaskId
 from codebot.errors import ChangeRefused, DiskFull, WorkspaceError
 from codebot.git.environment import numbered
 from codebot.git.trouble import Trouble, trouble_in
+from codebot.sandbox.room import on_room
 from codebot.workspace.as_committed import EXCEPTIONS
 from codebot.workspace.folders import disk_errors
 from codebot.workspace.large_files import settings_for
@@ -51,7 +51,10 @@ _MAKE_SMALLER = "Leave build output, installed packages and large files out of y
 @contextmanager
 def bundle_file(checkout: Checkout) -> Iterator[BinaryIO]:
     """Give a nameless file beside the repository, for a bundle of any size."""
-    with disk_errors(), tempfile.TemporaryFile(dir=checkout.repository.parent) as file:
+    with (
+        disk_errors(checkout.repository),
+        tempfile.TemporaryFile(dir=checkout.repository.parent) as file,
+    ):
         yield file
 
 
@@ -69,7 +72,15 @@ async def write_bundle(
     Gives the first paths of what tools made and git does not know: all of that is left out. Raises
     `ChangeRefused` when git in the box cannot make sense of the tree.
     """
-    box = await sandbox.start(_spec(sandbox, task_id, checkout, message, limits))
+    spec = _spec(sandbox, task_id, checkout, message, limits)
+    with on_room(sandbox, checkout.tree):
+        return await _fill(bundle, sandbox, spec, limits)
+
+
+async def _fill(
+    bundle: BinaryIO, sandbox: Sandbox, spec: BoxSpec, limits: Limits
+) -> tuple[str, ...]:
+    box = await sandbox.start(spec)
     try:
         async for chunk in box.stdout():
             bundle.write(chunk)
@@ -78,7 +89,7 @@ async def write_bundle(
     finally:  # a full disk or a cancellation must not leave it running beside its successor
         await box.kill()
     words, left_out = _read_stderr(box.stderr_tail())
-    _check(ended, words, limits.collect_timeout)
+    _check(ended, words, spec)
     if bundle.seek(0, 2) > limits.max_pack_bytes:  # it may end before anybody saw that it did
         raise ChangeRefused(_TOO_LARGE, remedy=_MAKE_SMALLER)
     return left_out
@@ -127,18 +138,18 @@ def _spec(
     )
 
 
-def _check(ended: Exit, stderr: str, timeout: timedelta) -> None:
+def _check(ended: Exit, stderr: str, spec: BoxSpec) -> None:
     if ended == Exit(ExitReason.EXITED, 0):
         return
     if ended.reason is ExitReason.OUTPUT:
         raise ChangeRefused(_TOO_LARGE, remedy=_MAKE_SMALLER)
     if ended.reason is ExitReason.TIMEOUT:
-        seconds = round(timeout.total_seconds())
+        seconds = round(spec.timeout.total_seconds())
         raise WorkspaceError(f"Collecting the agent's work took longer than {seconds} seconds.")
     if ended.reason is not ExitReason.EXITED:
         raise WorkspaceError(f"Collecting the agent's work was stopped ({ended.reason}).")
     if trouble_in(stderr) is Trouble.DISK_FULL:
-        raise DiskFull("The disk is full.", hint="Free some space, then submit the task again.")
+        raise DiskFull(spec.workspace)
     raise ChangeRefused(
         f"The agent's work could not be collected: {stderr.strip() or f'exit code {ended.code}'}",
         hint="A repository inside the repository, or a file that cannot be read, is in the way.",

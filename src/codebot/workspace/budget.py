@@ -40,7 +40,7 @@ class Budget:
         return await asyncio.to_thread(self._hold_down)
 
     def _hold_down(self) -> int:
-        with disk_errors():
+        with disk_errors("what is kept in CODEBOT_DATA_DIR"):
             kept = sorted((one for cache in self.caches for one in cache()), key=_last_use)
         surplus, latest = sum(one.size for one in kept) - self.limit, self.clock() - SPARED
         freed = 0

@@ -37,14 +37,14 @@ async def make_repositories(git: Git, folders: TaskFolders, *, mirror: Path, bra
     async with at_once() as group:
         group.create_task(make_own_git(git, folders.tree, branch, mirror))
         group.create_task(_init(git, folders.repository, bare=True))
-    with disk_errors():
+    with disk_errors(folders.repository):
         borrow_from(folders.repository, mirror)
 
 
 async def make_own_git(git: Git, tree: Path, branch: str, *lenders: Path) -> None:
     """Make a `.git` for whoever works in `tree`, on `branch`, that borrows from these."""
     await _init(git, tree / ".git", bare=False, branch=branch)
-    with disk_errors():
+    with disk_errors(tree):
         borrow_from(tree / ".git", *lenders)
         with (tree / ".git" / "config").open("a") as config:
             config.write(AGENT_SETTINGS)
@@ -56,7 +56,7 @@ def share_boundary(mirror: Path, *repositories: Path) -> None:
     Only a local clone that is shallow itself makes one. https://git-scm.com/docs/shallow
     """
     boundary = mirror / "shallow"
-    with disk_errors():
+    with disk_errors(mirror):
         if boundary.exists():
             for repository in repositories:
                 shutil.copyfile(boundary, repository / "shallow")
@@ -94,7 +94,7 @@ def mirror_of(repository: Path) -> Path | None:
 
 
 async def _init(git: Git, place: Path, *, bare: bool, branch: str | None = None) -> None:
-    with disk_errors():
+    with disk_errors(place):
         await git.init(place, bare=bare, branch=branch)
 
 

@@ -1,6 +1,5 @@
 """Folders on disk: where a task's things are, made private, and removed whatever is in them."""
 
-import errno
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from codebot.domain.task import TaskId
 from codebot.errors import ChangeRefused, DiskFull, WorkspaceError
+from codebot.sandbox.room import is_full
 
 PRIVATE = 0o700
 LONGEST_REASON = 300
@@ -47,7 +47,7 @@ class TaskFolders:
 
     def make(self) -> None:
         """Make them, all private; nothing may be there yet."""
-        with disk_errors():
+        with disk_errors(self.top):
             make_private(self.top.parent)
             for folder in (self.top, self.tree, self.home, self.repository):
                 folder.mkdir(mode=PRIVATE)
@@ -60,7 +60,7 @@ def folders_of(work_dir: Path, task_id: TaskId) -> TaskFolders:
 
 def find_task_ids(work_dir: Path) -> set[TaskId]:
     """Say which tasks have a folder; whatever else lies there is none of ours."""
-    with disk_errors():
+    with disk_errors(work_dir):
         try:
             names = os.listdir(work_dir)  # noqa: PTH208 - only the names
         except FileNotFoundError:
@@ -108,15 +108,18 @@ def delete_folder(folder: Path) -> None:
 
 
 @contextmanager
-def disk_errors() -> Iterator[None]:
-    """Translate what the disk says: `DiskFull`, or `WorkspaceError` for everything else."""
+def disk_errors(place: Path | str) -> Iterator[None]:
+    """Translate what the disk says: `DiskFull`, or `WorkspaceError` for everything else.
+
+    `place` is what is named where the error names no file.
+    """
     try:
         yield
     except OSError as exc:
-        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull("The disk is full.", hint="Free some space, then retry.") from exc
+        if is_full(exc):
+            raise DiskFull(exc.filename or place) from exc
         raise WorkspaceError(
-            f"{exc.filename or 'The workspace'} cannot be used: {exc.strerror}.",
+            f"{exc.filename or place} cannot be used: {exc.strerror or exc}.",
             hint="Check the owner and the permissions of CODEBOT_WORK_DIR and CODEBOT_DATA_DIR.",
         ) from exc
 

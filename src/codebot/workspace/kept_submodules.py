@@ -18,7 +18,7 @@ async def keep_submodules(folders: TaskFolders, paths: Sequence[str]) -> None:
     """Keep what lies at `paths` of a tree that nobody has touched; raises `DiskFull`."""
     if not paths:
         return
-    with disk_errors():
+    with disk_errors(folders.submodules):
         for path in (*OF_GIT, *outermost(paths)):
             kept = folders.submodules / path
             kept.parent.mkdir(parents=True, exist_ok=True)

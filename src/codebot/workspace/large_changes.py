@@ -59,7 +59,7 @@ class LargeChanges:
         shown = _as_they_are(new, pointers)
         theirs = {one: shown[one] for one in shown if not known.has(one)}
         policy.check_sizes(theirs.values(), self.limits)
-        with disk_errors():
+        with disk_errors(self.checkout.repository):
             await self._take_out([one for one in theirs if not self._own.has(one)])
         here = [one for one in theirs if self._own.has(one)]
         for one in here:

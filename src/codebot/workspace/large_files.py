@@ -66,7 +66,7 @@ class LargeFiles:
         missing = [one for one in dict.fromkeys(wanted.values()) if one not in reasons]
         missing = [one for one in missing if not store.has(one)]
         if missing:
-            with disk_errors():
+            with disk_errors(tree):
                 reasons |= await self.transfers.bring(missing, await access(), store)
         await self._put_in_place(
             tree, [p for p, one in wanted.items() if one not in reasons], store
@@ -91,7 +91,7 @@ class LargeFiles:
         """Check files out anew, with their contents: for git they are as committed."""
         if not paths:
             return
-        with disk_errors():
+        with disk_errors(tree):
             for path in paths:
                 (tree / path).unlink()
         smudge = SMUDGE.format(store=_quoted(store.folder))

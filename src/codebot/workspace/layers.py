@@ -91,7 +91,7 @@ class Layers:
 
 async def _fill(key: LayerKey, make: MakeLayer, made: list[str], folder: Path) -> Mapping[str, str]:
     tree, home = folder / "tree", folder / "home"
-    with disk_errors():
+    with disk_errors(tree):
         for place in (tree, home):
             place.mkdir(mode=PRIVATE)
     facts = await make(tree, home)
@@ -100,6 +100,6 @@ async def _fill(key: LayerKey, make: MakeLayer, made: list[str], folder: Path) -
 
 
 def _as_layer(held: Hold, *, is_new: bool) -> HeldLayer:
-    with disk_errors():
+    with disk_errors(held.folder):
         about = json.loads((held.folder / ABOUT).read_text())
     return HeldLayer(held.folder / "tree", held.folder / "home", about[FACTS], is_new, held)

@@ -116,7 +116,7 @@ class Mirrors:
         if await self._has(mirror, commit):
             return True
         access = await forge.read_access(repository)
-        with disk_errors():
+        with disk_errors(mirror):
             async with file_lock(mirror.with_suffix(".lock")):
                 await self._fetch_with(by_name(commit), access, mirror)
         return await self._has(mirror, commit)
@@ -154,14 +154,14 @@ class Mirrors:
         self, ways: Sequence[Way], mirror: Path, repository: Repository, forge: Readable
     ) -> None:
         """Fetch by the first way that works, alone on the mirror."""
-        with disk_errors():
+        with disk_errors(mirror):
             make_private(self._folder)
             make_private(mirror.parent)
             async with file_lock(mirror.with_suffix(".lock")):
                 fetched = await self._fetch_in_turn(ways, mirror, repository, forge)
         if fetched.code != 0:
             raise clone_failed(repository, fetched)
-        with disk_errors():
+        with disk_errors(mirror):
             os.utime(mirror)  # when it was last used
 
     async def _fetch_in_turn(
@@ -193,14 +193,16 @@ class Mirrors:
         """Fetch into a folder beside and rename it: a mirror is there whole, or not at all."""
         new = mirror.with_suffix(".new")
         await asyncio.to_thread(delete_folder, new)
-        make_private(new)
-        with disk_errors():
-            await self._git.init(new)
-        fetched = await self._fetch(way, new, repository, forge)
-        if fetched.code == 0:
-            await self._git.run("pack-refs", "--all", cwd=new)  # a file for each is slow to read
-            await asyncio.to_thread(_put_in_place, new, mirror)
-        await asyncio.to_thread(delete_folder, new)
+        try:
+            make_private(new)
+            with disk_errors(new):
+                await self._git.init(new)
+            fetched = await self._fetch(way, new, repository, forge)
+            if fetched.code == 0:
+                await self._git.run("pack-refs", "--all", cwd=new)  # a file for each is slow
+                await asyncio.to_thread(_put_in_place, new, mirror)
+        finally:  # half a repository must not keep a full disk full
+            await asyncio.to_thread(delete_folder, new)
         return fetched
 
     async def _fetch(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
-from codebot.domain.box import Exit, ExitReason, Network
+from codebot.domain.box import ExitReason, Network
 from codebot.domain.environment import Layer
 from codebot.domain.outcome import Checkout
 from codebot.domain.ports import Sandbox
@@ -20,7 +20,7 @@ from codebot.errors import DiskFull, WorkspaceError
 from codebot.git.environment import numbered
 from codebot.git.git import Git
 from codebot.git.trouble import Trouble, trouble_in
-from codebot.sandbox.boxed import Boxed, Ended
+from codebot.sandbox.boxed import SUCCESS, Boxed, Ended
 from codebot.workspace.as_committed import share_exceptions
 from codebot.workspace.box_git import SETTINGS
 from codebot.workspace.checkout import borrow_from, make_own_git, share_boundary
@@ -31,7 +31,6 @@ from codebot.workspace.overlay_marks import hides_what_is_below
 from codebot.workspace.tags import bring_tags
 
 FILL_TIMEOUT = timedelta(minutes=5)
-SUCCESS = Exit(ExitReason.EXITED, 0)
 MOST_LEFTOVERS = 10_000
 """Paths that a set-up may leave beside what the repository ignores: each is a pattern for git."""
 
@@ -64,7 +63,7 @@ class Places:
         top = _top(checkout, name)
         await self.close(checkout, name)
         place = replace(checkout, tree=top / "tree", home=top / "home")
-        with disk_errors():
+        with disk_errors(place.tree):
             for folder in (top, place.tree, place.home):
                 folder.mkdir(mode=PRIVATE)
             let_git_lfs_run(self.sandbox, place.home, place.mirror)
@@ -87,7 +86,7 @@ class Places:
         It stands on nothing.
         """
         place = replace(checkout, tree=tree, home=home, layers=(), home_layers=())
-        with disk_errors():
+        with disk_errors(place.tree):
             let_git_lfs_run(self.sandbox, place.home, place.mirror)
         await self._make_own_git(place, place)
         await self._fill(task_id, place, checkout.base_commit, layer)
@@ -135,7 +134,7 @@ class Places:
 
     async def put_at(self, task_id: TaskId, checkout: Checkout, commit: str) -> None:
         """Put the workspace of an agent that has not begun at a commit of the task's repository."""
-        with disk_errors():
+        with disk_errors(checkout.tree):
             borrow_from(checkout.tree / ".git", checkout.mirror, checkout.repository)
         await self._run(task_id, checkout, "place", commit, "", "", "")
 
@@ -147,7 +146,7 @@ class Places:
         """
         own, lenders = place.tree / ".git", (checkout.mirror, checkout.repository)
         if checkout.layers:
-            with disk_errors():
+            with disk_errors(place.tree):
                 borrow_from(own, *lenders)
         else:
             await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
@@ -165,7 +164,7 @@ class Places:
         ended = await self._end(task_id, place, "settle", place.base_commit, *inner_first)
         if ended.exit != SUCCESS and not _is_full(ended):
             raise CannotBeKept(f"a tree that is no checkout any more: {_words(ended)}")
-        _require_success("settle", ended)
+        _require_success("settle", ended, place)
         leftovers = read_leftovers(ended.tail)
         if ended.cut or len(leftovers) > MOST_LEFTOVERS:
             most = f"more than {MOST_LEFTOVERS:,} paths that .gitignore does not name"
@@ -177,7 +176,7 @@ class Places:
 
     async def close(self, checkout: Checkout, name: str) -> None:
         """Remove a place; fine when it is not there."""
-        with disk_errors():
+        with disk_errors(checkout.tree):
             await asyncio.to_thread(delete_folder, _top(checkout, name))
 
     async def _run(
@@ -190,7 +189,7 @@ class Places:
         stdin: bytes = b"",
     ) -> None:
         ended = await self._end(task_id, place, script, *args, read_only=read_only, stdin=stdin)
-        _require_success(script, ended)
+        _require_success(script, ended, place)
 
     async def _end(
         self,
@@ -245,21 +244,23 @@ def _named(layer: Layer | None) -> tuple[str, str]:
     return ("", "") if layer is None else (str(layer.tree), str(layer.home))
 
 
-def _require_success(script: str, ended: Ended) -> None:
+def _require_success(script: str, ended: Ended, place: Checkout) -> None:
     """Raise `DiskFull` or `WorkspaceError` when a script failed."""
     if ended.exit == SUCCESS:
         return
     if _is_full(ended):
-        raise DiskFull("The disk is full.", hint="Free some space, then retry.")
+        raise DiskFull(place.tree)
     raise WorkspaceError(f"A place for the tests could not be made ({script}): {_words(ended)}")
 
 
 def _is_full(ended: Ended) -> bool:
-    return ended.exit.reason is ExitReason.DISK or trouble_in(ended.stderr) is Trouble.DISK_FULL
+    return trouble_in(ended.stderr) is Trouble.DISK_FULL
 
 
 def _words(ended: Ended) -> str:
     """Give what a script said of its failure, without what git only warned of."""
+    if ended.exit.reason is ExitReason.DISK:
+        return "it took more of the disk than CODEBOT_DISK_MB allows"
     lines = ended.stderr.strip().splitlines()
     said = "\n".join(line for line in lines if not line.startswith("warning: "))
     return said or f"it ended with {ended.exit.reason} {ended.exit.code}"

@@ -162,13 +162,13 @@ class Shelf:
         return sum(_remove_unless_held(folder) for folder in left)
 
     async def _make(self, name: str, make: Make) -> None:
-        with disk_errors():
+        with disk_errors(self.folder):
             make_private(self.folder)
         began = time.monotonic()
         async with _workshop(self.folder) as new:
             facts = await make(new)
             about = partial(self._about_new, new, facts, time.monotonic() - began)
-            with disk_errors():
+            with disk_errors(new):
                 (new / ABOUT).write_text(json.dumps(asdict(await asyncio.to_thread(about))))
                 with suppress(FileExistsError):  # another process was first
                     _publish(new, self.folder / name)
@@ -187,7 +187,7 @@ class _workshop:  # noqa: N801 - a context manager
         self._folder = parent / f"{BEING_MADE}{uuid4().hex}"
 
     async def __aenter__(self) -> Path:
-        with disk_errors():
+        with disk_errors(self._folder):
             self._folder.mkdir(mode=PRIVATE)
             self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try_to_lock(self._descriptor)
@@ -255,7 +255,7 @@ def _settle(entry: Path) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    with disk_errors():
+    with disk_errors(folder):
         try:
             return os.listdir(folder)  # noqa: PTH208 - only the names
         except FileNotFoundError:

@@ -25,7 +25,7 @@ class Standing:
 
     def begin(self) -> None:
         """Make the tree's own `.git`, for what only this task has of its own in there."""
-        with disk_errors():
+        with disk_errors(self.folders.tree):
             (self.folders.tree / ".git").mkdir()
 
     async def make_ready(self, mirror: Path, branch: str, commit: str) -> None:
@@ -45,7 +45,7 @@ class Standing:
             return (tree,)
         try:
             copy_repository(template.folder, self.folders)
-            with disk_errors():
+            with disk_errors(self.folders.tree):
                 await copy_files(tree, self.folders.tree)
         finally:
             template.release()

@@ -176,7 +176,7 @@ class Submodules:
         await put_in_place(
             self.git, mirror, one.commit, tree=parent.tree / one.path, own=_own_folder(parent, one)
         )
-        with disk_errors(), (parent.own / "config").open("a") as config:
+        with disk_errors(parent.own), (parent.own / "config").open("a") as config:
             config.write(f"[submodule {_quoted(one.name)}]\n\tactive = true\n")
             config.write(f"\turl = {_quoted(repository.url)}\n")
         return ""
@@ -187,7 +187,7 @@ async def put_in_place(git: Git, mirror: Path, commit: str, *, tree: Path, own: 
 
     It holds the objects of that commit alone, so that nothing else need be shown to a box.
     """
-    with disk_errors():
+    with disk_errors(own):
         await git.init(own)
     listed = await git.run("rev-list", "--objects", "--no-walk", commit, cwd=mirror)
     ids = b"".join(line.partition(b" ")[0] + b"\n" for line in listed.stdout.split(b"\n") if line)
@@ -197,7 +197,7 @@ async def put_in_place(git: Git, mirror: Path, commit: str, *, tree: Path, own: 
         stdin=ids,
         timeout=FILL_TIMEOUT,
     )
-    with disk_errors():
+    with disk_errors(tree):
         _connect(tree, own, commit)
     await git.run("reset", "--quiet", "--hard", commit, cwd=own, work_tree=tree)
 

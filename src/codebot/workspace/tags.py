@@ -29,7 +29,7 @@ async def bring_tags(git: Git, mirror: Path, own: Path) -> None:
     )
     refs = _MISTAKEN.sub(b"", tags.stdout)
     if refs:
-        with disk_errors():
+        with disk_errors(own):
             await asyncio.to_thread(_write, own, _HEAD + refs)
 
 

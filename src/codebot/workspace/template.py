@@ -59,11 +59,11 @@ class Templates:
 
     async def _make(self, mirror: Path, branch: str, commit: str, top: Path) -> Mapping[str, str]:
         folders = TaskFolders(top)
-        with disk_errors():
+        with disk_errors(folders.tree):
             for folder in (folders.tree, folders.repository):
                 folder.mkdir(mode=PRIVATE)
         await make_repositories(self.git, folders, mirror=mirror, branch=branch)
-        with disk_errors(), (folders.tree / ".git" / "config").open("a") as config:
+        with disk_errors(folders.tree), (folders.tree / ".git" / "config").open("a") as config:
             config.write(INDEX_SETTINGS)
         share_boundary(mirror, folders.tree / ".git", folders.repository)
         await check_tree(self.git, mirror, commit, folders.repository)
@@ -82,7 +82,7 @@ class Templates:
     async def _age(self, tree: Path) -> None:
         """Make the files older than the index, and the index know it."""
         own = tree / ".git"
-        with disk_errors():
+        with disk_errors(tree):
             await asyncio.to_thread(_make_older, tree, time.time() - AGE)
         refreshing = ("update-index", "-q", "--refresh")
         await self.git.run(*refreshing, cwd=own, work_tree=tree, check=False)
@@ -105,7 +105,7 @@ def _has(template: Hold, fact: str) -> bool:
 
 def copy_repository(template: Path, folders: TaskFolders) -> None:
     """Give a task the template's bare repository as its own: it is a handful of small files."""
-    with disk_errors():
+    with disk_errors(folders.tree):
         source = TaskFolders(template).repository
         shutil.copytree(source, folders.repository, symlinks=True, dirs_exist_ok=True)
 

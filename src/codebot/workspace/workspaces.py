@@ -127,7 +127,7 @@ class Workspaces:
         )
         try:
             checkout = await preparation.prepare(base_branch, at)
-            with disk_errors():
+            with disk_errors(checkout.home):
                 let_git_lfs_run(self._sandbox, checkout.home, checkout.mirror)
         except CodebotError:
             await self._remove(task_id)
@@ -240,7 +240,7 @@ class Workspaces:
         mirror = mirror_of(folders.repository)
         if mirror is not None:
             await self._mirrors.release(mirror, task_id)
-        with disk_errors():
+        with disk_errors(folders.top):
             await asyncio.to_thread(delete_folder, folders.top)
 
     def task_ids(self) -> set[TaskId]:

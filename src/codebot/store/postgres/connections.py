@@ -1,7 +1,7 @@
 """The pool of connections to one PostgreSQL database, and what reads and writes through it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from codebot.errors import StoreUnavailable
 from codebot.store.database import Bulk, Row
-from codebot.store.groups import Groups, Write, reject, resolve, run_batch
-from codebot.store.patience import patience
+from codebot.store.groups import Groups, Write, run_batch
+from codebot.store.patience import Settling, patience, waited_for
 from codebot.store.postgres.faults import is_lost, server_faults, state_of
 from codebot.store.postgres.place import Place
 from codebot.store.query import Query
@@ -26,10 +25,6 @@ CONNECTIONS = 8
 
 DEADLINE_SECONDS = 30
 """For one read or one transaction, the wait for a free connection included."""
-
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 4.0
-"""Seconds between two looks for a database that is away."""
 
 _TRIES = 4
 _AGAIN = {"40001", "40P01", "23505"}
@@ -56,31 +51,6 @@ def open_pool(place: Place) -> AsyncEngine:
         use_native_hstore=False,
         hide_parameters=True,
     )
-
-
-async def waited_for(act: Callable[[], Awaitable[T]], closing: asyncio.Event | None = None) -> T:
-    """Give what `act` gives, again for as long as our patience lasts where that can do no harm.
-
-    Once the store is `closing`, nobody waits any more.
-    """
-    ends_at = asyncio.get_running_loop().time() + patience().total_seconds()
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            return await act()
-        except StoreUnavailable as error:
-            is_over = asyncio.get_running_loop().time() + pause > ends_at
-            if is_over or not error.is_harmless or (closing is not None and closing.is_set()):
-                raise
-        await _sleep(pause, closing)
-        pause = min(2 * pause, LONGEST_PAUSE)
-
-
-async def _sleep(seconds: float, closing: asyncio.Event | None) -> None:
-    """Sleep for so long, or until the store closes."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await (asyncio.Event() if closing is None else closing).wait()
 
 
 class PostgresReader:
@@ -123,45 +93,26 @@ class PostgresWriter:
     def __init__(self, pool: AsyncEngine) -> None:
         self._pool = pool
         self._groups = Groups(self._write_batch)
-        self._settling: set[asyncio.Task[None]] = set()
-        self._closing = asyncio.Event()
+        self._settling = Settling()
 
     def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run `work` in a transaction; the future is done once it is on the server's disk.
 
         It is written, whoever stops waiting for it.
         """
-        return self._settled(lambda: self._transact(work))
+        return self._settling.add(lambda: self._transact(work))
 
     def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
         """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
         if not patience():
             return self._groups.add(bulk, item)
-        return self._settled(lambda: self._groups.add(bulk, item))
+        return self._settling.add(lambda: self._groups.add(bulk, item))
 
     async def finish(self) -> None:
         """Wait for what was asked for, and for a database that is away no longer."""
-        self._closing.set()
+        self._settling.close()
         await self._groups.finish()
-        if self._settling:
-            await asyncio.wait(self._settling)
-
-    def _settled(self, act: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
-        """Do it whoever stops waiting for it, again for as long as our patience lasts."""
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[T] = loop.create_future()
-        settling = loop.create_task(self._settle(act, written))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
-        return written
-
-    async def _settle(self, act: Callable[[], Awaitable[T]], written: asyncio.Future[T]) -> None:
-        waiting = waited_for(act, self._closing)
-        (result,) = await asyncio.gather(waiting, return_exceptions=True)
-        if isinstance(result, BaseException):
-            reject(written, result)
-        else:
-            resolve(written, result)
+        await self._settling.finish()
 
     async def _write_batch(self, batch: Sequence[Write[Any, Any]]) -> list[Any]:
         return await self._transact(lambda connection: run_batch(connection, batch))

@@ -41,6 +41,8 @@ _FACTS = {
     ),
 }
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
+_HARMLESS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}
+"""After these a transaction is rolled back; of one whose commit met a broken disk nobody knows."""
 _RETRY_AFTER = timedelta(seconds=10)
 _PRIMARY_CODE = 0xFF
 """An extended result code holds its family in the low byte: https://sqlite.org/rescode.html"""
@@ -62,7 +64,9 @@ def translated(error: sqlite3.Error) -> Exception:
         return error
     fact, hint = _FACTS[family]
     retry_after = _RETRY_AFTER if family in _PASSING else None
-    return StoreUnavailable(fact, hint=hint, retry_after=retry_after)
+    unavailable = StoreUnavailable(fact, hint=hint, retry_after=retry_after)
+    unavailable.is_harmless = family in _HARMLESS
+    return unavailable
 
 
 @contextmanager

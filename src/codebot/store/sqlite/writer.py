@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from codebot.store.database import Bulk
 from codebot.store.groups import Groups, Write, run_batch, run_each
+from codebot.store.patience import Settling, patience
 from codebot.store.sqlite.checkpoints import Checkpoints
 from codebot.store.sqlite.faults import store_faults
 
@@ -27,17 +28,22 @@ class SQLiteWriter:
         self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="codebot-store")
         self._groups = Groups(self._start)
+        self._settling = Settling()
 
     def write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run `work` in a transaction; the future is done once it is on disk."""
-        return self._groups.add(run_each, work)
+        return self.write_bulk(run_each, work)
 
     def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
         """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
-        return self._groups.add(bulk, item)
+        if not patience():
+            return self._groups.add(bulk, item)
+        return self._settling.add(lambda: self._groups.add(bulk, item))
 
     async def close(self) -> None:
         """Finish what was asked for, then release the connection."""
+        self._settling.close()
+        await self._settling.finish()
         await self._groups.finish()
         self._thread.shutdown()
         await self._checkpoints.close()
