@@ -14,8 +14,12 @@ from types import MappingProxyType
 
 from fakes import crashing, small_disk
 
-MODULES = ("codebot.cli.entry", "codebot.app.serve", "codebot.app.worker")
-"""What `codebot serve` and `codebot worker` load; the rest comes when it is first used."""
+MODULES = (
+    *("codebot.cli.entry", "codebot.app.serve", "codebot.app.worker", "codebot.sandbox.canary"),
+    *("codebot.queue.procrastinate", "codebot.store.postgres.opening", "anyio._backends._asyncio"),
+    *("markdown_it", "detect_secrets.plugins.aws"),
+)
+"""What `codebot serve` and `codebot worker` load, and what their first task does."""
 
 NO_NUMBER = -1
 """Of a process: while there is none."""
