@@ -17,7 +17,7 @@ from fakes import crashing, small_disk
 MODULES = (
     *("codebot.cli.entry", "codebot.app.serve", "codebot.app.worker", "codebot.sandbox.canary"),
     *("codebot.queue.procrastinate", "codebot.store.postgres.opening", "anyio._backends._asyncio"),
-    *("markdown_it", "detect_secrets.plugins.aws"),
+    *("markdown_it", "detect_secrets.plugins.aws", "pydantic.dataclasses", "dotenv"),
 )
 """What `codebot serve` and `codebot worker` load, and what their first task does."""
 
