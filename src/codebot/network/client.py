@@ -1,6 +1,7 @@
 """HTTP clients that trust and go where the settings say, and nowhere that the environment says."""
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,11 +48,19 @@ def open_client(
 def trust_in(certificate_file: Path | None) -> ssl.SSLContext:
     """Give what checks certificates: by this file, else by whom this system trusts.
 
-    Where a system has no store, as a small container, the authorities that httpx brings count.
+    Where a system has no store, as a small container, the authorities that httpx brings count. Who
+    trusts the same gets the same: nothing may be changed about it.
     """
     trusted = certificate_file or system_bundle()
     if trusted is None:
         return httpx.create_ssl_context(trust_env=False)
+    return _read(trusted, trusted.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(trusted: Path, last_change: int) -> ssl.SSLContext:
+    """Read some hundred authorities, which takes 20 ms and a megabyte."""
+    del last_change
     return ssl.create_default_context(cafile=trusted)
 
 

@@ -98,7 +98,11 @@ class AppLogin:
 
         self._client = client
         self._app_id = app_id
-        self._key: Any = load_pem_private_key(private_key.reveal().encode(), password=None)
+        self._key: Any = load_pem_private_key(
+            private_key.reveal().encode(),
+            password=None,
+            unsafe_skip_rsa_key_validation=True,  # the settings looked: 20 ms
+        )
         self._installation_id = installation_id
         self._new_gate = new_gate
         self._now = now
