@@ -10,6 +10,7 @@ from codebot.pipeline.rehearsal import Rehearsal
 from codebot.pipeline.set_up import HIDDEN, NOT_HERE
 
 MOST_NAMED = 5
+LONGEST_NAME = 150
 LAST_LINES = 15
 
 UNNAMED = "not in CODEBOT_EGRESS"
@@ -84,18 +85,24 @@ def _remedy(reason: str) -> str:
     return SHOW_IT if reason.endswith(f"({HIDDEN})") else SAY_HOW
 
 
+def _named(tests: tuple[str, ...]) -> str:
+    shown = ", ".join(name[:LONGEST_NAME] for name in tests[:MOST_NAMED])
+    return f"{shown} and {len(tests) - MOST_NAMED:,} more" if len(tests) > MOST_NAMED else shown
+
+
 def _tests(verdict: Verdict, environment: Environment) -> Finding:
     tests = verdict.tests
     ran = "" if tests is None else f", {tests:,} test{'' if tests == 1 else 's'}"
     told = f"`{verdict.command}` (exit code {verdict.exit_code}{ran}) in "
     told += f"{verdict.duration.total_seconds():.1f} s"
     remedy = SEE_ABOVE if environment.state is SetUpState.FAILED else LACKS
-    inherited = len(verdict.comparison.inherited)
+    inherited = verdict.comparison.inherited
     match verdict.state:
         case VerdictState.PASSED if verdict.comparison.by is Basis.EXIT_CODE:
             return _lack("tests", f"fail, and nobody can tell which: {told}", TELL_APART)
         case VerdictState.PASSED if inherited:
-            return Finding("tests", ok=True, detail=f"{inherited:,} fail, known by name: {told}")
+            known = f"{len(inherited):,} fail, known by name: {told}: {_named(inherited)}"
+            return Finding("tests", ok=True, detail=known)
         case VerdictState.PASSED:
             return Finding("tests", ok=True, detail=f"pass: {told}")
         case VerdictState.UNTESTED:
