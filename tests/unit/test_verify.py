@@ -414,6 +414,7 @@ def test_one_runner_without_a_test_says_nothing_of_the_others(output: str) -> No
             "/opt/py",
         ),
         ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'vitest' imported from\n", "vitest"),
+        ('ERROR Error: Failed to import module "unrun". Please ensure it is installed.\n', "unrun"),
         ("bundler: command not found: rspec\n", "rspec"),
         ("cannot load such file -- rspec (LoadError)\n", "rspec"),
         ("ERROR: JAVA_HOME is not set and no 'java' command could be found\n", "Java"),

@@ -69,6 +69,8 @@ _SIGNS: tuple[tuple[str, str], ...] = (
      "the plugin of pytest that knows {what} is not installed where the tests run"),
     (r"Error(?: \[ERR_\w+\])?: Cannot find (?:module|package) '(?P<what>[@\w./-]+)'",
      "the package {what} is not installed where the tests run"),
+    (r"Failed to import module \"(?P<what>[@\w./-]+)\"\. Please ensure it is installed",
+     "the package {what} is not installed where the tests run"),
     (r"No such built-in module: (?P<what>node:\w+)", "a Node with {what} is not on this machine"),
     (r"\bnode: bad option: (?P<what>--[\w-]+)", "a Node that knows {what} is not on this machine"),
     (r"^Could not find '(?P<what>[^'\n]*\*[^'\n]*)'$",
