@@ -3,17 +3,20 @@
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 from codebot.domain.ports import Finding
 from codebot.domain.secret import Secret
-from codebot.errors import CodebotError
+from codebot.errors import CodebotError, StoreUnavailable
 from codebot.settings import Reading, Settings
+from codebot.store.sqlite.faults import store_faults
+from codebot.store.sqlite.file import open_to_read
+from codebot.store.sqlite.soundness import require_sound
 from codebot.store.upgrade import REVISION
 
 OLDEST_GIT = (2, 34)
@@ -184,13 +187,10 @@ def _file(file: Path) -> Finding:
         remedy = f"Let this user into {file.parent}, or choose another data directory."
         return Finding("store", ok=False, detail=f"{file}: {exc.strerror}", remedy=remedy)
     try:
-        connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
-        try:
-            revision = _revision(connection)
-        finally:
-            connection.close()
-    except sqlite3.Error as exc:
-        return Finding("store", ok=False, detail=f"{file}: {exc}", remedy="Restore a backup.")
+        revision = _revision(file)
+        require_sound(file, longest=None)
+    except StoreUnavailable as error:
+        return Finding("store", ok=False, detail=f"{file}: {error.detail}", remedy=error.hint)
     if revision > REVISION:
         detail = f"{file} was made by a newer Codebot (revision {revision})"
         remedy = "Install that version again, or restore a backup."
@@ -198,12 +198,13 @@ def _file(file: Path) -> Finding:
     return Finding("store", ok=True, detail=str(file))
 
 
-def _revision(connection: sqlite3.Connection) -> str:
-    """Give the revision of the tables, "" where there are none yet."""
+def _revision(file: Path) -> str:
+    """Give the revision of the tables, "" where there are none yet; raises `StoreUnavailable`."""
     named = "select name from sqlite_master where name = 'alembic_version'"
-    if connection.execute(named).fetchone() is None:
-        return ""
-    found = connection.execute("select version_num from alembic_version").fetchone()
+    with store_faults(), closing(open_to_read(file)) as connection:
+        if connection.execute(named).fetchone() is None:
+            return ""
+        found = connection.execute("select version_num from alembic_version").fetchone()
     return str(found[0]) if found else ""
 
 

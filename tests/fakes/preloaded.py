@@ -74,8 +74,7 @@ def _run(arguments: list[str], folder: str, env: Mapping[str, str]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.argv = ["codebot", *arguments]
-    if small_disk.VARIABLE in env:
-        small_disk.mount(*map(Path, env[small_disk.VARIABLE].split(":")))
+    small_disk.arrange(env)
     if crashing.VARIABLE in env:
         crashing.arm(Path(env[crashing.VARIABLE]))
 

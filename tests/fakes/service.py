@@ -79,6 +79,18 @@ def run_service(
         _end(process)
 
 
+def refused_start(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Give the exit code and the stderr of a service that does not even start in `folder`."""
+    given = {"CODEBOT_API_KEYS": KEY, "CODEBOT_PORT": str(free_port())}
+    process = _start(PRELOADED, ["serve", *arguments], folder, given | dict(env or {}))
+    try:
+        return process.wait(60), (folder / "stderr").read_text()
+    finally:
+        _end(process)
+
+
 @contextmanager
 def run_worker(
     command: Sequence[str | Path], folder: Path, *arguments: str, env: Mapping[str, str]

@@ -1,21 +1,40 @@
-"""Folders that are small disks of their own, to one process and what that starts.
+"""Folders that are small disks of their own, or read-only, to one process and what that starts.
 
-They are seen by no other, and gone with it; from here, what is on them lies below
+No other sees them so, and they are gone with it; from here, what is on them lies below
 `/proc/PID/root`.
 """
 
 import ctypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLE = "SMALL_DISKS"
 """Of the environment of a node: the folders that are disks of their own, separated by `:`."""
 
+READ_ONLY = "READ_ONLY"
+"""As well: the folders and files that cannot be written."""
+
 SIZE = 24 << 20
 FILLER = ".filler"
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
+_READ_ONLY, _AGAIN, _BIND = 1, 32, 4096
+_KEPT = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def arrange(env: Mapping[str, str]) -> None:
+    """Give this process, which has one thread, the disks that an environment names."""
+    disks, read_only = (
+        env[name].split(":") if name in env else [] for name in (VARIABLE, READ_ONLY)
+    )
+    if disks or read_only:
+        mount(*map(Path, disks))
+    for place in map(os.fsencode, read_only):
+        _require(_LIBC.mount(place, place, None, _BIND, None))
+        flags = _AGAIN | _BIND | _READ_ONLY | (os.statvfs(place).f_flag & _KEPT)
+        _require(_LIBC.mount(None, place, None, flags, None))
 
 
 def mount(*folders: Path, size: int = SIZE) -> None:

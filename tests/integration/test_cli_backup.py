@@ -1,6 +1,7 @@
 """`codebot backup` as a process: a copy of one moment while a service writes, or a clear no."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from codebot.errors import Conflict
+from codebot.errors import Conflict, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.sqlite import backup
 from codebot.store.store import Store, new_uuid7
@@ -123,10 +124,29 @@ async def make(database: Path) -> None:
     await (await Store.open(database)).close()
 
 
-async def test_what_comes_to_be_meanwhile_is_not_overwritten(
+def no_links(source: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted", source, None, target)
+
+
+async def test_a_file_system_without_links_takes_a_backup(
     tmp_path: Path, queue: EmbeddedQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await queue.submit(new_task())
+    monkeypatch.setattr(os, "link", no_links)
+
+    backup.back_up(tmp_path / "codebot_data" / "codebot.sqlite3", tmp_path / "copy")
+
+    assert count(tmp_path / "copy") == 1
+    assert named(tmp_path, "*copy*") == ["copy"]
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["links", "no links"])
+async def test_what_comes_to_be_meanwhile_is_not_overwritten(
+    tmp_path: Path, queue: EmbeddedQueue, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+) -> None:
+    await queue.submit(new_task())
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
     target, read = tmp_path / "copy", backup._read
 
     def reading(copy: Path) -> int:
@@ -180,6 +200,28 @@ async def test_a_damaged_database_makes_no_backup(tmp_path: Path, queue: Embedde
 
     assert code == 1
     assert "The database file is damaged." in said
+    assert named(tmp_path, "*copy*") == []
+
+
+async def test_an_index_that_lost_a_row_makes_no_backup(
+    tmp_path: Path, queue: EmbeddedQueue
+) -> None:
+    task_id = await queue.submit(new_task())
+    await queue._store.close()
+    database = tmp_path / "codebot_data" / "codebot.sqlite3"
+    with closing(sqlite3.connect(database)) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_tasks_1'"
+        ).fetchone()
+    there = database.read_bytes().index(task_id.encode(), (page - 1) * 4096)
+    assert there < page * 4096
+    with database.open("r+b") as file:
+        file.seek(there)
+        file.write(b"?")
+
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        backup.back_up(database, tmp_path / "copy")
+
     assert named(tmp_path, "*copy*") == []
 
 

@@ -8,7 +8,7 @@ from socket import gethostname
 import structlog
 
 from codebot.domain.ports import Queue
-from codebot.errors import StoreUnavailable
+from codebot.errors import ConfigError, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.lock import unusable
 from codebot.settings import Settings
@@ -32,7 +32,7 @@ async def open_store(settings: Settings, redactor: Redactor) -> Store:
     """
     database = settings.database
     if isinstance(database, Path):
-        return await Store.open(database, redact=redactor)
+        return await _open_file(database, redactor)
     direct = settings.database_direct and settings.database_direct.reveal()
     pause = FIRST_PAUSE
     while True:
@@ -44,6 +44,17 @@ async def open_store(settings: Settings, redactor: Redactor) -> Store:
             log.warning("store.waited_for", detail=error.detail, hint=error.hint)
         await asyncio.sleep(pause.total_seconds())
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _open_file(database: Path, redactor: Redactor) -> Store:
+    """Open a database on this machine; what does not pass by itself is for a person to mend."""
+    try:
+        return await Store.open(database, redact=redactor)
+    except StoreUnavailable as error:
+        if error.retry_after is not None:
+            raise
+        problem = f"{database} cannot be used: {error.detail}"
+        raise ConfigError((problem,), hint=error.hint) from error
 
 
 def make_queue(settings: Settings, store: Store) -> Queue:

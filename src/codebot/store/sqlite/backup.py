@@ -1,5 +1,6 @@
 """A copy of the database file while a service writes to it: of one moment, whole, or not there."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from codebot.store.sqlite.file import open_to_read
 PAGES_AT_ONCE = 4096
 _HINT = "Name a file in a folder that is there, has room, and that this user may write to."
 _ONLY_HERE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _COUNT = f"SELECT count(*) FROM {tasks.name}"  # noqa: S608  a constant
 
 
@@ -60,7 +62,7 @@ def _copy(source: sqlite3.Connection, copy: Path) -> None:
 def _read(copy: Path) -> int:
     """Read all of the copy, and give the number of its tasks; raises `StoreUnavailable`."""
     with closing(sqlite3.connect(copy)) as made:
-        (found,) = made.execute("PRAGMA quick_check(1)").fetchone()
+        (found,) = made.execute("PRAGMA integrity_check(1)").fetchone()  # its indexes, too
         if found != "ok":
             raise damaged()
         (count,) = made.execute(_COUNT).fetchone()
@@ -84,12 +86,25 @@ def _give_name(copy: Path, target: Path) -> None:
     """Put the copy on disk under its name, unless there is such a file by now."""
     _sync(copy)
     try:
-        os.link(copy, target)
+        _link_or_rename(copy, target)
     except FileExistsError as error:
         raise _is_there(target) from error
-    except PermissionError:  # a file system without hard links
-        copy.rename(target)
     _sync(target.parent)
+
+
+def _link_or_rename(copy: Path, target: Path) -> None:
+    """Name the copy; where a file system has no hard links, over an empty file that is ours."""
+    try:
+        os.link(copy, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            copy.rename(target)
+        except OSError:
+            target.unlink()
+            raise
 
 
 def _sync(place: Path) -> None:

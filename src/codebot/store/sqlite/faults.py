@@ -48,10 +48,9 @@ _PRIMARY_CODE = 0xFF
 """An extended result code holds its family in the low byte: https://sqlite.org/rescode.html"""
 
 
-def damaged() -> StoreUnavailable:
+def damaged(fact: str = _FACTS[sqlite3.SQLITE_CORRUPT][0]) -> StoreUnavailable:
     """Give the error for a database that was read and is not whole."""
-    fact, hint = _FACTS[sqlite3.SQLITE_CORRUPT]
-    return StoreUnavailable(fact, hint=hint)
+    return StoreUnavailable(fact, hint=_RESTORE)
 
 
 def translated(error: sqlite3.Error) -> Exception:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from codebot.errors import ConfigError, NotFound, StoreUnavailable
 from codebot.store.sqlite.checkpoints import Checkpoints, Pace
 from codebot.store.sqlite.faults import store_faults
+from codebot.store.sqlite.soundness import require_sound
 from codebot.store.upgrade import REVISION, known_revision, make_tables, migrate
 
 BUSY_TIMEOUT = timedelta(seconds=30)
@@ -22,9 +23,10 @@ def open_writer(path: Path, *, busy_timeout: timedelta) -> Connection:
     """Open the connection that writes, with every table in place.
 
     A commit on it is on disk when it returns (`synchronous=FULL`), and takes the write lock at
-    its begin, so that no transaction fails half way because somebody else wrote first.
+    its begin, so that no transaction fails half way because somebody else wrote first. Raises
+    `StoreUnavailable`; a damaged file stays as it is.
     """
-    _create_private(path)
+    _make_or_require_sound(path)
     engine = create_engine(
         URL.create("sqlite", database=str(path)),  # a path may hold what a URL reads otherwise
         poolclass=NullPool,
@@ -110,6 +112,13 @@ def _update(connection: Connection, path: Path) -> None:
             return
     if revision != REVISION:
         migrate(connection)
+
+
+def _make_or_require_sound(path: Path) -> None:
+    is_there = path.is_file() and path.stat().st_size > 0
+    _create_private(path)
+    if is_there:
+        require_sound(path)
 
 
 def _create_private(path: Path) -> None:
