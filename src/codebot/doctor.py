@@ -135,11 +135,10 @@ async def _store(settings: Settings) -> list[Finding]:
 
 async def _server(url: Secret, direct: Secret) -> list[Finding]:
     """Look whether the database of a server could hold the store; nothing is made there."""
-    from codebot.store.postgres.probing import can_listen, examine_postgres
+    from codebot.store.postgres.probing import examine_postgres
 
     try:
         found = await examine_postgres(url.reveal())
-        hears = await can_listen(direct.reveal())
     except CodebotError as error:
         return [Finding("store", ok=False, detail=error.detail, remedy=error.hint)]
     plan = found.plan
@@ -155,15 +154,31 @@ async def _server(url: Secret, direct: Secret) -> list[Finding]:
             required=False,
         ),
         _clock(found.clock_ahead),
-        Finding(
-            "wake-ups",
-            ok=hears,
-            detail="a connection stays the same" if hears else "no connection stays the same",
-            remedy="A pooler in transaction mode: workers look for tasks every second instead."
-            " Set CODEBOT_DATABASE_DIRECT_URL to the server itself.",
-            required=False,
-        ),
+        await _wake_ups(direct),
     ]
+
+
+async def _wake_ups(direct: Secret) -> Finding:
+    """Look whether nodes would hear from each other at once."""
+    from codebot.store.postgres.probing import can_listen
+
+    name = "wake-ups"
+    try:
+        hears = await can_listen(direct.reveal())
+    except CodebotError as error:
+        remedy = (
+            "Correct CODEBOT_DATABASE_DIRECT_URL, or let this machine in there: workers look for"
+            " tasks every second instead, and `codebot migrate` cannot work."
+        )
+        return Finding(name, ok=False, detail=error.detail, remedy=remedy, required=False)
+    return Finding(
+        name,
+        ok=hears,
+        detail="a connection stays the same" if hears else "no connection stays the same",
+        remedy="A pooler in transaction mode: workers look for tasks every second instead."
+        " Set CODEBOT_DATABASE_DIRECT_URL to the server itself.",
+        required=False,
+    )
 
 
 def _clock(ahead: timedelta) -> Finding:

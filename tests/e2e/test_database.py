@@ -1,6 +1,7 @@
 """`codebot serve` and `doctor` with a database that others serve."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,9 +28,11 @@ def environment(folder: Path, url: str) -> Mapping[str, str]:
     }
 
 
-def run(command: str, folder: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, folder: Path, url: str, *words: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [CODEBOT, command, *words], env=environment(folder, url), cwd=folder,
+        [CODEBOT, command, *words], env={**environment(folder, url), **(env or {})}, cwd=folder,
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
 
@@ -47,6 +50,20 @@ def test_a_good_database_is_served_and_doctor_says_so(tmp_path: Path, postgres: 
         assert f"ok    {name}: " in doctor.stdout
 
 
+def test_a_direct_way_that_leads_nowhere_is_told_as_that(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    away = {"CODEBOT_DATABASE_DIRECT_URL": f"postgresql://me:{PASSWORD}@127.0.0.1:1/codebot"}
+    url = postgres.url(postgres.make_database())
+
+    told = run("doctor", tmp_path, url, env=away)
+
+    (line,) = (line for line in told.stdout.splitlines() if " wake-ups: " in line)
+    assert "127.0.0.1:1 cannot be reached" in line
+    assert "Correct CODEBOT_DATABASE_DIRECT_URL" in told.stdout
+    assert PASSWORD not in told.stdout
+
+
 def test_migrate_says_what_it_does(tmp_path: Path, postgres: Postgres) -> None:
     url = postgres.url_with(PASSWORD)
     assert "does not let the role in" in run("migrate", tmp_path, url, "--plan").stderr
@@ -54,8 +71,8 @@ def test_migrate_says_what_it_does(tmp_path: Path, postgres: Postgres) -> None:
 
     said = [run("migrate", tmp_path, url, step).stdout for step in ("--plan", "--pre", "--post")]
 
-    assert "has no tables yet" in said[0]
-    assert "added 0001_first_tables" in said[1]
+    assert re.search(r"has no tables yet\. .* makes all of them, in \d+ steps\.\n$", said[0])
+    assert re.search(r": made all tables, in \d+ steps\.\n$", said[1])
     assert "there is nothing to take away" in said[2]
     assert "Nothing to do" in run("migrate", tmp_path, "", "--pre").stdout
 

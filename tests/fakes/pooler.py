@@ -33,6 +33,50 @@ async def statement_pooler(socket: Path, refused: bytes = BEGIN) -> AsyncIterato
         yield port
 
 
+class Cutting:
+    """A line to a server's socket that is cut, once after `arm`, at whoever says COMMIT."""
+
+    def __init__(self, socket: Path, *, is_heard: bool) -> None:
+        self._socket = socket
+        self._is_heard = is_heard
+        self._is_armed = False
+
+    def arm(self) -> None:
+        self._is_armed = True
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_server = await asyncio.open_unix_connection(self._socket)
+        back = asyncio.create_task(_copy(behind, writer))
+        try:
+            while data := await reader.read(65536):
+                is_over = self._is_armed and b"COMMIT" in data
+                if is_over:
+                    self._is_armed = False
+                    back.cancel()
+                    await asyncio.wait([back])
+                if not is_over or self._is_heard:
+                    to_server.write(data)
+                if is_over:
+                    await self._hear(behind)
+                    break
+        finally:
+            back.cancel()
+            await let_go(to_server)
+
+    async def _hear(self, behind: asyncio.StreamReader) -> None:
+        """Wait until the server has answered, if it was told."""
+        if self._is_heard:
+            await behind.read(65536)
+
+
+@asynccontextmanager
+async def cutting_line(socket: Path, *, is_heard: bool) -> AsyncIterator[tuple[Cutting, int]]:
+    """Serve one on loopback, and give its port; `is_heard` by the server, or by nobody."""
+    line = Cutting(socket, is_heard=is_heard)
+    async with answering(line.answer) as port:
+        yield line, port
+
+
 @asynccontextmanager
 async def transaction_pooler(socket: Path) -> AsyncIterator[int]:
     """Serve on loopback before the server behind a socket; gives the port.

@@ -16,6 +16,7 @@ from codebot.gateway.egress import ledger
 from codebot.gateway.egress.ledger import OVERLONG, EgressLedger
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.egress import MOST_NAMED, OTHER_HOSTS, AccessTotal, read_egress
+from codebot.store.patience import LONGEST_OUTAGE, patience
 from codebot.store.store import Store, new_uuid7
 from fakes.at_once import at_once
 from fakes.clock import Clock, until
@@ -129,10 +130,23 @@ class FullDisk:
 
     def __init__(self) -> None:
         self.given: list[AccessTotal] = []
+        self.patience = timedelta(0)
 
     async def add(self, totals: Mapping[TaskId, Iterable[AccessTotal]]) -> None:
         self.given = [each for added in totals.values() for each in added]
+        self.patience = patience()
         raise StoreUnavailable("The disk is full.")
+
+
+async def test_what_nobody_waits_for_is_written_as_patiently_as_for_a_run() -> None:
+    disk = FullDisk()
+    kept = EgressLedger(disk, now=Clock(), pause=timedelta(0))  # type: ignore[arg-type]
+    kept.record(TaskId("task"), EVIL)
+    await until(lambda: bool(disk.given))
+    assert disk.patience == LONGEST_OUTAGE
+
+    await kept.close()
+    assert disk.patience == timedelta(0)
 
 
 async def test_what_waits_is_bounded_however_many_hosts_are_tried() -> None:

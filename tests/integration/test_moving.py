@@ -1,11 +1,18 @@
 """A run that goes on at another node than it began at."""
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codebot.domain.status import TaskStatus
+from codebot.errors import GitFailed
+from codebot.git.git import Git
 from codebot.workspace import parcel
+from codebot.workspace.parcel import unpack_change
+from fakes.agents import a_checkout
+from fakes.git_http import git
 from fakes.story import MENDS, Act, open_story
 
 
@@ -22,3 +29,38 @@ async def test_what_is_too_large_to_be_kept_for_others_is_worked_on_anew_there(
 
         assert result.status is TaskStatus.COMPLETED
         assert len(story.agent.jobs) == 2
+
+
+def pack(repository: Path, commit: str) -> bytes:
+    """Give a commit and all that it needs, as a pack."""
+    return subprocess.run(
+        ["git", "pack-objects", "--quiet", "--revs", "--stdout"],
+        input=f"{commit}\n".encode(), cwd=repository, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "is_taken"), [("shop.py", True), (".git", False)])
+async def test_what_comes_of_a_database_is_checked_as_what_comes_of_a_box(
+    tmp_path: Path, name: str, *, is_taken: bool
+) -> None:
+    origin, checkout = tmp_path / "origin", a_checkout(tmp_path / "task")
+    git("init", "-q", "--bare", str(checkout.repository))
+    git("init", "-q", str(origin))
+    blob = git("hash-object", "-w", "--stdin", cwd=origin, told=b"# a shop\n")
+    entry = f"100644 {name}\0".encode() + bytes.fromhex(blob)
+    tree = git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", cwd=origin, told=entry)
+    commit = git("commit-tree", "-m", "Mend", tree, cwd=origin)
+    packed = pack(origin, commit)
+    ours = Git(home=tmp_path / "git-home")
+    git("commit", "-q", "--allow-empty", "-m", "Begin", cwd=origin)
+    git("fetch", "-q", str(origin), "HEAD", cwd=checkout.repository)
+    base = git("rev-parse", "HEAD", cwd=origin)
+
+    taking = unpack_change(ours, replace(checkout, base_commit=base), packed)
+
+    if is_taken:
+        await taking
+        assert git("cat-file", "-t", commit, cwd=checkout.repository) == "commit"
+    else:
+        with pytest.raises(GitFailed, match=r"\.git"):
+            await taking

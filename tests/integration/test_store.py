@@ -272,9 +272,20 @@ def record(task_id: TaskId, number: int, *, state: str = "open") -> PullRequestR
     )
 
 
+async def test_a_local_pull_request_gets_the_next_number_of_its_repository_once(
+    store: Store,
+) -> None:
+    unnumbered = record(TaskId(new_uuid7()), 0)
+    heads = [replace(unnumbered, head=f"branch-{number}") for number in (1, 2, 1)]
+    heads.append(replace(unnumbered, repository_url="/srv/other"))
+
+    opened = [await store.pull_requests.open(each) for each in heads]
+
+    assert [each.pull_request.number for each in opened] == [1, 2, 1, 1]
+
+
 async def test_a_pull_request_is_found_by_its_branch_and_by_its_task(store: Store) -> None:
     task_id = TaskId(new_uuid7())
-    assert await store.pull_requests.next_number("/srv/repo") == 1
     await store.pull_requests.add(record(task_id, 1))
     await store.pull_requests.add(record(task_id, 2))
     await store.pull_requests.add(record(task_id, 2, state="closed"))
@@ -282,8 +293,6 @@ async def test_a_pull_request_is_found_by_its_branch_and_by_its_task(store: Stor
     newest = record(task_id, 2, state="closed")
     assert await store.pull_requests.find("/srv/repo", newest.head) == newest
     assert await store.pull_requests.get(task_id) == newest
-    assert await store.pull_requests.next_number("/srv/repo") == 3
-    assert await store.pull_requests.next_number("/srv/other") == 1
     assert await store.pull_requests.find("/srv/repo", "main") is None
     assert await store.pull_requests.get(TaskId("nobody")) is None
 

@@ -12,19 +12,20 @@ from sqlalchemy.util import await_only
 
 from codebot.domain.egress import AccessVerdict
 from codebot.domain.event import EventType
-from codebot.domain.outcome import Usage
+from codebot.domain.outcome import PullRequest, Usage
 from codebot.domain.run import QueueName, Run
-from codebot.domain.task import NewTask
+from codebot.domain.task import NewTask, TaskId
 from codebot.errors import RunLost, StoreUnavailable
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.store.egress import AccessTotal
 from codebot.store.fence import require_run
 from codebot.store.patience import patient
 from codebot.store.postgres import connections
+from codebot.store.pull_requests import PullRequestRecord
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store, new_uuid7
 from fakes.clock import START, Clock
-from fakes.pooler import statement_pooler
+from fakes.pooler import cutting_line, statement_pooler
 from fakes.postgres import Postgres, run_postgres, standing_still, start, stop
 from fakes.tasks import COMPLETED, new_task, review_of
 
@@ -317,6 +318,28 @@ async def test_who_stands_still_in_a_transaction_keeps_its_rows_for_ten_seconds(
     await held_up.close()
 
 
+async def test_two_nodes_give_no_number_of_a_local_repository_twice(
+    store: Store, other: Store
+) -> None:
+    def record(number: int) -> PullRequestRecord:
+        return PullRequestRecord(
+            TaskId(f"task-{number}"),
+            "/srv/shop",
+            PullRequest(0, "/pull", "open", draft=False),
+            head=f"branch-{number}",
+            base="main",
+            title="Mend the shop",
+            body="It is whole now.",
+            opened_at=START,
+        )
+
+    opened = await asyncio.gather(
+        *((store, other)[number % 2].pull_requests.open(record(number)) for number in range(12))
+    )
+
+    assert sorted(each.pull_request.number for each in opened) == list(range(1, 13))
+
+
 async def test_a_pooler_that_takes_no_bounds_is_served_without(
     postgres: Postgres, postgres_url: str
 ) -> None:
@@ -354,6 +377,31 @@ async def test_a_run_waits_for_a_server_that_was_restarted(own_postgres: Postgre
         await store.close()
     with pytest.raises(StoreUnavailable):
         await waiting
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_made_twice(
+    postgres: Postgres, postgres_url: str, *, is_heard: bool
+) -> None:
+    socket = postgres.folder / f".s.PGSQL.{postgres.port}"
+    name = postgres_url.partition("@/")[2].partition("?")[0]
+    async with cutting_line(socket, is_heard=is_heard) as (line, port):
+        store = await Store.open(f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
+        run = await claimed(store)
+        usage = Usage(turns=1, input_tokens=10, output_tokens=5, cost_usd=0.5)
+        with patient():
+            line.arm()
+            await store.steps.note(run, TaskChanges(usage=usage))
+            line.arm()
+            said = EventType.AGENT_SAID, {"text": "once"}
+            await store.events.append(run.task_id, run.id, *said)
+        task = await store.tasks.get(run.task_id)
+        told = await said_after(store, run, 0)
+        await store.close()
+
+    assert task is not None
+    assert task.usage == usage
+    assert [text for _, text in told] == ["once"]
 
 
 async def test_connections_that_the_server_has_cut_are_not_used_again(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from codebot.domain.event import EventData, EventType
 from codebot.domain.outcome import Usage
 from codebot.errors import RunLost, StoreUnavailable
 from codebot.gateway.metering import Metered
+from codebot.store.patience import LONGEST_OUTAGE, patience
 from codebot.store.steps import TaskChanges
 
 
@@ -22,6 +24,7 @@ class SlowStore:
         self.usage = Usage()
         self.told: list[EventType] = []
         self.fault: Exception | None = None
+        self.patience = timedelta(0)
 
     async def note(self, run: Any, changes: TaskChanges, events: Sequence[EventData]) -> None:
         """Once asked for, a write is made, whether its caller waits for it or not."""
@@ -29,6 +32,7 @@ class SlowStore:
 
     async def _commit(self, changes: TaskChanges, events: Sequence[EventData]) -> None:
         await asyncio.sleep(0.01)
+        self.patience = patience()
         if self.fault is not None:
             raise self.fault
         self.usage += changes.usage or Usage()
@@ -77,10 +81,16 @@ async def test_a_write_whose_caller_is_cancelled_is_not_made_again(store: SlowSt
 async def test_what_could_not_be_written_is_in_the_next_difference(store: SlowStore) -> None:
     ledger = a_ledger(store)
     store.fault = StoreUnavailable("The disk is full.")
-    await ledger.hear(metered(2), ())
+    await ledger.hear(metered(2), [(EventType.BUDGET_WARNED, {})])
     store.fault = None
     await ledger.hear(metered(3), ())
     assert store.usage == metered(3).usage
+    assert store.told == [EventType.BUDGET_WARNED]
+
+
+async def test_what_a_call_used_waits_for_a_database_that_is_away(store: SlowStore) -> None:
+    await a_ledger(store).hear(metered(1), ())
+    assert (store.patience, patience()) == (LONGEST_OUTAGE, timedelta(0))
 
 
 async def test_a_run_that_is_lost_is_told_at_the_end(store: SlowStore) -> None:

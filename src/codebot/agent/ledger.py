@@ -10,6 +10,7 @@ from codebot.domain.outcome import Usage
 from codebot.domain.run import Run
 from codebot.errors import CodebotError
 from codebot.gateway.metering import Metered
+from codebot.store.patience import patient
 from codebot.store.steps import TaskChanges
 from codebot.store.store import Store
 
@@ -28,16 +29,19 @@ class Ledger:
         self._store = store
         self._run = run
         self._written = Usage()
+        self._untold: list[EventData] = []
         self._turn = asyncio.Lock()
 
     async def hear(self, metered: Metered, events: Sequence[EventData]) -> None:
         """Write down what the run has used by now, and what is told of it.
 
-        What cannot be written now is in the next difference; a run that is lost ends by the next
+        A database that is away is waited for: this belongs to a run, whoever brings it. What cannot
+        be written all the same comes with the next difference; a run that is lost ends by the next
         thing that its agent does.
         """
         try:
-            await asyncio.shield(self._write(metered, events))
+            with patient():
+                await asyncio.shield(self._write(metered, events))
         except CodebotError as error:
             log.warning("ledger.not_written", code=error.code, detail=error.detail)
 
@@ -48,9 +52,11 @@ class Ledger:
 
     async def _write(self, metered: Metered, events: Sequence[EventData]) -> None:
         """Add the difference; shielded by its callers, so that what is on disk is known here."""
+        self._untold += events
         async with self._turn:
-            news = metered.usage - self._written
-            if news == Usage() and not events:
+            news, told = metered.usage - self._written, list(self._untold)
+            if news == Usage() and not told:
                 return
-            await self._store.steps.note(self._run, TaskChanges(usage=news), events)
+            await self._store.steps.note(self._run, TaskChanges(usage=news), told)
             self._written = metered.usage
+            del self._untold[: len(told)]

@@ -85,6 +85,11 @@ def migrate(call: Call) -> int:
 
 
 def _planned(plan: "Plan") -> str:
+    if plan.revision is None and not plan.after:
+        return (
+            f"{plan.database} has no tables yet. The first start, or --pre, makes all of them, in"
+            f" {len(plan.before)} steps."
+        )
     stands = "has no tables yet" if plan.revision is None else f"is at revision {plan.revision}"
     return "\n".join(
         [
@@ -98,6 +103,8 @@ def _planned(plan: "Plan") -> str:
 def _added(plan: "Plan") -> str:
     if not plan.before:
         return f"{plan.database} has all that this version needs."
+    if plan.revision is None:
+        return f"{plan.database}: made all tables, in {len(plan.before)} steps."
     left = " Run `codebot migrate --post` once every node is of this version." if plan.after else ""
     return (
         f"{plan.database}: added {_listed(plan.before)}. Nodes of the version before that run go"

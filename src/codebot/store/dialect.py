@@ -35,6 +35,7 @@ PLACEHOLDERS = {SQLITE: "?", POSTGRES: "%s"}
 """What stands for a value in SQL that a driver gets as it is."""
 
 _SUBMITTING = text("SELECT pg_advisory_xact_lock(7161346302453)")
+_NUMBERING = text("SELECT pg_advisory_xact_lock(7161346302454)")
 _WHERE = "where"
 _WORDS = (
     ("INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "BIGSERIAL NOT NULL PRIMARY KEY"),
@@ -111,6 +112,12 @@ def submit_in_turn(connection: Connection) -> None:
     """Let nobody else submit before this transaction has ended: who counts, counts right."""
     if connection.dialect.name != SQLITE:
         connection.execute(_SUBMITTING)
+
+
+def number_in_turn(connection: Connection) -> None:
+    """Let nobody else number a pull request before this transaction has ended."""
+    if connection.dialect.name != SQLITE:
+        connection.execute(_NUMBERING)
 
 
 @cache

@@ -83,6 +83,10 @@ class Settling:
         settling.add_done_callback(self._settling.discard)
         return written
 
+    async def wait_for(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Give what `act` gives, as patiently as who asks, and until the store closes."""
+        return await waited_for(act, self._closing)
+
     def close(self) -> None:
         """Wait for a database that is away no longer."""
         self._closing.set()

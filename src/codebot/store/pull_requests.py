@@ -1,15 +1,15 @@
 """The record of the pull requests we opened: it outlives the task, until merged or closed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from codebot.domain.outcome import PullRequest
 from codebot.domain.task import TaskId
 from codebot.store.database import Reader, Row, Writer
-from codebot.store.dialect import upsert
+from codebot.store.dialect import number_in_turn, upsert
 from codebot.store.query import Query
 from codebot.store.rows import time_text
 from codebot.store.schema import pull_requests
@@ -31,17 +31,14 @@ class PullRequestRecord:
 
 
 _NEWEST = select(pull_requests).order_by(pull_requests.c.number.desc()).limit(1)
-_BY_HEAD = Query(
-    _NEWEST.where(
-        pull_requests.c.repository_url == bindparam("url"),
-        pull_requests.c.head == bindparam("head"),
-    )
+_OF_HEAD = _NEWEST.where(
+    pull_requests.c.repository_url == bindparam("url"),
+    pull_requests.c.head == bindparam("head"),
 )
+_BY_HEAD = Query(_OF_HEAD)
 _BY_TASK = Query(_NEWEST.where(pull_requests.c.task_id == bindparam("task_id")))
-_LAST_NUMBER = Query(
-    select(func.max(pull_requests.c.number)).where(
-        pull_requests.c.repository_url == bindparam("url")
-    )
+_LAST_NUMBER = select(func.max(pull_requests.c.number)).where(
+    pull_requests.c.repository_url == bindparam("url")
 )
 
 
@@ -55,9 +52,29 @@ class PullRequests:
 
     async def add(self, record: PullRequestRecord) -> None:
         """Keep the record, in place of an earlier one of that repository and number."""
-        told = {"title": self._storable(record.title), "body": self._storable(record.body)}
-        row = _to_row(record) | told
+        row = self._row(record)
         await self._writer.write(lambda connection: upsert(connection, pull_requests, row, row))
+
+    async def open(self, record: PullRequestRecord) -> PullRequestRecord:
+        """Keep the record of a local repository under its next number, and give it with that.
+
+        Of a branch that has one already, that one is given. Of many who open at once, in whatever
+        process, no two draw the same number.
+        """
+        row = self._row(record)
+        asked = {"url": record.repository_url, "head": record.head}
+
+        def open_(connection: Connection) -> PullRequestRecord:
+            number_in_turn(connection)
+            there = connection.execute(_OF_HEAD, asked).one_or_none()
+            if there is not None:
+                return _to_record(tuple(there))
+            last = connection.execute(_LAST_NUMBER, asked).scalar()
+            numbered = replace(record.pull_request, number=(last or 0) + 1)
+            connection.execute(insert(pull_requests), row | {"number": numbered.number})
+            return replace(record, pull_request=numbered)
+
+        return await self._writer.write(open_)
 
     async def find(self, repository_url: str, head: str) -> PullRequestRecord | None:
         """Give the newest pull request of a branch, or None."""
@@ -69,10 +86,9 @@ class PullRequests:
         row = await self._reader.first(_BY_TASK, {"task_id": task_id})
         return None if row is None else _to_record(row)
 
-    async def next_number(self, repository_url: str) -> int:
-        """Give the number that the next pull request of a local repository gets."""
-        row = await self._reader.first(_LAST_NUMBER, {"url": repository_url})
-        return 1 if row is None or row[0] is None else row[0] + 1
+    def _row(self, record: PullRequestRecord) -> dict[str, object]:
+        told = {"title": self._storable(record.title), "body": self._storable(record.body)}
+        return _to_row(record) | told
 
 
 def _to_row(record: PullRequestRecord) -> dict[str, object]:

@@ -19,8 +19,7 @@ from codebot.workspace.at_once import at_once
 from codebot.workspace.bundle import read_bundle_head
 from codebot.workspace.commits import Commit, read_commits, recreate
 from codebot.workspace.filters import find_unfiltered
-from codebot.workspace.folders import disk_errors
-from codebot.workspace.inherited import list_inherited
+from codebot.workspace.inherited import index_strictly
 from codebot.workspace.large_changes import Large, LargeChanges
 from codebot.workspace.limits import Limits
 from codebot.workspace.listings import Difference, Touch, read_difference, read_touches
@@ -29,7 +28,6 @@ from codebot.workspace.new_objects import NewObject, list_new_objects
 from codebot.workspace.scan import Scan
 from codebot.workspace.tree_links import find_new_leaving_links
 
-INHERITED = "inherited"
 """A file in the task's own repository: the objects of the base that git need not check again."""
 
 
@@ -81,31 +79,20 @@ class Border:
         )
 
     async def _index(self, pack: BinaryIO) -> None:
-        """Take the objects in, each checked: no `.git` or `..` in a tree, no hostile submodule.
-
-        What git refuses in a file of the base is left alone, as long as it is the same file.
-        """
+        """Take the objects in, each checked."""
         start = os.lseek(pack.fileno(), 0, os.SEEK_CUR)
-        try:
-            await self._index_strictly(pack, "--strict")
-        except GitFailed:
-            inherited = await list_inherited(self.git, self.checkout.repository, self.base)
-            if not inherited:
-                raise
-            skipped = self.checkout.repository / INHERITED
-            with disk_errors(skipped):
-                skipped.write_text("".join(f"{name}\n" for name in inherited))
-            os.lseek(pack.fileno(), start, os.SEEK_SET)
-            await self._index_strictly(pack, f"--strict=skiplist={INHERITED}")
 
-    async def _index_strictly(self, pack: BinaryIO, strict: str) -> None:
-        await self.git.run(
-            *("index-pack", strict, "--fix-thin", "--stdin"),
-            f"--max-input-size={self.limits.max_pack_bytes}",
-            cwd=self.checkout.repository,
-            stdin=pack,
-            timeout=self.limits.collect_timeout,
-        )
+        async def index(strict: str) -> None:
+            os.lseek(pack.fileno(), start, os.SEEK_SET)
+            await self.git.run(
+                *("index-pack", strict, "--fix-thin", "--stdin"),
+                f"--max-input-size={self.limits.max_pack_bytes}",
+                cwd=self.checkout.repository,
+                stdin=pack,
+                timeout=self.limits.collect_timeout,
+            )
+
+        await index_strictly(self.git, self.checkout.repository, self.base, index)
 
     async def _judge(self, tip: str, author: Identity, message: str) -> Change:
         difference, commits, large = await self._inspect(tip)

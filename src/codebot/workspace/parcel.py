@@ -2,6 +2,7 @@
 
 from codebot.domain.outcome import Change, Checkout
 from codebot.git.git import Git
+from codebot.workspace.inherited import index_strictly
 
 LARGEST = 32 * 1024**2
 """Bytes of a pack that the store keeps for another node; without it the agent begins anew there."""
@@ -22,5 +23,15 @@ async def pack_change(git: Git, checkout: Checkout, change: Change) -> bytes | N
 
 
 async def unpack_change(git: Git, checkout: Checkout, parcel: bytes) -> None:
-    """Put it into the repository of a checkout of the same base; raises `GitFailed`."""
-    await git.run("index-pack", "--fix-thin", "--stdin", cwd=checkout.repository, stdin=parcel)
+    """Put it into the repository of a checkout of the same base; raises `GitFailed`.
+
+    It was checked before it was packed, by another node: what lies in a database since is checked
+    again.
+    """
+
+    async def index(strict: str) -> None:
+        await git.run(
+            *("index-pack", strict, "--fix-thin", "--stdin"), cwd=checkout.repository, stdin=parcel
+        )
+
+    await index_strictly(git, checkout.repository, checkout.base_commit, index)

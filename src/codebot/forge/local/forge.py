@@ -1,6 +1,5 @@
 """A forge without a server: the repository is a folder, a pull request is a record in the store."""
 
-import asyncio
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -41,7 +40,6 @@ class LocalForge:
         self._pull_requests = pull_requests
         self._now = now
         self._public_url = public_url.rstrip("/")
-        self._opening = asyncio.Lock()
 
     async def check(self) -> Sequence[Finding]:
         """Say that there is nothing to be set up."""
@@ -104,17 +102,15 @@ class LocalForge:
         Raises `PullRequestRefused` where GitHub would: a missing branch, or nothing between them.
         """
         del permit
-        async with self._opening:  # two tasks must not draw the same number
-            found = await self.find_pull_request(repository, new.head)
-            if found is not None:
-                return found
-            await self._require_difference(repository, new)
-            number = await self._pull_requests.next_number(repository.url)
-            opened = PullRequest(
-                number, self._url(repository, new, task_id), state="open", draft=new.draft
-            )
-            await self._pull_requests.add(self._record(repository, new, task_id, opened))
-            return opened
+        found = await self.find_pull_request(repository, new.head)
+        if found is not None:
+            return found
+        await self._require_difference(repository, new)
+        unnumbered = PullRequest(
+            0, self._url(repository, new, task_id), state="open", draft=new.draft
+        )
+        record = self._record(repository, new, task_id, unnumbered)
+        return (await self._pull_requests.open(record)).pull_request
 
     def branch_url(self, repository: Repository, branch: str) -> str:
         """Give nothing: nobody serves a page for a branch here."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -10,6 +11,7 @@ from codebot.domain.egress import Access, AccessVerdict
 from codebot.domain.task import TaskId
 from codebot.errors import CodebotError
 from codebot.store.egress import MOST_NAMED, Accesses, AccessKey, AccessTotal
+from codebot.store.patience import patient
 
 log = structlog.get_logger(__name__)
 
@@ -78,9 +80,11 @@ class EgressLedger:
         await asyncio.shield(self._begin())
 
     async def close(self) -> None:
-        """Write down everything, and start nothing any more."""
+        """Write down everything, and start nothing any more; a database that is away is left."""
         self._is_closed = True
-        await self.flush()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self.flush()
 
     def _put(self, task_id: TaskId, total: AccessTotal) -> None:
         """Add to what waits; once that is many hosts, a new one counts among the others."""
@@ -94,7 +98,12 @@ class EgressLedger:
         """Let the writing begin after a pause, unless that is due already."""
         if self._timer is None and not self._is_closed:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(pause.total_seconds(), self._begin)
+            self._timer = loop.call_later(pause.total_seconds(), self._begin_patiently)
+
+    def _begin_patiently(self) -> None:
+        """Write for runs, though by a clock that is nobody's: nothing must be added twice."""
+        with patient():
+            self._begin()
 
     def _begin(self) -> asyncio.Task[None]:
         """Write now, or as soon as what is being written is."""

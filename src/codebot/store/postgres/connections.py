@@ -10,9 +10,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from codebot.errors import StoreUnavailable
 from codebot.store.database import Bulk, Row
 from codebot.store.groups import Groups, Write, run_batch
 from codebot.store.patience import Settling, patience, waited_for
+from codebot.store.postgres.doubt import Commit, is_committed
 from codebot.store.postgres.faults import is_lost, server_faults, state_of
 from codebot.store.postgres.place import Place
 from codebot.store.query import Query
@@ -100,7 +102,7 @@ class PostgresWriter:
 
         It is written, whoever stops waiting for it.
         """
-        return self._settling.add(lambda: self._transact(work))
+        return self._settling.add(lambda: self._transact(work, is_shared=False))
 
     def write_bulk(self, bulk: Bulk[Item, T], item: Item) -> asyncio.Future[T]:
         """As `write`, for what arrives often: `bulk` gets the items of many callers at once."""
@@ -115,31 +117,64 @@ class PostgresWriter:
         await self._settling.finish()
 
     async def _write_batch(self, batch: Sequence[Write[Any, Any]]) -> list[Any]:
-        return await self._transact(lambda connection: run_batch(connection, batch))
+        return await self._transact(lambda connection: run_batch(connection, batch), is_shared=True)
 
-    async def _transact(self, work: Callable[[Connection], T]) -> T:
-        """Give what `work` gave, once it is committed."""
+    async def _transact(self, work: Callable[[Connection], T], *, is_shared: bool) -> T:
+        """Give what `work` gave, once it is committed.
+
+        Where somebody is patient, or one of those who share it may be, a commit whose answer was
+        lost is looked for: what adds to something must not be added twice, nor be given up.
+        """
+        commit = Commit()
+        try:
+            return await self._try(work, commit if is_shared or patience() else None)
+        except StoreUnavailable as error:
+            if commit.number is None:
+                raise
+            if await self._look_for(commit.number):
+                result: T = commit.result
+                return result
+            error.is_harmless = error.retry_after is not None
+            raise
+
+    async def _look_for(self, number: str) -> bool:
+        """Say whether a transaction was committed, once the database can be asked.
+
+        What cannot be found out must not be done again.
+        """
+        try:
+            return await self._settling.wait_for(lambda: is_committed(self._pool, number))
+        except StoreUnavailable as error:
+            error.is_harmless = False
+            raise
+
+    async def _try(self, work: Callable[[Connection], T], commit: Commit | None) -> T:
+        """Give what `work` gave, after a few attempts if need be."""
         with server_faults():
             async with asyncio.timeout(DEADLINE_SECONDS):
                 for _ in range(_TRIES - 1):
                     with suppress(_NothingWritten):
-                        return await self._attempt(work)
+                        return await self._attempt(work, commit)
                 try:
-                    return await self._attempt(work)
+                    return await self._attempt(work, commit)
                 except _NothingWritten as nothing:
                     with server_faults(is_harmless=True):
                         raise nothing.error from nothing
 
-    async def _attempt(self, work: Callable[[Connection], T]) -> T:
+    async def _attempt(self, work: Callable[[Connection], T], commit: Commit | None) -> T:
         """Do it in one transaction; raises `_NothingWritten` where another try can do no harm.
 
-        With a connection that is lost while it commits nobody knows: that is for the caller, whose
-        writes are fenced, or found again by their ids.
+        When the connection is lost while it commits, `commit` has the number to look for.
         """
         commits = False
+        if commit is not None:
+            commit.number = None
         try:
             async with self._pool.connect() as connection, connection.begin():
                 result = await connection.run_sync(work)
+                if commit is not None:
+                    commit.result = result
+                    await commit.announce(connection)
                 commits = True
         except DBAPIError as error:
             if not commits and (is_lost(error) or state_of(error) in _AGAIN):

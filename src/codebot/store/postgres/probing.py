@@ -43,9 +43,12 @@ async def examine_postgres(url: str) -> Examined:
 async def can_listen(url: str) -> bool:
     """Say whether one connection stays the same from one transaction to the next.
 
-    Behind a pooler in transaction mode it does not: another client takes it in between.
+    Behind a pooler in transaction mode it does not: another client takes it in between. Raises as
+    `open_postgres` where there is no connection at all.
     """
-    conninfo = Place.of(url).conninfo.reveal()
+    async with reached(Place.of(url)) as (pool, place):
+        await pool.dispose()
+    conninfo = place.conninfo.reveal()
     try:
         async with (
             await AsyncConnection.connect(conninfo, autocommit=True) as ours,
