@@ -56,6 +56,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Failures(terminal))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long, after the shuffling of pytest-randomly."""
+    from fakes.order import long_first
+
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = long_first(
+        items,
+        workers,
+        is_long=lambda item: item.get_closest_marker("e2e") is not None,
+        file_of=lambda item: item.path,
+    )
+
+
 class _Failures:
     """Which tests failed, and of what, a line each."""
 
