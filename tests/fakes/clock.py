@@ -20,6 +20,24 @@ class Clock:
         self._now += duration
 
 
+class Machine:
+    """One whose clock can be set: `clock` is what it says, `elapsed` what has passed."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.passed = timedelta(0)
+
+    def elapsed(self) -> timedelta:
+        return self.passed
+
+    def rest(self, duration: timedelta) -> None:
+        self.clock.pass_by(duration)
+        self.passed += duration
+
+    def set_by(self, by: timedelta) -> None:
+        self.clock.pass_by(by)
+
+
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Wait for something that happens by itself; fails after a while."""
     async with asyncio.timeout(seconds):

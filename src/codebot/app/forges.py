@@ -6,6 +6,7 @@ from codebot.forge.github.connect import AppCredential, TokenCredential, connect
 from codebot.forge.github.forge import GitHubForge
 from codebot.intake.repository_url import RepositoryRules
 from codebot.lfs.transfers import LargeFileTransfers
+from codebot.queue.clock import steady_clock
 from codebot.settings import GitHubSettings, Settings
 from codebot.settings.proxy import proxy_for
 from codebot.store.store import utc_now
@@ -33,6 +34,7 @@ def open_github(settings: Settings, redactor: Redactor) -> GitHubForge | None:
         api_url=settings.github.api_url,
         web_url=settings.github.web_url,
         now=utc_now,
+        steady=steady_clock(utc_now),
         redactor=redactor,
         certificate_file=settings.certificate_file,
         proxies=settings.proxies,

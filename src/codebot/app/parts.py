@@ -26,6 +26,7 @@ from codebot.git.git import Git
 from codebot.pipeline import Pipeline
 from codebot.pipeline.tools import Tools
 from codebot.publish.pull_request import Publisher
+from codebot.queue.clock import CarefulClock
 from codebot.queue.retention import Retention
 from codebot.queue.worker import Worker
 from codebot.settings import Settings
@@ -61,7 +62,7 @@ class Parts:
         return Retention(
             self.store,
             keep=self.settings.task_retention,
-            now=utc_now,
+            now=CarefulClock(utc_now, self.settings.task_retention),
             remove_workspace=self.workspaces.remove,
             free_workspace=self.workspaces.free,
             workspace_ids=self.workspaces.task_ids,

@@ -9,6 +9,7 @@ import structlog
 
 from codebot.domain.ports import Queue
 from codebot.errors import ConfigError, StoreUnavailable
+from codebot.queue.clock import ClockSet
 from codebot.queue.embedded import EmbeddedQueue
 from codebot.queue.lock import unusable
 from codebot.settings import Settings
@@ -61,7 +62,8 @@ def make_queue(settings: Settings, store: Store) -> Queue:
     """Give the queue that goes with the database: of this process alone, or of many."""
     most = settings.max_queue_size
     if store.nodes is None:
-        return EmbeddedQueue(store, max_pending=most, now=utc_now, new_id=new_uuid7)
+        set_by = ClockSet(utc_now)
+        return EmbeddedQueue(store, max_pending=most, now=utc_now, new_id=new_uuid7, set_by=set_by)
     from codebot.queue.procrastinate import ProcrastinateQueue
 
     name = node_name(settings.work_dir) if settings.workers else None

@@ -8,15 +8,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+
 from codebot.domain.request_key import Answered, RequestKey
 from codebot.domain.run import QueueName, Run, RunId, RunResult, queue_of, retry_run
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import NewTask, TaskId
 from codebot.queue.arrival import claim_due, first_run, queue_full
+from codebot.queue.clock import LEAST, NEVER, never_set
 from codebot.queue.failures import POISON
 from codebot.store.store import Store
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 LONGEST_NAP = timedelta(minutes=1)
 """How long a postponed run is slept for at once: the machine's clock may be set meanwhile."""
@@ -38,8 +43,11 @@ class EmbeddedQueue:
         max_pending: int,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
+        set_by: Callable[[], timedelta] = never_set,
     ) -> None:
+        """Claim from `store`; `set_by` says by how much `now` was set since it was asked last."""
         self._store = store
+        self._set_by = set_by
         self._max_pending = max_pending
         self._now = now
         self._new_id = new_id
@@ -67,6 +75,7 @@ class EmbeddedQueue:
         async with line.turn:
             while True:
                 line.awake.clear()
+                await self._heed_clock()
                 now = self._now()
                 run = await self._claim_due(queue, now)
                 if run is not None:
@@ -114,6 +123,7 @@ class EmbeddedQueue:
 
     async def recover(self) -> int:
         """At start: put back what a dead worker left running and count what waits; say how many."""
+        await self._heed_clock_before()
         recovered = await self._store.runs.recover(POISON, self._now())
         waiting = await self._store.runs.waiting()
         for name, line in self._lines.items():
@@ -178,8 +188,27 @@ class EmbeddedQueue:
         await self._store.runs.finish(run, result, self._now())
         self._wake_all()
 
+    async def _heed_clock(self) -> None:
+        """Have postponed runs wait for as long as they would have, when the clock was set."""
+        by = self._set_by()
+        if by:
+            log.warning("clock.set", seconds=round(by.total_seconds()))
+            await self._store.runs.move_waits(by)
+
+    async def _heed_clock_before(self) -> None:
+        """Do so for a clock that was set back while nobody worked: it is behind what happened.
+
+        One that was set forwards looks like a long rest.
+        """
+        last = await self._store.events.newest_time()
+        ahead = NEVER if last is None else last - self._now()
+        if ahead >= LEAST:
+            log.warning("clock.set", seconds=-round(ahead.total_seconds()))
+            await self._store.runs.move_waits(-ahead)
+
     async def _postpone(self, run: Run, until: datetime, reason: str) -> None:
         """Put the run back until then, and count it if it waits."""
+        await self._heed_clock()
         if await self._store.runs.postpone(run, until, reason, self._now()):
             self._lines[queue_of(run.kind)].size += 1
         self._wake_all()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from codebot.domain.event import Event, EventData, EventType
 from codebot.domain.run import Run, RunId
@@ -15,7 +15,7 @@ from codebot.store.dialect import write_in_turn
 from codebot.store.fence import require_run
 from codebot.store.many import InsertMany
 from codebot.store.query import Query
-from codebot.store.rows import time_text
+from codebot.store.rows import moment, time_text
 from codebot.store.schema import events, tasks
 
 insert_events = InsertMany(events, ("id", "type", "time", "task_id", "run_id", "data"))
@@ -27,6 +27,8 @@ _AFTER = Query(
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
 )
+_NEWEST = select(func.max(events.c.seq)).scalar_subquery()
+_NEWEST_TIME = Query(select(events.c.time).where(events.c.seq == _NEWEST))
 
 
 class EventRecord:
@@ -97,6 +99,11 @@ class Events:
             self._record.of_run(connection, run, [(type_, data)])
 
         await self._writer.write(add)
+
+    async def newest_time(self) -> datetime | None:
+        """Say when the last thing happened, None where nothing ever did."""
+        row = await self._reader.first(_NEWEST_TIME, {})
+        return None if row is None else moment(row[0])
 
     async def after(self, task_id: TaskId, seq: int, limit: int) -> list[Event]:
         """Give the events of a task that follow number `seq`, oldest first.

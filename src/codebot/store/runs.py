@@ -1,8 +1,8 @@
 """Runs: which one is next, and every change of one as a single transaction."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from codebot.domain.conclusion import cancelled
 from codebot.domain.request_key import Answered, RequestKey
@@ -31,6 +31,11 @@ _NEXT_TIME = Query(
         runs.c.queue == bindparam("queue"),
         runs.c.not_before > bindparam("now"),
     )
+)
+_POSTPONED = select(runs.c.seq, runs.c.not_before).where(
+    is_waiting(runs),
+    runs.c.queue == bindparam("queue"),
+    runs.c.not_before > "",
 )
 _WISH = Query(
     select(runs.c.attempt, runs.c.status, tasks.c.cancel_wished_by)
@@ -80,6 +85,20 @@ class Runs:
         """Say when the next postponed run of the queue is due, None when none is postponed."""
         row = await self._reader.first(_NEXT_TIME, {"queue": queue.value, "now": time_text(now)})
         return None if row is None else moment(row[0])
+
+    async def move_waits(self, by: timedelta) -> None:
+        """Have every postponed run wait for a moment that is so much later, or earlier."""
+
+        def move(connection: Connection) -> None:
+            for queue in QueueName:
+                found = connection.execute(_POSTPONED, {"queue": queue.value}).all()
+                for seq, until in found:
+                    moved = time_text(datetime.fromisoformat(until) + by)
+                    connection.execute(
+                        update(runs).where(runs.c.seq == seq).values(not_before=moved)
+                    )
+
+        await self._writer.write(move)
 
     async def claim(self, queue: QueueName, now: datetime) -> Run | None:
         """Mark the oldest run that is due as running and give it, None when none is due."""

@@ -43,14 +43,16 @@ def connect(
     certificate_file: Path | None = None,
     proxies: Mapping[str, str] | None = None,
     silence: float = 30,
+    steady: Callable[[], datetime] | None = None,
 ) -> GitHubForge:
     """Give the forge; nothing is sent before it is asked for something. Close it in the end.
 
-    `silence` is how many seconds GitHub may take between two signs of life.
+    `silence` is how many seconds GitHub may take between two signs of life; `steady` a clock that
+    nobody sets, by which its rate limits are waited for.
     """
 
     def new_gate() -> RateGate:
-        return RateGate(now=now, sleep=sleep)
+        return RateGate(now=steady or now, sleep=sleep)
 
     http = open_connection(
         api_url, certificate_file=certificate_file, proxies=proxies, silence=silence
