@@ -1,8 +1,9 @@
 """Several nodes on one PostgreSQL database: what one takes in, another does."""
 
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 from e2e.github_service import make_repository
 from fakes.git_http import git
 from fakes.line import line_to
+from fakes.network import far_network, why_none
 from fakes.postgres import Postgres, run_postgres, start, stop
 from fakes.service import PRELOADED, Process, RunningService, run_service, run_worker
 
 pytestmark = pytest.mark.e2e
+
+CODEBOT = str(Path(sys.executable).with_name("codebot"))
 
 TAKEOVER = 30
 """Seconds until a run of a dead node is claimed by another."""
@@ -43,11 +47,11 @@ class Cluster:
         return run_service(PRELOADED, folder, *(arguments or ("--workers", "0")), env=self._env)
 
     def worker(
-        self, name: str, *, nap: float = 0, url: str = ""
+        self, name: str, *, nap: float = 0, url: str = "", command: Sequence[str] = PRELOADED
     ) -> AbstractContextManager[Process]:
         """Work on one task at a time, with an agent that takes `nap` seconds for it.
 
-        `url` is another way to the same database.
+        `url` is another way to the same database, `command` another way to start `codebot`.
         """
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
@@ -56,7 +60,7 @@ class Cluster:
         )
         agent = {"CODEBOT_AGENT": f"command:/bin/sh {folder / 'agent.sh'}"}
         way = {"CODEBOT_DATABASE_URL": url or self.url}
-        return run_worker(PRELOADED, folder, env={**self._env, **agent, **way})
+        return run_worker(command, folder, env={**self._env, **agent, **way})
 
     @property
     def _env(self) -> dict[str, str]:
@@ -256,6 +260,37 @@ def test_a_node_that_was_cut_off_and_comes_back_pushes_nothing(
         assert (tip, told) == ("# by near", kinds(api, task_id))
         assert cluster.changed(whole(api, task_id)["branch_name"]) == "# by near"
         assert cluster.changed(whole(api, again)["branch_name"]) == "# by far"
+
+
+@pytest.mark.skipif(bool(why_none()), reason=why_none())
+def test_a_machine_whose_cable_was_out_and_is_in_again_pushes_nothing(tmp_path: Path) -> None:
+    make_repository(tmp_path, {"shop.py": "# a shop\n"})
+    with far_network() as far, run_postgres(listen_addresses=f"127.0.0.1,{far.here}") as server:
+        server.let_in(far.there)
+        cluster = Cluster(tmp_path, server.url())
+        url = f"postgresql://postgres@{far.here}:{server.port}/postgres?sslmode=disable"
+        with (
+            cluster.api("api") as api,
+            cluster.worker("far", nap=8, url=url, command=(*far.inside, CODEBOT)),
+        ):
+            task_id = cluster.submit(api)
+            wait_for(lambda: is_at_work(api, task_id), "the agent of the first")
+            with cluster.worker("near"):
+                far.cut()
+                took = wait_for(lambda: kinds(api, task_id).count("run.started") == 2, "the near")
+                wait_for(lambda: completed(api, task_id), "the end", 60)
+                told = kinds(api, task_id)
+
+                far.heal()
+                log = cluster.folder / "far" / "stderr"
+                wait_for(lambda: "run.lost" in log.read_text(), "it to notice")
+            again = cluster.submit(api)
+            wait_for(lambda: completed(api, again), "another task, by the one that came back")
+
+            assert took <= TAKEOVER
+            assert told == kinds(api, task_id)
+            assert cluster.changed(whole(api, task_id)["branch_name"]) == "# by near"
+            assert cluster.changed(whole(api, again)["branch_name"]) == "# by far"
 
 
 def whole_branch(cluster: Cluster) -> str:

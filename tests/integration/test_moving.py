@@ -9,6 +9,7 @@ import pytest
 from codebot.domain.status import TaskStatus
 from codebot.errors import GitFailed
 from codebot.git.git import Git
+from codebot.pipeline.moving import has_moved
 from codebot.workspace import parcel
 from codebot.workspace.parcel import unpack_change
 from fakes.agents import a_checkout
@@ -29,6 +30,26 @@ async def test_what_is_too_large_to_be_kept_for_others_is_worked_on_anew_there(
 
         assert result.status is TaskStatus.COMPLETED
         assert len(story.agent.jobs) == 2
+
+
+async def test_a_workspace_is_left_behind_once_its_task_has_ended_at_another_node(
+    tmp_path: Path,
+) -> None:
+    async with open_story(tmp_path, Act(MENDS)) as story:
+
+        async def moved_from() -> list[str]:
+            names = ("one", "two")
+            return [name for name in names if await has_moved(story.store, name, story.new.id)]
+
+        story.workspaces.node = "one"
+        await story.tell_until("step.finished", "collect")
+        story.workspaces.node = "two"
+        result = await story.tell()
+        assert await moved_from() == []
+
+        await story.queue.finish(story.run, result)
+
+        assert await moved_from() == ["one"]
 
 
 def pack(repository: Path, commit: str) -> bytes:

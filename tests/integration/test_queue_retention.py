@@ -32,6 +32,7 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.stuck: set[TaskId] = set()
+        self.elsewhere: set[TaskId] = set()
         self.unreadable = False
 
     def make(self, task_id: TaskId) -> None:
@@ -45,6 +46,9 @@ class Folders:
     async def free(self, task_id: TaskId, is_unused: Callable[[], Awaitable[bool]]) -> None:
         if await is_unused():
             await self.remove(task_id)
+
+    async def has_moved(self, task_id: TaskId) -> bool:
+        return task_id in self.elsewhere
 
     def task_ids(self) -> set[TaskId]:
         if self.unreadable:
@@ -86,6 +90,7 @@ def retention(store: Store, clock: Clock, folders: Folders) -> Retention:
         remove_workspace=folders.remove,
         free_workspace=folders.free,
         workspace_ids=folders.task_ids,
+        has_moved=folders.has_moved,
     )
 
 
@@ -111,6 +116,18 @@ async def test_a_task_goes_with_its_workspace_when_its_time_is_over(
     assert await store.tasks.is_known(young)
     assert folders.task_ids() == {young}
     assert await retention.sweep() == 0
+
+
+async def test_what_a_task_left_here_that_ended_at_another_node_goes_at_once(
+    store: Store, queue: EmbeddedQueue, folders: Folders, retention: Retention
+) -> None:
+    moved, ours = [await ended(queue, folders) for _ in range(2)]
+    folders.elsewhere.add(moved)
+
+    assert await retention.sweep() == 0
+
+    assert folders.task_ids() == {ours}
+    assert await store.tasks.is_known(moved)
 
 
 async def test_a_task_that_waits_or_runs_is_never_swept(

@@ -24,6 +24,7 @@ from codebot.gateway.egress.ledger import EgressLedger
 from codebot.gateway.gateway import Gateway
 from codebot.git.git import Git
 from codebot.pipeline import Pipeline
+from codebot.pipeline.moving import has_moved
 from codebot.pipeline.tools import Tools
 from codebot.publish.pull_request import Publisher
 from codebot.queue.clock import CarefulClock
@@ -66,6 +67,7 @@ class Parts:
             remove_workspace=self.workspaces.remove,
             free_workspace=self.workspaces.free,
             workspace_ids=self.workspaces.task_ids,
+            has_moved=partial(has_moved, self.store, self.workspaces.node),
         )
 
     def budget(self) -> Budget:

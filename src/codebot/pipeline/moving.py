@@ -9,8 +9,9 @@ import structlog
 
 from codebot.domain.outcome import Change, Checkout
 from codebot.domain.run import Run
+from codebot.domain.status import is_final
 from codebot.domain.task import TaskId
-from codebot.pipeline.recorded import change_of
+from codebot.pipeline.recorded import PREPARE, change_of
 from codebot.store.journal import Journal
 from codebot.store.parcels import Parcel
 from codebot.store.store import Store
@@ -42,6 +43,21 @@ async def bring(store: Store, run: Run, journal: Journal) -> Brought | None:
     await store.steps.forget(run, parcel.round if parcel and found else 0)
     log.info("run.moved", keeps_work=found is not None)
     return found
+
+
+async def has_moved(store: Store, node: str, task_id: TaskId) -> bool:
+    """Say whether a task has ended with its workspace at another node than this one.
+
+    One that was taken over has a workspace at each; a node that takes it back makes a new one.
+    """
+    task = await store.tasks.get(task_id)
+    if task is None or not is_final(task.status):
+        return False
+    for run in reversed(await store.runs.of_task(task_id)):
+        checkout = await Journal(store, run).value(PREPARE, Checkout)
+        if checkout is not None:
+            return checkout.node != node
+    return False
 
 
 async def keep_for_others(

@@ -18,8 +18,9 @@ log = structlog.get_logger(__name__)
 class Retention:
     """Removes tasks `keep` after they ended, and workspace folders that nobody needs.
 
-    `remove_workspace`, `free_workspace` and `workspace_ids` are the workspaces' own; the record of
-    a pull request is no task data and stays.
+    `remove_workspace`, `free_workspace` and `workspace_ids` are the workspaces' own; `has_moved`
+    says whether a task has ended at another node than this one. The record of a pull request is no
+    task data and stays.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Retention:
         remove_workspace: Callable[[TaskId], Awaitable[None]],
         free_workspace: Callable[[TaskId, Callable[[], Awaitable[bool]]], Awaitable[None]],
         workspace_ids: Callable[[], Collection[TaskId]],
+        has_moved: Callable[[TaskId], Awaitable[bool]],
     ) -> None:
         self._store = store
         self._keep = keep
@@ -38,6 +40,7 @@ class Retention:
         self._remove_workspace = remove_workspace
         self._free_workspace = free_workspace
         self._workspace_ids = workspace_ids
+        self._has_moved = has_moved
         self._soon = asyncio.Event()
 
     async def sweep(self) -> int:
@@ -74,19 +77,20 @@ class Retention:
         self._soon.set()
 
     async def _sweep_strays(self) -> None:
-        """Remove folders of tasks that are not in the store, and of those that were cancelled.
+        """Remove folders of tasks that are not in the store, were cancelled, or ended elsewhere.
 
-        A task is stored before its folder is made, so a folder seen first and not found then
+        What another node has removed from the store, or taken over, is here in its folder only. A
+        task is stored before its folder is made, so a folder seen first and not found then
         belongs to nobody.
         """
         for task_id in sorted(self._workspace_ids()):
-            if await self._store.tasks.needs_workspace(task_id):
-                continue
             is_unused = partial(self._is_unused, task_id)
-            await self._try(task_id, self._free_workspace(task_id, is_unused))
+            if await is_unused():
+                await self._try(task_id, self._free_workspace(task_id, is_unused))
 
     async def _is_unused(self, task_id: TaskId) -> bool:
-        return not await self._store.tasks.needs_workspace(task_id)
+        is_needed = await self._store.tasks.needs_workspace(task_id)
+        return not is_needed or await self._has_moved(task_id)
 
     async def _remove_folder(self, task_id: TaskId) -> bool:
         """Remove the task's workspace; say whether it is gone."""
