@@ -81,11 +81,15 @@ def entry(build: str = "esbuild", prepare: str = "", **more: object) -> dict[str
         ),
         (
             {"package.json": "{}", "pnpm-workspace.yaml": "", "pnpm-lock.yaml": "", **MEMBER},
-            "pnpm --recursive test",
+            "pnpm --recursive --no-bail test",
             "package.json",
         ),
         ({**WORKSPACE, **MEMBER, "bun.lock": ""}, "bun run --filter '*' test", "package.json"),
-        ({"package.json": "{}", "lerna.json": "", **MEMBER}, "npx lerna run test", "package.json"),
+        (
+            {"package.json": "{}", "lerna.json": "", **MEMBER},
+            "npx lerna run --no-bail test",
+            "package.json",
+        ),
         ({**WORKSPACE, **MEMBER, "package.json": PACKAGE}, "npm test", "package.json"),
         (entry(main="./lib/a.js"), f"npm run build || {NOT_BUILT}; npm test", "package.json"),
         (
@@ -196,17 +200,19 @@ def test_what_says_nothing_gives_nothing(files: dict[str, str | bytes]) -> None:
     assert find_test_command(None, tree(files)) is None
 
 
+THEN, END = " || ended=$?;", " && (exit ${ended:-0})"
 BOTH = {"package.json": PACKAGE, "package-lock.json": ""}
 
 
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        ({**BOTH, "pytest.ini": ""}, "pytest && npm test"),
-        ({**BOTH, "uv.lock": "", "test_a.py": ""}, "uv run --frozen pytest && npm test"),
-        ({**BOTH, "manage.py": ""}, "python manage.py test && npm test"),
-        ({**BOTH, "tox.ini": "[tox]\n"}, "tox && npm test"),
-        ({**BOTH, "setup.py": "['pytest']", "tests/test_a.py": ""}, "pytest && npm test"),
+        ({**BOTH, "pytest.ini": ""}, f"pytest{THEN} npm test{END}"),
+        ({**BOTH, "uv.lock": "", "test_a.py": ""}, f"uv run --frozen pytest{THEN} npm test{END}"),
+        ({**BOTH, "manage.py": ""}, f"python manage.py test{THEN} npm test{END}"),
+        ({**BOTH, "a/manage.py": ""}, f"(cd a && python manage.py test){THEN} npm test{END}"),
+        ({**BOTH, "tox.ini": "[tox]\n"}, f"tox{THEN} npm test{END}"),
+        ({**BOTH, "setup.py": "['pytest']", "tests/test_a.py": ""}, f"pytest{THEN} npm test{END}"),
         ({**BOTH, "setup.py": "['nose']", "tests/test_a.py": ""}, "npm test"),
         ({"package.json": PACKAGE, "pytest.ini": ""}, "pytest"),
         ({**BOTH, "package.json": PLACEHOLDER, "pytest.ini": ""}, "pytest"),
@@ -226,7 +232,7 @@ def test_what_is_built_before_both_hides_no_failure_of_the_first(more: dict[str,
     files = {**entry(main="dist/a.js", **more), "package-lock.json": "", "pytest.ini": ""}
     found = find_test_command(None, tree(files))
     assert found is not None
-    assert found.command == f"npm run build || {NOT_BUILT}; pytest && npm test"
+    assert found.command == f"npm run build || {NOT_BUILT}; pytest{THEN} npm test{END}"
 
 
 @pytest.mark.parametrize(

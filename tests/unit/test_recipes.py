@@ -460,7 +460,11 @@ def test_a_version_of_a_manager_that_is_not_to_be_had_gives_way_to_its_next_of_k
         ({}, "npm install --no-package-lock --ignore-scripts", "npm rebuild"),
         ({"package-lock.json": ""}, "npm ci --ignore-scripts", "npm rebuild"),
         ({"pnpm-lock.yaml": ""}, "pnpm install --frozen-lockfile --ignore-scripts", "pnpm rebuild"),
-        ({"yarn.lock": ""}, "yarn install --frozen-lockfile --ignore-scripts", "npm rebuild"),
+        (
+            {"yarn.lock": ""},
+            "yarn install --frozen-lockfile --ignore-scripts --ignore-engines",
+            "npm rebuild",
+        ),
         (
             {"yarn.lock": "__metadata:\n  version: 8\n"},
             "yarn install --immutable --mode=skip-build",

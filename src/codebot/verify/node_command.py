@@ -38,7 +38,7 @@ class Runner:
 NPM = Runner("npm test", "npm test --workspaces --if-present", "npm run build")
 YARN = Runner("yarn test", "yarn workspaces foreach --all run test", "yarn run build")
 YARN_1 = replace(YARN, all=NPM.all)  # its own `workspaces run` fails at a package without tests
-PNPM = Runner("pnpm test", "pnpm --recursive test", "pnpm run build")
+PNPM = Runner("pnpm test", "pnpm --recursive --no-bail test", "pnpm run build")
 BUN = Runner("bun run test", "bun run --filter '*' test", "bun run build")
 NOT_BUILT = "echo 'Not built. The tests may do without.'"
 SCRIPTS = (".js", ".mjs", ".cjs")
@@ -46,7 +46,7 @@ MOST_TEXTS = 200
 _BUILDS = re.compile(r"build|compile|bundle|tsc|tsup|rollup|webpack|turbo|nx |tshy|unbuild")
 AT_SET_UP = ("prepare", "postinstall")
 BEFORE_TESTS = ("test", "pretest", *AT_SET_UP)
-LERNA = "npx lerna run test"
+LERNA = "npx lerna run --no-bail test"
 
 
 def node_test(tree: Tree) -> str:
@@ -60,14 +60,17 @@ def node_test(tree: Tree) -> str:
 def node_tests_after(tree: Tree, command: str) -> str:
     """Give a command with the Node project's tests after it, "" where there are none of those.
 
-    What the packages are built of is built before both: no failure of the first may be lost in what
-    the second does without, and the first may import the same files.
+    Both are run, and the first failure is the end's: where a test of the first fails on the base,
+    the second would never have been tried. What the packages are built of is built before both: no
+    failure may be lost in what the second does without, and the first may import the same files.
     """
     manifest = read_manifest(tree, "package.json")
     test = "" if manifest is None else _test(tree, manifest)
     if manifest is None or not test:
         return ""
-    return _built_before(tree, manifest, f"{command} && {test}", by=AT_SET_UP)
+    first = f"({command})" if "&&" in command else command  # which may leave the folder
+    both = f"{first} || ended=$?; {test} && (exit ${{ended:-0}})"
+    return _built_before(tree, manifest, both, AT_SET_UP)
 
 
 def node_part_that_tests(tree: Tree) -> str:

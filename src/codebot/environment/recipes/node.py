@@ -65,6 +65,10 @@ NO_SCRIPTS = "--ignore-scripts"
 from being installed: they are installed without, and then each script is run as far as it works.
 That goes before leaving the lock file: to resolve all of it anew takes minutes."""
 
+ANY_NODE = "--ignore-engines"
+"""Yarn 1 alone installs nothing where a package is said to be for another Node. The set-up that it
+refused tells which; npm and pnpm say so and go on."""
+
 SKIPPED = "echo 'Not every install script ended well. The tests may do without.'"
 SCRIPTS_OF_NPM = ("npm rebuild", "npm run prepare --if-present")
 SCRIPTS_OF_PNPM = ("pnpm rebuild", "pnpm run --if-present prepare")
@@ -118,7 +122,7 @@ def yarn(clues: Clues) -> Iterator[Guess]:
         tool = _tool(f"yarn@{version}")
         install = f"{tool}\nyarn install --frozen-lockfile"
         yield _node(clues, "yarn.lock", install, is_locked=True)
-        yield _without_scripts(clues, "yarn.lock", f"{install} {NO_SCRIPTS}")
+        yield _without_scripts(clues, "yarn.lock", f"{install} {NO_SCRIPTS} {ANY_NODE}")
         yield _node(clues, "package.json", f"{tool}\nyarn install --no-lockfile")
     else:
         tool = _tool(f"@yarnpkg/cli-dist@{version}")

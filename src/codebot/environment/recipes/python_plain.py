@@ -29,7 +29,7 @@ SEE_MODULES = (
     f'printf \'%s\\n\' "$PWD/src" "$PWD" >'
     f"\"$({PYTHON} -c 'import site; print(site.getsitepackages()[0])')/workspace.pth\""
 )
-CALL_OTHERS = ("make", "tox", "nox")
+CALL_OTHERS = re.compile(r"(?:^|; )(?:make|tox|nox)\b")
 """What nobody knows of which program it runs the tests by; pytest runs those of the others."""
 
 TOOLS_OF_OTHERS = ("tox", "nox", "poetry", "pdm", "pipenv", "hatch")
@@ -58,7 +58,7 @@ def plain(clues: Clues) -> Iterator[Guess]:
 
 def _beside_the_tests(clues: Clues) -> tuple[str, ...]:
     """Give the files of requirements in the folder that the tests are run in."""
-    inside = re.match(r"cd ([\w./-]+) && ", clues.test)
+    inside = re.search(r"(?:^|\()cd ([\w./-]+) && ", clues.test)
     if inside is None:
         return ()
     found = requirement_files(clues.tree.below(inside[1]).paths)
@@ -99,7 +99,7 @@ def _steps(clues: Clues, project: list[str], files: tuple[str, ...]) -> Iterator
     if further:  # the guess of a guess
         wanted = " ".join(map(quote, further))
         yield f'{PIP} {wanted} || for one in {wanted}; do {PIP} "$one" || true; done'
-    if "pytest" in clues.test or clues.test.startswith(CALL_OTHERS):
+    if "pytest" in clues.test or CALL_OTHERS.search(clues.test):
         yield f"{PYTHON} -c 'import pytest' 2>/dev/null || {PIP} pytest"
     for tool in TOOLS_OF_OTHERS:
         if re.search(rf"^\s.*\b{tool}\s", makefile, re.MULTILINE):
