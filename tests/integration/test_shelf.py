@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -112,6 +114,19 @@ async def test_what_another_process_holds_is_not_removed_until_it_is_dead(shelf:
     assert shelf.evict("a")
 
 
+def test_a_disk_that_is_slow_to_write_delays_no_stop(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_written = threading.Event()
+    monkeypatch.setattr(shelves, "_settle", lambda _: is_written.wait(20))
+    began = time.monotonic()
+
+    asyncio.run(shelf.hold("a", Maker())).release()
+
+    assert time.monotonic() - began < 15
+    is_written.set()
+
+
 async def test_what_failed_leaves_nothing_and_can_be_tried_again(shelf: Shelf) -> None:
     async def fail(folder: Path) -> Mapping[str, str]:
         (folder / "half").write_text("x")
@@ -175,7 +190,7 @@ async def test_an_entry_that_nobody_can_read_any_more_is_dropped(shelf: Shelf) -
 
 async def test_holds_cost_one_descriptor_each_and_give_it_back(shelf: Shelf) -> None:
     (await shelf.hold("a", Maker())).release()
-    await until(lambda: not shelf._settling)
+    await until((shelf.folder / "a" / shelves.SETTLED).exists)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     held = [await shelf.hold("a", Maker()) for _ in range(5)]
     assert len(os.listdir("/proc/self/fd")) == before + 5  # noqa: PTH208

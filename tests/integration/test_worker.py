@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from codebot.domain.conclusion import cancelled
 from codebot.domain.event import EventType
 from codebot.domain.run import QueueName, Run, RunId, RunResult
 from codebot.domain.status import Outcome, RunStatus, TaskStatus
@@ -19,6 +20,7 @@ from codebot.errors import (
     ForgeBroken,
     NothingChanged,
     RunLost,
+    StoreUnavailable,
     TestsFailed,
     VerifyTimedOut,
 )
@@ -189,6 +191,38 @@ async def test_a_bug_fails_its_task_without_the_python_message_and_stops_nobody(
     assert fine.status is TaskStatus.COMPLETED
 
 
+async def test_a_bug_in_the_midst_of_a_cancel_keeps_nothing_from_being_put_away(
+    shop: Shop,
+) -> None:
+    begun = asyncio.Event()
+
+    async def break_when_cancelled(run: Run) -> RunResult:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            raise KeyError("the secret of life") from error
+        raise AssertionError
+
+    async def put_away(run: Run) -> RunResult:
+        return cancelled("somebody", "")
+
+    works = iter([break_when_cancelled, put_away])
+
+    async def work(run: Run) -> RunResult:
+        return await next(works)(run)
+
+    shop.open(work)
+    task_id = await shop.submit()
+    await begun.wait()
+    with structlog.testing.capture_logs() as logs:
+        await shop.queue.cancel(task_id, "somebody")
+        task = await shop.ended(task_id)
+
+    assert task.status is TaskStatus.CANCELLED
+    assert [type(log["exc_info"]) for log in logs if log["event"] == "run.broke"] == [bool]
+
+
 async def test_something_inside_a_run_that_gives_up_stops_nobody(shop: Shop) -> None:
     works = iter([raising(asyncio.CancelledError()), succeed])
 
@@ -317,17 +351,25 @@ async def test_an_end_that_cannot_be_written_is_written_later_and_not_in_a_frenz
     assert (await shop.ended(task_id)).status is TaskStatus.COMPLETED
 
 
-async def test_a_store_that_fails_in_the_middle_of_a_run_puts_the_run_back(shop: Shop) -> None:
+async def test_a_run_waits_for_a_store_that_is_locked_in_the_middle_of_it(shop: Shop) -> None:
     async def work(run: Run) -> RunResult:
         blocker = sqlite3.connect(shop.path, isolation_level=None)
         blocker.execute("BEGIN EXCLUSIVE")
-        try:
-            await shop.store.logs.append(run, "a line")
-        finally:
-            blocker.close()
+        asyncio.get_running_loop().call_later(0.3, blocker.close)
+        await shop.store.logs.append(run, "a line")
         return COMPLETED
 
     shop.open(work)
+    task_id = await shop.submit()
+
+    assert (await shop.ended(task_id)).status is TaskStatus.COMPLETED
+    assert shop.run(task_id).failures == 0
+
+
+async def test_a_store_that_fails_for_longer_than_a_run_waits_puts_the_run_back(
+    shop: Shop,
+) -> None:
+    shop.open(raising(StoreUnavailable("It is locked.", retry_after=timedelta(seconds=10))))
 
     assert (await shop.waits(await shop.submit())).failures == 1
 

@@ -119,7 +119,8 @@ class Worker:
     async def _work_until_wished(self, run: Run) -> RunResult:
         """Give how the run ended: by its work, or on somebody's wish.
 
-        What the work itself came to meanwhile no longer matters then: its task is cancelled.
+        What the work itself came to meanwhile no longer matters then, a bug of ours neither: its
+        task is cancelled.
         """
         wish = UntilWished(lambda: self._hear_wish(run))
         try:
@@ -127,9 +128,11 @@ class Worker:
                 result = await self._work(run)
             if not wish.is_wished:
                 return result
-        except CodebotError:
+        except Exception as error:
             if not wish.is_wished:
                 raise
+            if not isinstance(error, CodebotError):
+                log.exception("run.broke")
         log.info("run.cancelled")
         return await self._work(run)
 

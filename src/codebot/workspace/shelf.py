@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 from codebot.domain.task import TaskId
@@ -100,7 +101,6 @@ class Shelf:
         self.folder = folder.absolute()
         self._clock = clock
         self._makers: Relay[None] = Relay()
-        self._settling: set[asyncio.Task[None]] = set()
 
     async def hold(self, name: str, make: Make) -> Hold:
         """Give the entry of this name, made now if there is none, by one caller for all.
@@ -172,9 +172,8 @@ class Shelf:
                 (new / ABOUT).write_text(json.dumps(asdict(await asyncio.to_thread(about))))
                 with suppress(FileExistsError):  # another process was first
                     _publish(new, self.folder / name)
-        settling = asyncio.create_task(asyncio.to_thread(_settle, self.folder / name))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
+        # Nobody waits for it, a service that stops neither: a disk may take long.
+        Thread(target=_settle, args=(self.folder / name,), daemon=True).start()
 
     def _about_new(self, new: Path, facts: Mapping[str, str], seconds: float) -> About:
         return About(self._clock(), round(seconds, 3), size_of(new), _boot(), dict(facts))
