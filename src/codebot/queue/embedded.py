@@ -150,7 +150,7 @@ class EmbeddedQueue:
         line, is_stored = self._take_place(), False
         try:
             run = retry_run(RunId(self._new_id()), task_id, self._now())
-            answered = await self._store.runs.retry(run, by, key)
+            answered = await self._store.wishes.retry(run, by, key)
             if answered is None:
                 raise queue_full(line.size)
             is_stored = not answered.is_replay
@@ -221,7 +221,7 @@ class EmbeddedQueue:
 
     async def _cancel(self, task_id: TaskId, by: str, key: RequestKey | None) -> Answered:
         """Write the wish; count one less that waits, or tell whoever works on it."""
-        answered = await self._store.runs.cancel(task_id, by, self._now(), key)
+        answered = await self._store.wishes.cancel(task_id, by, self._now(), key)
         if not answered.is_replay and answered.status is TaskStatus.CANCELLED:
             self._lines[QueueName.TASKS].size -= 1
             self._wake_all()

@@ -117,7 +117,7 @@ class ProcrastinateQueue:
 
         Raises `NotFound`, `Conflict`, `KeyReused` and `StoreUnavailable`.
         """
-        return await self._store.runs.cancel(task_id, by, self._now(), key)
+        return await self._store.wishes.cancel(task_id, by, self._now(), key)
 
     async def retry(self, task_id: TaskId, by: str, key: RequestKey | None = None) -> Answered:
         """Store a further run of a task that failed; its place is taken as for a submit.
@@ -125,7 +125,7 @@ class ProcrastinateQueue:
         Raises `NotFound`, `Conflict`, `QueueFull`, `KeyReused` and `StoreUnavailable`.
         """
         run = retry_run(RunId(self._new_id()), task_id, self._now())
-        answered = await self._store.runs.retry(run, by, key, most=self._max_pending)
+        answered = await self._store.wishes.retry(run, by, key, most=self._max_pending)
         if answered is None:
             raise queue_full(self._max_pending)
         return answered
@@ -139,7 +139,7 @@ class ProcrastinateQueue:
         try:
             while True:
                 ear.clear()
-                by = await self._store.runs.wish(run)
+                by = await self._store.wishes.of(run)
                 if by is not None:
                     return by
                 with suppress(TimeoutError):

@@ -30,6 +30,7 @@ from codebot.store.tasks import Tasks
 from codebot.store.texts import AgentLog, Diffs
 from codebot.store.transitions import Transitions
 from codebot.store.upgrade import VERSION_TABLE
+from codebot.store.wishes import Wishes
 
 if TYPE_CHECKING:
     from codebot.store.postgres.nodes import Nodes
@@ -72,6 +73,7 @@ class Store:
         self.submissions = Submissions(writer, record, jobs)
         self.request_keys = RequestKeys(reader)
         self.runs = Runs(writer, reader, transitions, jobs)
+        self.wishes = Wishes(writer, reader, transitions, jobs)
         self.steps = Steps(writer, reader, record, now=now, redact=redact)
         self.effects = Effects(writer, reader, record, now)
         self.events = Events(writer, reader, record)
