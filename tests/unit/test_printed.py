@@ -70,6 +70,46 @@ test at test/a.test.js:3:1
 \u2716 takes away (1.5ms)
   AssertionError
 """
+TAP = """\
+TAP version 13
+# Subtest: list
+    # Subtest: takes away
+    not ok 1 - takes away
+      ---
+      duration_ms: 1.5
+      location: '/w/test/a.test.js:3:1'
+      failureType: 'testCodeFailure'
+      ...
+    1..1
+not ok 1 - list
+  ---
+  duration_ms: 2.5
+  type: 'suite'
+  location: '/w/test/a.test.js:2:1'
+  failureType: 'subtestsFailed'
+  ...
+# Subtest: other list
+    # Subtest: takes away
+    not ok 1 - takes away
+      ---
+      duration_ms: 1.5
+      type: 'test'
+      location: '/w/test/a.test.js:3:1'
+      ...
+    1..1
+not ok 2 - other list
+  ---
+  duration_ms: 2.5
+  type: 'suite'
+  ...
+1..2
+# tests 9
+# suites 2
+# pass 7
+# fail 2
+# cancelled 0
+# skipped 0
+"""
 AVA = """
   \u2714 adds
   \u2718 [fail]: takes away
@@ -115,6 +155,7 @@ OUTPUTS = {
     "Jest": JEST,
     "Vitest": VITEST,
     "node:test": NODE,
+    "node:test, TAP": TAP,
     "AVA": AVA,
     "cargo": CARGO,
     "CTest": CTEST,
@@ -130,6 +171,10 @@ OUTPUTS = {
         ("Jest", {"list \u203a takes away"}),
         ("Vitest", {"test/a.test.ts > list > takes away"}),
         ("node:test", {"takes away"}),
+        (
+            "node:test, TAP",
+            {"/w/test/a.test.js takes away", "/w/test/a.test.js takes away (2)"},
+        ),
         ("AVA", {"takes away"}),
         ("cargo", {"list::takes_away"}),
         ("CTest", {"takes_away"}),
@@ -162,6 +207,7 @@ def test_names_that_are_not_as_many_as_are_counted_tell_nothing(runner: str) -> 
         f"{VITEST} FAIL  test/b.test.ts [ test/b.test.ts ]\n",
         f"{AVA}\n  Uncaught exception in x\n".replace("Uncaught", "1 uncaught"),
         f"{CARGO}error: could not compile `a`\n",
+        TAP.replace("failureType: 'testCodeFailure'", "exitCode: 1"),
         "no tests here\n",
     ],
 )

@@ -5,6 +5,7 @@ they count; otherwise nothing is known.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,13 +18,15 @@ class Runner:
     """How a runner prints: `end` holds the counts of one run, `bad` the name of a failed test.
 
     Names are looked for behind `start`, where there is one. `unclear` is what shows that more is
-    wrong than tests that failed.
+    wrong than tests that failed. Where a name `repeats`, since its suite is not part of it, it is
+    numbered: the tests run in the same order on every commit.
     """
 
     end: re.Pattern[str]
     bad: re.Pattern[str]
     start: re.Pattern[str] | None = None
     unclear: re.Pattern[str] | None = None
+    repeats: bool = False
 
 
 def _lines(pattern: str) -> re.Pattern[str]:
@@ -58,12 +61,24 @@ RUNNERS = {
     ),
     "node:test": Runner(
         _lines(
-            r"^(?:#|\u2139) tests \d+\n(?:(?:#|\u2139) suites \d+\n)?"
-            r"(?:#|\u2139) pass (?P<passed>\d+)\n(?:#|\u2139) fail (?P<failed>\d+)\n"
-            r"(?:#|\u2139) cancelled 0$"
+            r"^\u2139 tests \d+\n(?:\u2139 suites \d+\n)?"
+            r"\u2139 pass (?P<passed>\d+)\n\u2139 fail (?P<failed>\d+)\n\u2139 cancelled 0$"
         ),
         _lines(r"^ *\u2716 (?P<name>[^\n]+?)(?: \([\d.]+ms\))?$"),
         _lines(r"^\u2716 failing tests:$"),
+    ),
+    "node:test, TAP": Runner(
+        _lines(
+            r"^# tests \d+\n(?:# suites \d+\n)?"
+            r"# pass (?P<passed>\d+)\n# fail (?P<failed>\d+)\n# cancelled 0$"
+        ),
+        _lines(
+            r"^ *not ok \d+ - (?P<name>[^\n]+)\n *---\n *duration_ms: [\d.]+\n"
+            r"(?: *type: 'test'\n)?(?: *location: '(?P<file>[^'\n]+):\d+:\d+'\n)?"
+            r"(?! *(?:type|location): )"
+        ),
+        unclear=_lines(r"^ *exitCode: [1-9]\d*$"),  # of a file that could not be run
+        repeats=True,
     ),
     "AVA": Runner(
         _lines(
@@ -138,9 +153,14 @@ def _one(output: str, kind: str, runner: Runner, ends: list[tuple[int, int]]) ->
 
 def _named(output: str, runner: Runner) -> Iterator[str]:
     begins = [0] if runner.start is None else [at.end() for at in runner.start.finditer(output)]
+    seen: Counter[str] = Counter()
     for begin in begins[:1]:
         for found in runner.bad.finditer(output, begin):
-            yield " ".join(found["name"].split())
+            said = found.groupdict()
+            name = " ".join(f"{said.get('file') or ''} {said['name']}".split())
+            seen[name] += 1
+            again = runner.repeats and seen[name] > 1
+            yield f"{name} ({seen[name]})" if again else name
 
 
 def _counts(end: re.Match[str]) -> tuple[int, int]:
