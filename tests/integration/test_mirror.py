@@ -1,4 +1,5 @@
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -276,7 +277,46 @@ async def test_a_damaged_mirror_is_made_anew(shop: Workshop, damage: str) -> Non
     checkout = await shop.prepare(2)
     assert (checkout.tree / "later.txt").exists()
     git("-C", str(shop.mirror), "fsck", "--connectivity-only")
-    assert not shop.mirror.with_suffix(".old").exists()
+
+
+async def test_a_damaged_mirror_stays_for_as_long_as_tasks_stand_on_it(shop: Workshop) -> None:
+    first = await shop.prepare(1)
+    objects = os.open(shop.mirror / "objects", os.O_RDONLY)  # as a box has it before it
+    before = sorted(os.listdir(objects))  # noqa: PTH208  by a descriptor
+    shop.server.commit(OWNER, NAME, {"later.txt": "x"})
+    (shop.mirror / "refs" / "heads" / "main").write_text("")
+    await shop.prepare(2)
+
+    assert sorted(os.listdir(objects)) == before  # noqa: PTH208
+    os.close(objects)
+    kept = git("-C", str(shop.mirror), "for-each-ref", "--format=%(objectname)", "refs/codebot/")
+    assert first.base_commit in kept.split()
+    assert len(replaced(shop)) == 1
+
+    await shop.workspaces.remove(task_id(1))
+    assert replaced(shop) == []
+
+
+async def test_a_base_that_only_a_damaged_mirror_has_is_brought_over(shop: Workshop) -> None:
+    there = shop.server.path(OWNER, NAME)
+    first = await shop.prepare(1)
+    shop.server.commit(OWNER, NAME, {"later.txt": "x"})
+    tree = git("rev-parse", "main^{tree}", cwd=there).strip()
+    git(
+        "update-ref",
+        "refs/heads/main",
+        git("commit-tree", "-m", "Anew", tree, cwd=there).strip(),
+        cwd=there,
+    )
+    (shop.mirror / "refs" / "heads" / "main").write_text("")
+
+    await shop.prepare(2)
+
+    git("-C", str(shop.mirror), "cat-file", "-e", f"{first.base_commit}^{{tree}}")
+
+
+def replaced(shop: Workshop) -> list[Path]:
+    return list(shop.mirror.parent.glob("*.old*"))
 
 
 def _do_damage(mirror: Path, damage: str) -> None:

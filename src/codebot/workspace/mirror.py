@@ -7,6 +7,7 @@ every pull request as well, and with `--prune` delete the refs that keep the bas
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -26,7 +27,13 @@ from codebot.workspace.fetching import WHOLE, Way, by_name, ways_to
 from codebot.workspace.file_lock import file_lock
 from codebot.workspace.folders import delete_folder, disk_errors, make_private
 from codebot.workspace.limits import Limits
-from codebot.workspace.mirror_room import KEPT_REFS, kept_mirrors
+from codebot.workspace.mirror_room import (
+    KEPT_REFS,
+    bases_in,
+    kept_mirrors,
+    name_aside,
+    remove_replaced,
+)
 from codebot.workspace.shelf import Kept
 from codebot.workspace.single_flight import SingleFlight
 from codebot.workspace.sound_tree import require_sound_tree
@@ -137,6 +144,7 @@ class Mirrors:
         if _is_there(mirror):
             async with _writing_refs(mirror):
                 await self._git.run("update-ref", "-d", _keep_ref(task_id), cwd=mirror)
+            await asyncio.to_thread(remove_replaced, mirror)
 
     def kept(self) -> list[Kept]:
         """Give all mirrors as what could be removed for room: one that no task stands on."""
@@ -200,10 +208,25 @@ class Mirrors:
             fetched = await self._fetch(way, new, repository, forge)
             if fetched.code == 0:
                 await self._git.run("pack-refs", "--all", cwd=new)  # a file for each is slow
-                await asyncio.to_thread(_put_in_place, new, mirror)
+                async with file_lock(mirror.with_suffix(".refs")):  # nobody pins a base meanwhile
+                    await self._keep_bases(mirror, new)
+                    await asyncio.to_thread(_put_in_place, new, mirror)
         finally:  # half a repository must not keep a full disk full
             await asyncio.to_thread(delete_folder, new)
         return fetched
+
+    async def _keep_bases(self, old: Path, new: Path) -> None:
+        """Keep in a new mirror what tasks stand on that began with the old one."""
+        for task_id, commit in (await asyncio.to_thread(bases_in, old)).items():
+            if not await self._has(new, commit):  # its branch is gone from the remote
+                pack = str(new / "objects" / "pack" / "pack")
+                stdin = f"{commit}\n".encode()
+                asked = ("pack-objects", "--quiet", "--revs", pack)
+                await self._git.run(*asked, cwd=old, stdin=stdin, check=False)
+            ref = _keep_ref(TaskId(task_id))
+            kept = await self._git.run("update-ref", ref, commit, cwd=new, check=False)
+            if kept.code != 0:
+                log.warning("mirror.base_lost", task_id=task_id, commit=commit)
 
     async def _fetch(
         self, way: Way, mirror: Path, repository: Repository, forge: Readable
@@ -279,14 +302,11 @@ def _remove_each(mirror: Path) -> list[str]:
 
 
 def _put_in_place(new: Path, mirror: Path) -> None:
-    """Rename the new mirror; a damaged one goes first. In between there is none, never half."""
-    damaged = mirror.with_suffix(".old")
-    delete_folder(damaged)
+    """Rename the new mirror; a damaged one goes aside. In between there is none, never half."""
     if mirror.is_dir():
-        mirror.rename(damaged)
-        if (
-            damaged / "lfs"
-        ).is_dir():  # large files were checked one by one: nothing is wrong there
-            (damaged / "lfs").rename(new / "lfs")
+        large = mirror / "lfs"
+        if large.is_dir():  # large files were checked one by one: nothing is wrong there
+            shutil.copytree(large, new / "lfs", copy_function=os.link)
+        mirror.rename(name_aside(mirror))
     new.rename(mirror)
-    delete_folder(damaged)
+    remove_replaced(mirror)
