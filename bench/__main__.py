@@ -31,6 +31,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "status": load.measure_status,
     "list": lists.measure,
     "size": size.measure,
+    "postgres-size": size.measure_postgres,
     "box": box.measure,
     "workspaces": workspaces.measure,
     "registries": registries.measure,
@@ -44,7 +45,7 @@ GROUPS: Mapping[str, Callable[[Path], Figures]] = {
     "demo": demo.measure,
 }
 
-ON_DEMAND = {"size"}
+ON_DEMAND = {"size", "postgres-size"}
 """Only measured when named: to fill it takes minutes, and gigabytes of the temporary folder."""
 
 

@@ -1,6 +1,7 @@
 """A store with a million tasks that have ended, and three events each: reads, claim and start."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -10,18 +11,25 @@ from statistics import quantiles
 from sqlalchemy import Connection
 
 from bench.measure import Figure, Figures, milliseconds
+from codebot.domain.ports import Queue
 from codebot.domain.run import QueueName
 from codebot.domain.status import TaskStatus
 from codebot.domain.task import TaskId
 from codebot.queue.embedded import EmbeddedQueue
+from codebot.queue.procrastinate import ProcrastinateQueue
 from codebot.store.store import Store, new_uuid7, utc_now
+from fakes.postgres import run_postgres
 from fakes.tasks import new_task
 
 TASKS = 1_000_000
 TIMES = 200
 LONG_AGO = timedelta(days=10_000)
 
-_NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+_PADDED = re.compile(r"printf\('(\w+-)%09d', ([^)]+)\)")
+
+_NUMBERS_OF_FILE = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+)
 _FILL = (
     """INSERT INTO tasks (id, status, outcome, forge, host, owner, name, repository_url,
         branch_name, key_fingerprint, submitted_at, started_at, completed_at, description_head)
@@ -36,31 +44,61 @@ _FILL = (
     SELECT printf('event-%09d', i), 'task.submitted', {time}, printf('task-%09d', i % {count} + 1),
         '{{"status": "completed"}}' FROM n, (VALUES (1), (2), (3))""",
 )
-_TIME = "strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', '2026-01-01', printf('+%d seconds', i))"
+_TIME_OF_FILE = "strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', '2026-01-01', printf('+%d seconds', i))"
+_NUMBERS_OF_SERVER = "WITH n(i) AS (SELECT generate_series(1, {count})) "
+_TIME_OF_SERVER = (
+    "to_char(timestamp '2026-01-01' + i * interval '1 s', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+    " || '.000000+00:00'"
+)
+_WORDS = (
+    ("printf('branch-%d', i)", "'branch-' || i"),
+    ("printf('%.300c', 'x')", "repeat('x', 300)"),
+)
 
 
 def measure(folder: Path) -> Figures:
     """Ask a store of a file what services ask it."""
-    yield from asyncio.run(_measure(folder / "codebot.sqlite3"))
+    file = folder / "codebot.sqlite3"
+    asyncio.run(_fill_file(file))
+    yield from asyncio.run(_measure(file, f"{file.stat().st_size / (1 << 20):,.0f} MiB"))
 
 
-async def _measure(file: Path) -> Sequence[Figure]:
-    store = await Store.open(file)
-    await store._writer.write(_fill)  # noqa: SLF001 - through the queue it takes an hour
-    await store.close()
+def measure_postgres(folder: Path) -> Figures:
+    """Ask a PostgreSQL database the same."""
+    del folder
+    with run_postgres(shared_buffers="256MB", max_wal_size="4GB") as server:
+        database = server.make_database()
+        asyncio.run(_make_tables(server.url(database)))
+        for statement in _FILL:
+            server.run(_of_server(statement), database=database)
+        server.run("VACUUM ANALYZE", database=database)
+        ((size,),) = server.run(f"SELECT pg_size_pretty(pg_database_size('{database}'))")
+        yield from asyncio.run(_measure(server.url(database), str(size)))
+
+
+async def _measure(database: Path | str, size: str) -> Sequence[Figure]:
+    kind = "size" if isinstance(database, Path) else "size, PostgreSQL"
     began = time.perf_counter()
-    store = await Store.open(file)
-    queue = EmbeddedQueue(store, max_pending=TASKS, now=utc_now, new_id=new_uuid7)
+    store = await Store.open(database)
+    queue = _queue(store)
     await queue.recover()
     start = milliseconds(time.perf_counter() - began)
-    figures = [Figure("size: start and recovery", [start], 3000, "ms", note=_size(file))]
+    figures = [Figure(f"{kind}: start and recovery", [start], 3000, "ms", note=size)]
     for name, ask in _questions(store, queue).items():
-        figures.append(await _timed(name, ask))
+        figures.append(await _timed(f"{kind}: {name}: p50", ask))
     await store.close()
     return figures
 
 
-def _questions(store: Store, queue: EmbeddedQueue) -> dict[str, Callable[[], Awaitable[object]]]:
+def _queue(store: Store) -> Queue:
+    if store.nodes is None:
+        return EmbeddedQueue(store, max_pending=TASKS, now=utc_now, new_id=new_uuid7)
+    return ProcrastinateQueue(
+        store, store.nodes, name="node", max_pending=TASKS, now=utc_now, new_id=new_uuid7
+    )
+
+
+def _questions(store: Store, queue: Queue) -> dict[str, Callable[[], Awaitable[object]]]:
     """Give what is asked, by name; pages in the middle and at the end, too."""
     middle, last = TaskId(f"task-{TASKS // 2:09d}"), TaskId("task-000000101")
     failed = {TaskStatus.FAILED}
@@ -92,13 +130,30 @@ async def _timed(name: str, ask: Callable[[], Awaitable[object]]) -> Figure:
         await ask()
         times.append(milliseconds(time.perf_counter() - began))
     p50, p99 = (quantiles(times, n=100)[percent - 1] for percent in (50, 99))
-    return Figure(f"size: {name}: p50", [p50], 10, "ms", note=f"p99 {p99:.2f} ms")
+    return Figure(name, [p50], 10, "ms", note=f"p99 {p99:.2f} ms")
 
 
-def _fill(connection: Connection) -> None:
-    for statement in _FILL:
-        connection.exec_driver_sql((_NUMBERS + statement).format(count=TASKS, time=_TIME))
+async def _fill_file(file: Path) -> None:
+    """Fill by SQL: through the queue it takes an hour."""
+
+    def fill(connection: Connection) -> None:
+        for statement in _FILL:
+            filling = (_NUMBERS_OF_FILE + statement).format(count=TASKS, time=_TIME_OF_FILE)
+            connection.exec_driver_sql(filling)
+
+    store = await Store.open(file)
+    await store._writer.write(fill)  # noqa: SLF001 - nothing else fills by SQL
+    await store.close()
 
 
-def _size(file: Path) -> str:
-    return f"{file.stat().st_size / (1 << 20):,.0f} MiB"
+async def _make_tables(url: str) -> None:
+    store = await Store.open(url)
+    await store.close()
+
+
+def _of_server(statement: str) -> str:
+    """Give a statement in PostgreSQL's words, where `INSERT` comes after `WITH` as well."""
+    for ours, theirs in _WORDS:
+        statement = statement.replace(ours, theirs)
+    statement = _PADDED.sub(r"'\1' || lpad((\2)::text, 9, '0')", statement)
+    return (_NUMBERS_OF_SERVER + statement).format(count=TASKS, time=_TIME_OF_SERVER)
