@@ -32,6 +32,11 @@ OF_A_TEST = "of_a_test"
 
 _GROWING = frozenset(metadata.tables)
 _PLANNED = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+_RANGE = re.compile(r"SEARCH (?P<table>\w+) USING INTEGER PRIMARY KEY \(rowid[<>]")
+_RANGE_OF_SERVER = re.compile(r"\(seq [<>]=? [^()]+\)")
+"""A part of a table in its own order, of which there may be any number of rows that do not fit."""
+
+_FILTERS = re.compile(r"\bWHERE\b.*\bAND\b", re.DOTALL)
 _SCAN = re.compile(r"SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?")
 
 
@@ -95,9 +100,17 @@ def _scans_of_file(asked: Asked) -> Iterator[str]:
             with suppress(sqlite3.OperationalError):  # of tables that are not there any more
                 plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
                 for *_, detail in plan:
-                    found = _SCAN.match(detail)
-                    if found and found["table"] in _GROWING and found["index"] not in OF_FEW:
+                    if _reads_a_table(detail, statement):
                         yield f"{detail}: {statement}"
+
+
+def _reads_a_table(detail: str, statement: str) -> bool:
+    """Say whether a line of a plan means the whole of a table that grows, or any part of it."""
+    found = _SCAN.match(detail)
+    if found:
+        return found["table"] in _GROWING and found["index"] not in OF_FEW
+    part = _RANGE.match(detail)
+    return part is not None and part["table"] in _GROWING and bool(_FILTERS.search(statement))
 
 
 def _empty_file() -> sqlite3.Connection:
@@ -127,7 +140,7 @@ def _scans_of_server(url: str, asked: Asked) -> Iterator[str]:
             with suppress(psycopg.errors.UndefinedTable):
                 told: Any = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
                 ((plan,),) = told.fetchall()
-                for node in filter(_is_scan, _nodes(plan[0]["Plan"])):
+                for node in filter(_is_scan_of_server, _nodes(plan[0]["Plan"])):
                     yield f"{json.dumps(node)}: {statement}"
 
 
@@ -136,6 +149,13 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     below: Sequence[Mapping[str, Any]] = node.get("Plans", ())
     for each in below:
         yield from _nodes(each)
+
+
+def _is_scan_of_server(node: Mapping[str, Any]) -> bool:
+    """Say whether a node reads the whole of a table that grows, or any part of it."""
+    by = node.get("Index Cond") or node.get("Recheck Cond", "")
+    is_part = "Filter" in node and _RANGE_OF_SERVER.fullmatch(by)
+    return _is_scan(node) or (bool(is_part) and node.get("Relation Name") in _GROWING)
 
 
 def _is_scan(node: Mapping[str, Any]) -> bool:

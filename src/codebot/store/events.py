@@ -27,7 +27,7 @@ _AFTER = Query(
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
 )
-_NEWEST = select(func.max(events.c.seq)).scalar_subquery()
+_NEWEST = select(func.max(events.c.seq)).where(events.c.seq > 0).scalar_subquery()
 _NEWEST_TIME = Query(select(events.c.time).where(events.c.seq == _NEWEST))
 
 
