@@ -10,7 +10,7 @@ from codebot.domain.ports import Sandbox
 from codebot.errors import AgentCrashed, DiskFull, StepFailed
 from codebot.sandbox.room import on_room
 
-FOLDER = Path("/work/task/tree")
+FOLDER = Path("/srv/task/tree")
 
 
 class Disk:
