@@ -39,6 +39,22 @@ async def test_a_version_can_be_read_from_the_tags(shop: Workshop) -> None:
     assert run_in(checkout.tree, "describe", "--tags").startswith("v2.0-2-g")
 
 
+async def test_a_change_can_be_compared_with_the_base_at_its_origin(shop: Workshop) -> None:
+    tip = shop.server.commit(OWNER, NAME, {"on/it": "x"}, branch="release/2.x")
+
+    checkout = await shop.prepare(1, base_branch="release/2.x")
+    (checkout.tree / "new").write_text("y")
+    run_in(checkout.tree, "add", "new")
+    run_in(checkout.tree, "commit", "-qm", "Mine")
+
+    assert run_in(checkout.tree, "rev-parse", "origin/release/2.x") == tip
+    assert run_in(checkout.tree, "diff", "--name-only", "origin/release/2.x...HEAD") == "new"
+    assert run_in(checkout.tree, "remote") == "", "there is nothing to push to"
+    place = await Places(shop.git, shop.sandbox).open(task_id(1), checkout, "base", tip, None)
+    assert run_in(place.tree, "rev-parse", "origin/release/2.x") == tip
+    assert (await shop.collect(checkout)).commits == 1
+
+
 @pytest.mark.parametrize("means", [Means.COPY, Means.OVERLAY])
 async def test_set_up_and_tests_read_the_version_as_the_agent_does(
     tmp_path: Path, means: Means

@@ -28,7 +28,7 @@ from codebot.workspace.folders import PRIVATE, delete_folder, disk_errors
 from codebot.workspace.kept_submodules import kept_submodules
 from codebot.workspace.large_files import let_git_lfs_run, settings_for
 from codebot.workspace.overlay_marks import hides_what_is_below
-from codebot.workspace.tags import bring_tags
+from codebot.workspace.refs import bring_refs
 
 FILL_TIMEOUT = timedelta(minutes=5)
 MOST_LEFTOVERS = 10_000
@@ -141,8 +141,8 @@ class Places:
     async def _make_own_git(self, checkout: Checkout, place: Checkout) -> None:
         """Give a place a `.git` of its own: above that of a template, where it stands on one.
 
-        It has what the task's own has: tags, from which set-ups and tests read versions, the end
-        of a shallow history, and what git would rewrite by itself excepted.
+        It has what the task's own has: the refs, the end of a shallow history, and what git would
+        rewrite by itself excepted.
         """
         own, lenders = place.tree / ".git", (checkout.mirror, checkout.repository)
         if checkout.layers:
@@ -152,7 +152,8 @@ class Places:
             await make_own_git(self.git, place.tree, checkout.base_branch, *lenders)
         share_boundary(checkout.mirror, own)
         share_exceptions(checkout.repository, own)
-        await bring_tags(self.git, checkout.mirror, own)
+        branch, base = checkout.base_branch, checkout.base_commit
+        await bring_refs(self.git, checkout.mirror, own, branch=branch, base=base)
 
     async def settle(self, task_id: TaskId, place: Checkout) -> Layer:
         """Make a layer of the place, which is one no longer; its folders stay where they are.

@@ -27,10 +27,10 @@ from codebot.workspace.kept_submodules import keep_submodules
 from codebot.workspace.large_files import LargeFiles
 from codebot.workspace.listings import StagedFile
 from codebot.workspace.mirror import Mirrors
+from codebot.workspace.refs import bring_refs
 from codebot.workspace.staged import list_staged
 from codebot.workspace.standing import Standing
 from codebot.workspace.submodules import FindSource, Submodules
-from codebot.workspace.tags import bring_tags
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,8 @@ class Preparation:
         share_boundary(mirror, self.folders.tree / ".git", self.folders.repository)
         async with at_once() as group:
             group.create_task(self.mirrors.keep(mirror, self.task_id, commit))
-            group.create_task(bring_tags(self.git, mirror, self.folders.tree / ".git"))
+            own = self.folders.tree / ".git"
+            group.create_task(bring_refs(self.git, mirror, own, branch=branch, base=commit))
             filling = group.create_task(self._fill(mirror, branch, commit, before=known))
         layers = filling.result()
         files = next(iter(layers), self.folders.tree)
