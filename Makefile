@@ -74,7 +74,7 @@ test: $(READY) ## every test, the wheel and the docs included
 	@$(NEED) command -v jq >/dev/null || need jq  # the examples in docs/ read JSON with it
 	@$(NEED) command -v git-lfs >/dev/null || need git-lfs  # large files are tried with the real one
 	@$(NEED) command -v npm >/dev/null || need npm  # installs from a registry through the gateway
-	@$(BIN)/pytest -n 5 --dist worksteal  # five on two cores: three left a third of them idle
+	@$(BIN)/pytest -n 3 --dist worksteal  # three on two cores: every test waits for something
 
 check: lint ## format, lint, types, layers, unit tests: under 30 seconds
 	@$(BIN)/pytest -q tests/unit src

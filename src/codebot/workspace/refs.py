@@ -38,5 +38,9 @@ async def bring_refs(git: Git, mirror: Path, own: Path, *, branch: str, base: st
 def _write(own: Path, refs: bytes) -> None:
     """Write beside and rename: git reads the file while it moves the branch."""
     new = own / "packed-refs.new"
-    new.write_bytes(refs)
-    new.rename(own / "packed-refs")
+    try:
+        new.write_bytes(refs)
+        new.rename(own / "packed-refs")
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
