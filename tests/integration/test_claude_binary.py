@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from codebot.agent import runner
 from codebot.agent.claude import ClaudeAgent
 from codebot.agent.runner import AgentLimits, run_agent
 from codebot.domain.agent_event import AgentEvent, Ending, Finished, ToolCall, ToolResult
@@ -275,7 +276,11 @@ async def test_an_overload_is_tried_again_by_the_agent_and_then_by_us(
     assert studio.last_word.ending is Ending.API_ERROR
 
 
-async def test_an_interrupt_in_a_command_keeps_the_session(opened: Open) -> None:
+async def test_an_interrupt_in_a_command_keeps_the_session(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("INTERRUPT_GRACE", "LAST_WORDS"):  # as slow as a machine may be
+        monkeypatch.setattr(runner, name, timedelta(seconds=30))
     studio = await opened({**SLEEP, **PAID}, {**DONE, **PAID})
     running = asyncio.create_task(studio.work())
     await _until_there(studio.checkout.tree / "up")
