@@ -37,7 +37,7 @@ def test_a_killed_service_goes_on_with_what_was_spent_and_stops_at_the_same_cap(
 ) -> None:
     turns = shop.folder / "turns.json"
     endless = [a_turn(f"echo {number} >> seen.txt") for number in range(50)]
-    slow = a_turn("sleep 30")
+    slow = a_turn("python3 -c 'import time; time.sleep(30)'")  # Claude Code refuses a mere `sleep`
     committing = a_turn(f"{COMMIT} commit -qm Mend")
     turns.write_text(json.dumps({"costs_money": True, "turns": [committing, slow, *endless]}))
     shop.settings |= {
